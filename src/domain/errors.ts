@@ -1,0 +1,32 @@
+/**
+ * The one error type. Data first (`code`, `facts`), then one sentence, then a hint.
+ * HTTP statuses live in `vault/api/problems.ts` and nowhere else.
+ */
+export type Facts = Readonly<Record<string, unknown>>;
+
+export class GatewayError<Code extends string = string> extends Error {
+  readonly code: Code;
+  readonly facts: Facts;
+  readonly hint: string | undefined;
+
+  /** @param message one sentence: lower-case start, no final period, input in backticks, expected before found */
+  constructor(code: Code, message: string, options: { facts?: Facts; hint?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "GatewayError";
+    this.code = code;
+    this.facts = options.facts ?? {};
+    this.hint = options.hint;
+  }
+}
+
+/** Others' input as it may stand in a message: quoted, cut at 80 characters, nothing that moves a terminal's cursor. */
+export function quoted(input: unknown): string {
+  const text = typeof input === "string" ? input : (JSON.stringify(input) ?? String(input));
+  const cut = text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  // Control, bidi and zero-width characters could make a message read as something else.
+  const safe = cut.replace(
+    /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return `\`${safe}\``;
+}

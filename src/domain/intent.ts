@@ -1,0 +1,63 @@
+import type { Account, AssetSymbol, ChainId } from "./chain.ts";
+
+/**
+ * What a payload would do, decoded from its bytes and from nothing else.
+ * An intent without operations is never allowed.
+ */
+export type Intent = {
+  readonly chain: ChainId;
+  /** The address of the key that signs. */
+  readonly account: Account;
+  readonly operations: readonly Operation[];
+  /** The most that the bytes permit to be paid for execution, in the chain's native asset. */
+  readonly fee: { readonly asset: AssetSymbol; readonly max: bigint };
+  /** What the chain lets be used once only: authorized once (I12). */
+  readonly claims: readonly Claim[];
+};
+
+export const OPERATION_KINDS = [
+  "transfer",
+  "allowance",
+  "call",
+  "deploy",
+  "delegate",
+  "govern",
+  "message",
+  "typed-data",
+  "raw-digest",
+] as const;
+export type OperationKind = (typeof OPERATION_KINDS)[number];
+
+/** Amounts are in the asset's smallest unit. `from` is the key's own account or the account that acts through it. */
+export type Operation =
+  | { readonly kind: "transfer"; readonly asset: AssetSymbol; readonly from: Account; readonly to: Account; readonly amount: bigint }
+  | {
+      readonly kind: "allowance";
+      readonly asset: AssetSymbol;
+      readonly from: Account;
+      /** The spender. */
+      readonly to: Account;
+      /** The full new allowance. */
+      readonly amount: bigint;
+      /** Written where the standard gives the greatest value a meaning of its own: exceeds every cap. */
+      readonly unlimited?: true;
+    }
+  | {
+      readonly kind: "call";
+      readonly from: Account;
+      readonly to: Account;
+      readonly selector: string;
+      /** Present only where the registry pins the contract's ABI. */
+      readonly method?: { readonly signature: string; readonly arguments: Readonly<Record<string, string>> };
+    }
+  | { readonly kind: "deploy"; readonly from: Account }
+  | { readonly kind: "delegate"; readonly from: Account; readonly to: Account }
+  | { readonly kind: "govern"; readonly from: Account; readonly to: Account; readonly method: string }
+  | { readonly kind: "message"; readonly from: Account; readonly format: "text" | "opaque" | "siwe" }
+  | { readonly kind: "typed-data"; readonly from: Account; readonly domain: Readonly<Record<string, string>>; readonly primaryType: string }
+  | { readonly kind: "raw-digest"; readonly from: Account };
+
+export type Claim = { readonly kind: "evm-nonce"; readonly account: Account; readonly nonce: bigint };
+
+/** The identity of a claim in the store and in messages. */
+export const claimId = (claim: Claim): string => `${claim.account}#${claim.nonce}`;
