@@ -1,0 +1,234 @@
+import { hexToBytes } from "@noble/hashes/utils.js";
+import { z } from "zod";
+import { GatewayError, quoted } from "../../domain/errors.ts";
+import { parseAddress } from "./address.ts";
+import {
+  checkChainId,
+  checkNonce,
+  type AccessList,
+  type EvmTransaction,
+  type EvmTransactionType,
+} from "./transaction.ts";
+
+/*
+ * A transaction as JSON: what callers send who have no bytes yet. Read in two steps, since nonce, gas and prices may be
+ * left out and are filled only when the request is about to be signed: `parseFields`, then `completeTransaction`.
+ */
+
+/** What the caller wrote; a field that is absent is left to be filled. */
+export type PartialTransaction = {
+  readonly type: EvmTransactionType;
+  readonly to: string | undefined;
+  readonly value: bigint;
+  readonly data: Uint8Array;
+  readonly accessList: AccessList;
+} & Filling;
+
+/** What may be filled later; it never overrides what the caller wrote. */
+export type Filling = {
+  readonly chainId?: bigint;
+  readonly nonce?: bigint;
+  readonly gas?: bigint;
+  readonly gasPrice?: bigint;
+  readonly maxFeePerGas?: bigint;
+  readonly maxPriorityFeePerGas?: bigint;
+};
+
+const quantity = z.union([z.string(), z.number()]);
+
+const Fields = z.strictObject({
+  type: z.enum(["0x0", "0x1", "0x2"]).optional(),
+  chainId: quantity.optional(),
+  to: z.string().nullable(),
+  value: quantity,
+  data: z.string().optional(),
+  nonce: quantity.optional(),
+  gas: quantity.optional(),
+  gasPrice: quantity.optional(),
+  maxFeePerGas: quantity.optional(),
+  maxPriorityFeePerGas: quantity.optional(),
+  accessList: z.array(z.strictObject({ address: z.string(), storageKeys: z.array(z.string()) })).optional(),
+});
+type Fields = z.infer<typeof Fields>;
+
+const TYPES = { "0x0": "legacy", "0x1": "eip2930", "0x2": "eip1559" } as const;
+
+/** Which fields of price and extras each type has; all others contradict it. */
+const OWN_FIELDS = {
+  legacy: ["gasPrice"],
+  eip2930: ["gasPrice", "accessList"],
+  eip1559: ["maxFeePerGas", "maxPriorityFeePerGas", "accessList"],
+} as const satisfies Record<EvmTransactionType, readonly (keyof Fields)[]>;
+const EXTRA_FIELDS = ["gasPrice", "maxFeePerGas", "maxPriorityFeePerGas", "accessList"] as const;
+
+/**
+ * @param json the `transaction` member of a signing request. `to` is an address with checksum, or null for a contract
+ * creation; numbers are decimal strings, `0x` strings or safe integers; `type` is inferred where it is left out
+ * @throws {GatewayError} `unknown-field`, `missing-field`, `invalid-field`, `conflicting-fields`, `invalid-number`,
+ * `number-too-large`, `invalid-data`, `invalid-address`, `address-checksum`, `nonce-too-large`, `chain-id-zero`
+ */
+export function parseFields(json: unknown): PartialTransaction {
+  const fields = parseShape(json);
+  const type = typeOf(fields);
+  for (const name of EXTRA_FIELDS) {
+    if (fields[name] === undefined || (OWN_FIELDS[type] as readonly string[]).includes(name)) continue;
+    throw new GatewayError("conflicting-fields", `expected no \`${name}\` in a transaction of type \`${type}\``, {
+      facts: { field: name, type },
+    });
+  }
+  return {
+    type,
+    to: fields.to === null ? undefined : parseAddress(fields.to),
+    value: parseQuantity(fields.value, "value", 256),
+    data: parseData(fields.data ?? "0x", "data"),
+    accessList: (fields.accessList ?? []).map(parseAccess),
+    ...parseFilling(fields),
+  };
+}
+
+/**
+ * @param filled the chain of the key, and what is to stand where the caller wrote nothing
+ * @throws {GatewayError} `wrong-chain`; `missing-field` with `facts.fields`: all that neither caller nor filling gave
+ */
+export function completeTransaction(
+  partial: PartialTransaction,
+  filled: Filling & { chainId: bigint },
+): EvmTransaction {
+  if (partial.chainId !== undefined && partial.chainId !== filled.chainId) {
+    throw new GatewayError("wrong-chain", `expected chain id ${filled.chainId}, found ${partial.chainId}`, {
+      facts: { expected: filled.chainId, found: partial.chainId },
+    });
+  }
+  const values: Filling = { ...filled, ...partial };
+  const missing = (["nonce", "gas", ...pricesOf(partial.type)] as const).filter((name) => values[name] === undefined);
+  if (missing.length > 0) {
+    throw new GatewayError(
+      "missing-field",
+      `expected ${missing.map((name) => `\`${name}\``).join(", ")}, found nothing`,
+      {
+        facts: { fields: missing },
+        hint: "write the fields in the request, or let the gateway reach a chain node that fills them",
+      },
+    );
+  }
+  return assemble(partial, values as Required<Filling>);
+}
+
+function assemble(partial: PartialTransaction, values: Required<Filling>): EvmTransaction {
+  const { to, value, data, accessList } = partial;
+  const common = { chainId: values.chainId, nonce: values.nonce, gasLimit: values.gas, to, value, data };
+  switch (partial.type) {
+    case "legacy":
+      return { type: "legacy", ...common, gasPrice: values.gasPrice };
+    case "eip2930":
+      return { type: "eip2930", ...common, gasPrice: values.gasPrice, accessList };
+    case "eip1559": {
+      const { maxFeePerGas, maxPriorityFeePerGas } = values;
+      return { type: "eip1559", ...common, maxFeePerGas, maxPriorityFeePerGas, accessList };
+    }
+    default:
+      return partial.type satisfies never;
+  }
+}
+
+const pricesOf = (type: EvmTransactionType) =>
+  OWN_FIELDS[type].filter((name): name is Exclude<typeof name, "accessList"> => name !== "accessList");
+
+function parseShape(json: unknown): Fields {
+  const parsed = Fields.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const path = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    const names = issue.keys.map(quoted).join(", ");
+    throw new GatewayError("unknown-field", `expected only fields of a transaction, found ${names}`, {
+      facts: { fields: issue.keys },
+    });
+  }
+  const given = typeof json === "object" && json !== null;
+  if (given && issue.path.length === 1 && !(path in json)) {
+    throw new GatewayError("missing-field", `expected \`${path}\`, found nothing`, {
+      facts: { fields: [path] },
+      ...(path === "to" ? { hint: "write `null` to create a contract" } : {}),
+    });
+  }
+  throw new GatewayError("invalid-field", `expected ${quoted(path || "transaction")} in its documented form`, {
+    facts: { field: path, detail: issue.message },
+  });
+}
+
+/** EIP-1559 unless the fields say otherwise: the dearer mistake would be a legacy transaction nobody asked for. */
+function typeOf(fields: Fields): EvmTransactionType {
+  if (fields.type !== undefined) return TYPES[fields.type];
+  if (fields.gasPrice === undefined) return "eip1559";
+  return fields.accessList === undefined ? "legacy" : "eip2930";
+}
+
+/** The widths are those of the encoded fields. */
+const FILLING_BITS = {
+  chainId: 64,
+  nonce: 64,
+  gas: 64,
+  gasPrice: 256,
+  maxFeePerGas: 256,
+  maxPriorityFeePerGas: 256,
+} as const satisfies Record<keyof Filling, number>;
+
+function parseFilling(fields: Fields): Filling {
+  const filling: { -readonly [K in keyof Filling]: Filling[K] } = {};
+  for (const [name, bits] of Object.entries(FILLING_BITS) as [keyof Filling, number][]) {
+    const written = fields[name];
+    if (written !== undefined) filling[name] = parseQuantity(written, name, bits);
+  }
+  if (filling.chainId !== undefined) checkChainId(filling.chainId);
+  if (filling.nonce !== undefined) checkNonce(filling.nonce);
+  return filling;
+}
+
+/** 2^256 has 78 decimal digits, and 64 of hex behind `0x`: longer texts are refused before they are parsed. */
+const MAX_QUANTITY_LENGTH = 78;
+const QUANTITY = /^(?:0|[1-9][0-9]*|0x(?:0|[1-9a-fA-F][0-9a-fA-F]*))$/;
+
+function parseQuantity(written: string | number, name: string, bits: number): bigint {
+  if (typeof written === "number" ? !Number.isSafeInteger(written) || written < 0 : !isQuantity(written, name)) {
+    throw new GatewayError("invalid-number", `expected \`${name}\` as a whole number, found ${quoted(written)}`, {
+      facts: { field: name },
+      hint: "write decimal digits, or `0x` and hex digits, without leading zeros; a JSON number only up to 2^53 − 1",
+    });
+  }
+  const value = BigInt(written);
+  if (value >> BigInt(bits) !== 0n) throw tooLarge(name, bits);
+  return value;
+}
+
+function isQuantity(text: string, name: string): boolean {
+  if (text.length > MAX_QUANTITY_LENGTH) throw tooLarge(name, 256);
+  return QUANTITY.test(text);
+}
+
+const tooLarge = (name: string, bits: number) =>
+  new GatewayError("number-too-large", `expected \`${name}\` to have at most ${bits} bits`, { facts: { field: name } });
+
+const DATA = /^0x(?:[0-9a-fA-F]{2})*$/;
+
+function parseData(text: string, name: string): Uint8Array {
+  if (DATA.test(text)) return hexToBytes(text.slice(2));
+  throw new GatewayError(
+    "invalid-data",
+    `expected \`${name}\` as \`0x\` and pairs of hex digits, found ${quoted(text)}`,
+    {
+      facts: { field: name },
+    },
+  );
+}
+
+function parseAccess({ address, storageKeys }: NonNullable<Fields["accessList"]>[number]): AccessList[number] {
+  return { address: parseAddress(address), storageKeys: storageKeys.map(parseStorageKey) };
+}
+
+function parseStorageKey(text: string): string {
+  if (/^0x[0-9a-fA-F]{64}$/.test(text)) return text.toLowerCase();
+  throw new GatewayError("invalid-data", `expected a storage key of 32 bytes, found ${quoted(text)}`, {
+    facts: { field: "accessList" },
+  });
+}

@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { recoverAddress } from "ethers";
+import {
+  decodeSigned,
+  decodeUnsigned,
+  encodeSigned,
+  encodeUnsigned,
+  signingDigest,
+  transactionHash,
+} from "../../src/chains/evm/transaction.ts";
+import { encodeRlp, RlpReader, type RlpItem } from "../../src/chains/evm/rlp.ts";
+
+// Goal: what other implementations published as right is read as they say; real transactions of real blocks are read.
+// The vectors are not part of this repository: without them there are no cases here.
+
+const VECTORS = new URL("../../../shared/vectors/", import.meta.url);
+const read = (path: string): unknown => JSON.parse(readFileSync(new URL(path, VECTORS), "utf8"));
+const hex = (bytes: Uint8Array) => `0x${Buffer.from(bytes).toString("hex")}`;
+const bytesOf = (text: string) => Uint8Array.from(Buffer.from(text.slice(2), "hex"));
+
+if (existsSync(new URL("evm-tx/", VECTORS))) {
+  describe("vectors: RLP by ethers", () => {
+    type Nested = string | Nested[];
+    const toItem = (value: Nested): RlpItem => (typeof value === "string" ? bytesOf(value) : value.map(toItem));
+    const readAny = (reader: RlpReader): Nested =>
+      reader.nextIsList ? readRest(reader.list("item")) : hex(reader.bytes("item"));
+    const readRest = (list: RlpReader): Nested[] => {
+      const items: Nested[] = [];
+      while (list.hasMore) items.push(readAny(list));
+      return items;
+    };
+    for (const { name, decoded, encoded } of read("evm-tx/ethers6-rlp.json") as {
+      name: string;
+      decoded: Nested;
+      encoded: string;
+    }[]) {
+      it(name, () => {
+        assert.equal(hex(encodeRlp(toItem(decoded))), encoded);
+        // The reader opens lists only: a single string is read as the one item of a list.
+        const list = encodeRlp([toItem(decoded)]);
+        assert.deepEqual(readRest(RlpReader.listIn(list, 0, "list")), [decoded]);
+      });
+    }
+  });
+
+  describe("vectors: transactions by ethers", () => {
+    const FORMS = [
+      ["unsignedLegacy", "signedLegacy"],
+      ["unsignedEip155", "signedEip155"],
+      ["unsignedBerlin", "signedBerlin"],
+      ["unsignedLondon", "signedLondon"],
+    ] as const;
+    type Case = { name: string; transaction: { chainId?: string } } & Record<
+      (typeof FORMS)[number][number],
+      string | undefined
+    >;
+    for (const item of read("evm-tx/ethers6-transactions-sample.json") as Case[]) {
+      it(item.name, () => {
+        for (const [unsignedName, signedName] of FORMS) {
+          const [unsigned, raw] = [item[unsignedName], item[signedName]];
+          // EIP-155 and the types need a chain; some of these cases name chain zero.
+          if (unsigned === undefined || raw === undefined) continue;
+          if (unsignedName !== "unsignedLegacy" && BigInt(item.transaction.chainId ?? 0) === 0n) continue;
+          const { transaction, ...signature } = decodeSigned(bytesOf(raw));
+          assert.equal(hex(encodeUnsigned(transaction)), unsigned);
+          assert.deepEqual(decodeUnsigned(bytesOf(unsigned)), transaction);
+          assert.equal(hex(encodeSigned(transaction, signature)), raw);
+        }
+      });
+    }
+  });
+
+  describe("vectors: signed transactions by ethereumjs", () => {
+    for (const { sender, rlp } of read("evm-tx/ethereumjs/transactionTestEip155VitalikTests.json") as {
+      sender: string;
+      rlp: string;
+    }[]) {
+      it(`EIP-155 example of ${sender}`, () => {
+        const { transaction, r32, s32, yParity } = decodeSigned(bytesOf(rlp));
+        const from = recoverAddress(hex(signingDigest(encodeUnsigned(transaction))), {
+          r: hex(r32),
+          s: hex(s32),
+          yParity,
+        });
+        assert.equal(from.toLowerCase(), `0x${sender}`);
+      });
+    }
+  });
+}
+
+if (existsSync(new URL("mainnet-corpus/", VECTORS))) {
+  type Block = {
+    block: string;
+    transactions: { hash: string; type: number; from: string; unsigned: string; signed: string }[];
+  };
+  for (const file of readdirSync(new URL("mainnet-corpus/", VECTORS)).filter((name) => name.endsWith(".json"))) {
+    describe(`vectors: ${file}`, () => {
+      for (const item of (read(`mainnet-corpus/${file}`) as Block).transactions) {
+        it(item.hash, () => {
+          const raw = bytesOf(item.signed);
+          const { transaction, r32, s32, yParity } = decodeSigned(raw);
+          assert.equal(transactionHash(raw), item.hash);
+          assert.equal(hex(encodeUnsigned(transaction)), item.unsigned);
+          const digest = hex(signingDigest(encodeUnsigned(transaction)));
+          assert.equal(recoverAddress(digest, { r: hex(r32), s: hex(s32), yParity }).toLowerCase(), item.from);
+        });
+      }
+    });
+  }
+}
