@@ -1,0 +1,69 @@
+import pkcs11 from "pkcs11js";
+import { GatewayError } from "../../domain/errors.ts";
+
+/** What a module answered, by the names of PKCS#11. */
+export type Ckr = { readonly code: number; readonly name: string };
+
+const NAMES = new Map(
+  Object.entries(pkcs11)
+    .filter((entry): entry is [string, number] => entry[0].startsWith("CKR_") && typeof entry[1] === "number")
+    .map(([name, code]) => [code, name]),
+);
+
+/** The binding throws `CKR_NAME` with a `code`, and from C_FindObjects the bare text `CKR_NAME:code`. */
+export function ckrOf(error: unknown): Ckr | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const thrown = error as Error & { readonly code?: unknown };
+  const code =
+    /CKR_\w+:(\d+)/.exec(thrown.message)?.[1] ?? (thrown.message.startsWith("CKR_") ? thrown.code : undefined);
+  return code === undefined ? undefined : ckr(Number(code));
+}
+
+/** Vendors have codes of their own (CKR_VENDOR_DEFINED and up), and PKCS#11 3.x some that the binding does not know. */
+export function ckr(code: number): Ckr {
+  return { code, name: NAMES.get(code) ?? `CKR_0x${code.toString(16).padStart(8, "0")}` };
+}
+
+/**
+ * What the rest of the gateway is told of a failed call. Nothing of the call's arguments goes into it: they may be PINs.
+ * @param act what was being done, for the message: "opening token `acme`"
+ */
+export function hsmError(error: unknown, act: string): GatewayError {
+  if (error instanceof GatewayError) return error as GatewayError;
+  const answer = ckrOf(error);
+  const facts = { ckr: answer?.name ?? "none", act };
+  const cause = error;
+  switch (answer?.code) {
+    case pkcs11.CKR_PIN_INCORRECT:
+      return new GatewayError("pin-incorrect", `${act}: the HSM refused the PIN`, {
+        facts,
+        hint: "it is not tried a second time, since HSMs lock a token after a few wrong PINs",
+        cause,
+      });
+    case pkcs11.CKR_PIN_LOCKED:
+      return new GatewayError("pin-locked", `${act}: the token is locked`, {
+        facts,
+        hint: "only the HSM's security officer can set a new PIN",
+        cause,
+      });
+    case pkcs11.CKR_USER_PIN_NOT_INITIALIZED:
+    case pkcs11.CKR_PIN_EXPIRED:
+    case pkcs11.CKR_PIN_INVALID:
+    case pkcs11.CKR_PIN_LEN_RANGE:
+      return new GatewayError("pin-invalid", `${act}: the HSM answered ${answer.name}`, { facts, cause });
+    default:
+      return new GatewayError("hsm-unavailable", `${act}: the HSM answered ${answer?.name ?? String(error)}`, {
+        facts,
+        cause,
+      });
+  }
+}
+
+/** Runs one piece of work on the module and turns what it throws into the gateway's error. */
+export async function translated<T>(act: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw hsmError(error, act);
+  }
+}

@@ -1,0 +1,46 @@
+import { GatewayError, quoted } from "../../domain/errors.ts";
+import type { Curve, KeyAttributes, KeyRef, SigningOrder, SigningPermit, Token, TokenRef } from "../../vault/ports.ts";
+import type { Connection } from "./connection.ts";
+import { hsmError, translated } from "./errors.ts";
+
+/** A client's token: one login, its keys, and signatures for permits only. */
+export class ClientToken implements Token {
+  readonly ref: TokenRef;
+  readonly #connection: Connection;
+  readonly #redeem: (permit: SigningPermit) => SigningOrder;
+
+  constructor(ref: TokenRef, connection: Connection, redeem: (permit: SigningPermit) => SigningOrder) {
+    this.ref = ref;
+    this.#connection = connection;
+    this.#redeem = redeem;
+  }
+
+  async generateKey(label: string, curve: Curve): Promise<{ key: KeyRef; attributes: KeyAttributes }> {
+    const act = `making key ${quoted(label)} in token ${quoted(this.ref.label)}`;
+    const { key, attributes } = await translated(act, () => this.#connection.generateKey(label, curve));
+    return { key, attributes };
+  }
+
+  async proveKey(key: KeyRef): Promise<KeyAttributes> {
+    const act = `proving key ${quoted(key.label)} of token ${quoted(this.ref.label)}`;
+    return translated(act, () => this.#connection.proveKey(key));
+  }
+
+  async sign(key: KeyRef, permit: SigningPermit): Promise<Uint8Array> {
+    // First of all, so that a permit is spent whatever happens afterwards (I3).
+    const order = this.#redeem(permit);
+    if (order.keyId !== key.id) {
+      throw new GatewayError("permit-invalid", "expected a permit for this key, found one for another", {
+        facts: { key: key.id, permitted: order.keyId },
+      });
+    }
+    if (order.digest32.length !== 32) {
+      throw new GatewayError("permit-invalid", `expected a digest of 32 bytes, found ${order.digest32.length}`);
+    }
+    try {
+      return await this.#connection.sign(key, order.digest32);
+    } catch (error) {
+      throw hsmError(error, `signing with key ${quoted(key.label)} of token ${quoted(this.ref.label)}`);
+    }
+  }
+}
