@@ -47,8 +47,12 @@ export interface Hsm {
    */
   openToken(token: TokenRef, pin: string): Promise<Token>;
 
-  /** The same for the gateway's own log token, whose keys sign texts and never digests. */
-  openLogToken(token: TokenRef, pin: string): Promise<LogToken>;
+  /**
+   * The same for the gateway's own log token, whose keys sign texts and never digests.
+   * @param origin the log's name: the first line of its checkpoints (C2SP tlog-checkpoint), the only one it signs them for
+   * @throws {GatewayError} also `token-in-use` if the token is open as a client's; `wrong-domain` for an unusable origin
+   */
+  openLogToken(token: TokenRef, pin: string, origin: string): Promise<LogToken>;
 
   /** Waits for signatures under way, closes every session, C_Finalize. The last call. */
   close(): Promise<void>;
@@ -87,7 +91,8 @@ export interface LogToken {
   /** Makes the key on first use; ed25519. */
   publicKey(name: LogKeyName): Promise<Uint8Array>;
   /**
-   * @param text UTF-8; the first line is the key's own type, e.g. `portcullis/answers/v1`
+   * @param text UTF-8; the first line is the key's own type, e.g. `portcullis/answers/v1`; for `checkpoint` three lines:
+   *   the log's origin, the tree size, the root hash in base64
    * @returns the Ed25519 signature, 64 bytes
    * @throws {GatewayError} `wrong-domain` if the text does not begin with the key's type
    */
