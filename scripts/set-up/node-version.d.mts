@@ -1,0 +1,2 @@
+export function isAtLeast(version: string, minimum: string): boolean;
+export function requireNode(): void;

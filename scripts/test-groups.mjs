@@ -1,0 +1,59 @@
+/*
+ * Which tests share a process. A PKCS#11 module is initialised once per process and holds its tokens there, so each file
+ * that may load one gets a process of its own; pure tests share one.
+ */
+
+/** In the order in which they run: what is quick and names the fault most closely comes first. */
+export const FOLDERS = ["unit", "property", "contract", "integration", "e2e", "fault", "vectors"];
+
+const SHARED = new Map([
+  ["unit", "unit and property"],
+  ["property", "unit and property"],
+  ["vectors", "vectors"],
+]);
+
+/**
+ * @param files paths from the root, with forward slashes
+ * @returns {{name: string, files: string[]}[]} one for each process, in order; a folder not named above comes last
+ */
+export function groupTests(files) {
+  const folderOf = (file) => file.split("/")[1];
+  const rank = (file) => {
+    const index = FOLDERS.indexOf(folderOf(file));
+    return index === -1 ? FOLDERS.length : index;
+  };
+  const sorted = [...new Set(files)].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  const groups = new Map();
+  for (const file of sorted) {
+    const name = SHARED.get(folderOf(file)) ?? file;
+    groups.set(name, [...(groups.get(name) ?? []), file]);
+  }
+  return [...groups].map(([name, members]) => ({ name, files: members }));
+}
+
+/**
+ * `npm test -- [--soak] [file or folder …] [mocha's own flags …]`: everything from the first flag on is mocha's.
+ */
+export function readArguments(args) {
+  const soak = args.includes("--soak");
+  const rest = args.filter((arg) => arg !== "--soak");
+  const firstFlag = rest.findIndex((arg) => arg.startsWith("-"));
+  return {
+    soak,
+    paths: firstFlag === -1 ? rest : rest.slice(0, firstFlag),
+    mochaFlags: firstFlag === -1 ? [] : rest.slice(firstFlag),
+  };
+}
+
+/**
+ * What one mocha process is worth.
+ * @param counts what the reporter wrote at the end, or undefined if it never came to that
+ * @param exit the process's exit code, or the name of the signal that ended it
+ */
+export function judge(counts, exit) {
+  if (counts === undefined)
+    return { passed: 0, failed: 1, skipped: 0, fault: `ended with ${exit} before its tests did` };
+  if (exit !== 0 && counts.failed === 0)
+    return { ...counts, failed: 1, fault: `all its tests passed, then it ended with ${exit}` };
+  return { ...counts, fault: undefined };
+}
