@@ -18,7 +18,8 @@ import { run, whenStoppedDo } from "./process.mjs";
 import { explain, say, SetUpError } from "./say.mjs";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-export const EDGE_USER = "portcullis-edge";
+const EDGE_USER = "portcullis-edge";
+const APT = "/usr/bin/apt-get";
 
 const isRoot = () => process.getuid?.() === 0;
 const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
@@ -52,10 +53,7 @@ async function look(purpose, root) {
   const broken = needs.addons && treeDifference === undefined ? await brokenAddons(root) : [];
   const compiles = treeDifference !== undefined || broken.length > 0;
   return {
-    packages: missingPackages([...needs.system, ...(compiles ? COMPILERS : [])], {
-      path: process.env.PATH ?? "",
-      platform: process.platform,
-    }),
+    system: [...needs.system, ...(compiles ? COMPILERS : [])],
     userMissing: needs.edgeUser && isRoot() && process.platform === "linux" && !(await hasUser()),
     treeDifference,
     broken,
@@ -63,8 +61,10 @@ async function look(purpose, root) {
   };
 }
 
+const missing = (names) => missingPackages(names, { path: process.env.PATH ?? "", platform: process.platform });
+
 const isDone = (seen) =>
-  seen.packages.length === 0 &&
+  missing(seen.system).length === 0 &&
   !seen.userMissing &&
   seen.treeDifference === undefined &&
   seen.broken.length === 0 &&
@@ -96,17 +96,17 @@ async function locked(path, root, act) {
 /** The steps in their order, each with its line. */
 async function carryOut(seen, purpose, root) {
   const needs = PURPOSES[purpose];
-  if (needs.system.length > 0 || seen.packages.length > 0) await installPackages(seen.packages);
+  if (seen.system.length > 0) await installPackages(seen.system);
   if (needs.edgeUser) await makeEdgeUser(seen.userMissing);
   await installTree(seen.treeDifference, root);
   if (needs.addons) await mendAddons(seen.treeDifference === undefined ? seen.broken : await brokenAddons(root), root);
   if (needs.build) await makeBuild(seen.buildMissing, root);
 }
 
-async function installPackages(packages) {
+async function installPackages(names) {
+  const packages = missing(names);
   if (packages.length === 0) return say("system packages: all there");
-  const apt = "/usr/bin/apt-get";
-  if (!existsSync(apt)) {
+  if (!existsSync(APT)) {
     throw new SetUpError(`these are missing on this machine: ${packages.join(", ")} (Debian's names)`, {
       hint: "install them with this system's package manager (SoftHSM 2 is `softhsm` in Fedora, Alpine and Homebrew), then run this again",
     });
@@ -118,19 +118,21 @@ async function installPackages(packages) {
   }
   const startedAt = Date.now();
   say(`system packages: installing ${packages.join(" ")}`);
+  const output = await aptInstall(packages);
+  const still = missing(names);
+  if (still.length > 0) throw new SetUpError(`apt-get did not bring ${still.join(" ")}`, { output });
+  say(`system packages: installed in ${seconds(startedAt)}`);
+}
+
+async function aptInstall(packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   // Somebody else's apt may be at work: wait for it instead of failing.
   const wait = ["-o", "DPkg::Lock::Timeout=300"];
-  const update = await run(apt, ["update", "-q", ...wait], { env });
+  const update = await run(APT, ["update", "-q", ...wait], { env });
   // An old list may still do; if not, the installation says so.
   if (update.code !== 0) say("system packages: the package lists could not be renewed, trying with those at hand");
-  const install = await run(apt, ["install", "-y", "-q", "--no-install-recommends", ...wait, ...packages], { env });
-  if (install.code !== 0) {
-    throw new SetUpError(`apt-get could not install ${packages.join(" ")}`, {
-      output: (update.code === 0 ? "" : update.output) + install.output,
-    });
-  }
-  say(`system packages: installed in ${seconds(startedAt)}`);
+  const install = await run(APT, ["install", "-y", "-q", "--no-install-recommends", ...wait, ...packages], { env });
+  return (update.code === 0 ? "" : update.output) + install.output;
 }
 
 /** From the file, not from `id`: an outage of a directory service must not make a second user. */
