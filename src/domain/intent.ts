@@ -28,9 +28,20 @@ export const OPERATION_KINDS = [
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
-/** Amounts are in the asset's smallest unit. `from` is the key's own account or the account that acts through it. */
+/**
+ * Amounts are in the asset's smallest unit. `from` is the key's own account or the account that acts through it.
+ * Other numbers are decimal texts: they are compared and shown, never added up.
+ */
 export type Operation =
-  | { readonly kind: "transfer"; readonly asset: AssetSymbol; readonly from: Account; readonly to: Account; readonly amount: bigint }
+  | {
+      readonly kind: "transfer";
+      readonly asset: AssetSymbol;
+      readonly from: Account;
+      readonly to: Account;
+      readonly amount: bigint;
+      /** Which one, where the asset is a collection (ERC-721, ERC-1155). */
+      readonly tokenId?: string;
+    }
   | {
       readonly kind: "allowance";
       readonly asset: AssetSymbol;
@@ -41,6 +52,15 @@ export type Operation =
       readonly amount: bigint;
       /** Written where the standard gives the greatest value a meaning of its own: exceeds every cap. */
       readonly unlimited?: true;
+      /** The one item that it is for (ERC-721 `approve`); without it an allowance on a collection is for all of it. */
+      readonly tokenId?: string;
+      /**
+       * Where the bytes say a change and not the result: by how much, `-` for less. More on top of an unknown sum is
+       * `unlimited`; less grants nothing, so `amount` is 0.
+       */
+      readonly change?: string;
+      /** When the spender can no longer use it, seconds since 1970. */
+      readonly validUntil?: string;
     }
   | {
       readonly kind: "call";
@@ -50,12 +70,34 @@ export type Operation =
       /** Present only where the registry pins the contract's ABI. */
       readonly method?: { readonly signature: string; readonly arguments: Readonly<Record<string, string>> };
     }
-  | { readonly kind: "deploy"; readonly from: Account }
+  | {
+      readonly kind: "deploy";
+      readonly from: Account;
+      /** The account that the contract will have. */
+      readonly creates?: Account;
+      /** Keccak of the init code. */
+      readonly codeHash?: string;
+    }
   | { readonly kind: "delegate"; readonly from: Account; readonly to: Account }
   | { readonly kind: "govern"; readonly from: Account; readonly to: Account; readonly method: string }
-  | { readonly kind: "message"; readonly from: Account; readonly format: "text" | "opaque" | "siwe" }
-  | { readonly kind: "typed-data"; readonly from: Account; readonly domain: Readonly<Record<string, string>>; readonly primaryType: string }
-  | { readonly kind: "raw-digest"; readonly from: Account };
+  | {
+      readonly kind: "message";
+      readonly from: Account;
+      readonly format: "text" | "opaque" | "siwe";
+      /** What a person would read; absent where it is opaque. */
+      readonly text?: string;
+      /** The fields of a Sign-In with Ethereum message, by their names in EIP-4361. */
+      readonly siwe?: Readonly<Record<string, string>>;
+    }
+  | {
+      readonly kind: "typed-data";
+      readonly from: Account;
+      readonly domain: Readonly<Record<string, string>>;
+      readonly primaryType: string;
+      /** Keccak of the encoded primary type: what a name alone does not say. */
+      readonly typeHash?: string;
+    }
+  | { readonly kind: "raw-digest"; readonly from: Account; readonly digest?: string };
 
 export type Claim = { readonly kind: "evm-nonce"; readonly account: Account; readonly nonce: bigint };
 
