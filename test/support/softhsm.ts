@@ -45,19 +45,22 @@ export function scratchFolder(): ScratchFolder {
 export async function scratchHsm(options: Partial<HsmOptions> = {}): Promise<ScratchHsm> {
   const folder = scratchFolder();
   try {
-    const hsm = await openHsm({
-      modulePath: folder.modulePath,
-      sessionsPerToken: 4,
-      queueLimit: 256,
-      redeem: redeemPermit,
-      ...options,
-    });
-    const close = async () => {
-      await hsm.close().finally(folder.remove);
-    };
-    return { ...folder, hsm, close };
+    return await openIn(folder, options);
   } catch (error) {
     folder.remove();
     throw error;
   }
+}
+
+/** The same tokens after a restart of the vault: other logins, slots and handles. */
+export async function reopened(before: ScratchHsm, options: Partial<HsmOptions> = {}): Promise<ScratchHsm> {
+  await before.hsm.close();
+  return openIn(before, options);
+}
+
+async function openIn(folder: ScratchFolder, options: Partial<HsmOptions>): Promise<ScratchHsm> {
+  const { directory, modulePath, environment, remove } = folder;
+  const defaults = { modulePath, sessionsPerToken: 4, queueLimit: 256, redeem: redeemPermit };
+  const hsm = await openHsm({ ...defaults, ...options });
+  return { directory, modulePath, environment, remove, hsm, close: () => hsm.close().finally(remove) };
 }
