@@ -1,4 +1,5 @@
 import { GatewayError } from "../../domain/errors.ts";
+import { uintOf } from "./bytes.ts";
 
 /*
  * Recursive Length Prefix, strict in both directions: one value has one encoding, and every other is refused.
@@ -93,7 +94,7 @@ export class RlpReader {
         facts: { field: name },
       });
     }
-    return bigintOf(this.#bytes, this.#payloadStart, this.#payloadEnd);
+    return uintOf(this.#bytes, this.#payloadStart, this.#payloadEnd);
   }
 
   /** @throws {GatewayError} `rlp-expected-list` */
@@ -170,19 +171,6 @@ const nonMinimal = (name: string) =>
   new GatewayError("rlp-non-minimal", `expected ${name} in its shortest encoding`, { facts: { field: name } });
 const truncated = (name: string) =>
   new GatewayError("rlp-truncated", `expected ${name} to end within its list`, { facts: { field: name } });
-
-/** Six bytes at a time: a number holds 53 bits exactly, and arithmetic on numbers is what is fast. */
-function bigintOf(bytes: Uint8Array, start: number, end: number): bigint {
-  let value = 0n;
-  for (let at = start; at < end;) {
-    const stop = Math.min(at + 6, end);
-    const bits = BigInt((stop - at) * 8);
-    let chunk = 0;
-    for (; at < stop; at++) chunk = chunk * 256 + bytes[at]!;
-    value = value === 0n ? BigInt(chunk) : (value << bits) | BigInt(chunk);
-  }
-  return value;
-}
 
 export type RlpItem = Uint8Array | readonly RlpItem[];
 

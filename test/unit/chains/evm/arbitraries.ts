@@ -4,21 +4,21 @@ import type { EvmTransaction } from "../../../../src/chains/evm/transaction.ts";
 
 /* Generated input for the EVM codecs. Checksums come from ethers: an oracle is never the code under test. */
 
-const hex = (bytes: Uint8Array): string => `0x${Buffer.from(bytes).toString("hex")}`;
+export const hexOf = (bytes: Uint8Array): `0x${string}` => `0x${Buffer.from(bytes).toString("hex")}`;
 
 /** Widths matter more than values: each bit length is as likely as the next. */
 export const uint = (bits: number): fc.Arbitrary<bigint> =>
   fc.integer({ min: 0, max: bits }).chain((width) => fc.bigInt({ min: 0n, max: (1n << BigInt(width)) - 1n }));
 
 export const bytes = (maxLength: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength });
-const fixedBytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
-export const address: fc.Arbitrary<string> = fixedBytes(20).map((value) => getAddress(hex(value)));
+export const fixedBytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
+export const address: fc.Arbitrary<string> = fixedBytes(20).map((value) => getAddress(hexOf(value)));
 
 /** Plain objects: that is what is compared with. */
 const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
   fc.record(model, { noNullPrototype: true });
 
-const accessList = fc.array(record({ address, storageKeys: fc.array(fixedBytes(32).map(hex), { maxLength: 3 }) }), {
+const accessList = fc.array(record({ address, storageKeys: fc.array(fixedBytes(32).map(hexOf), { maxLength: 3 }) }), {
   maxLength: 3,
 });
 
