@@ -1,0 +1,334 @@
+import { formatAmount, parseAmount } from "../domain/amount.ts";
+import type { Asset, AssetRegistry } from "../domain/assets.ts";
+import type { Account, AssetSymbol, ChainId } from "../domain/chain.ts";
+import { GatewayError } from "../domain/errors.ts";
+import { OPERATION_KINDS, type OperationKind } from "../domain/intent.ts";
+import type { CallerName, ClientId, KeyName, Role } from "../domain/names.ts";
+import { addressesOf, declaredIn, type Declared } from "./declared.ts";
+import {
+  isAllow,
+  type AllowRule,
+  type Band as BandDocument,
+  type ClientPolicy,
+  type DenyRule,
+  type HousePolicy,
+  type LimitDocument,
+  type PolicyDocument,
+} from "./document.ts";
+import { durationMs } from "./fields.ts";
+import { policyHash, type ResolvedPolicy } from "./parse.ts";
+import { selectorOf } from "./selector.ts";
+
+/**
+ * A policy made ready for deciding: amounts in smallest units, names as sets, addresses behind one map. Nothing here
+ * depends on a request; one compiled policy serves all requests until the next version is applied.
+ */
+export type Compiled = {
+  readonly of: "client" | "house";
+  readonly version: number;
+  readonly hash: string;
+  readonly registry: AssetRegistry;
+  readonly callers: ReadonlyMap<CallerName, CompiledCaller>;
+  /** The address book turned round: from an account to what is known of it. */
+  readonly addresses: ReadonlyMap<Account, KnownAddress>;
+  readonly allows: readonly CompiledRule[];
+  readonly denies: readonly CompiledRule[];
+  readonly limits: readonly CompiledLimit[];
+  /** `null`: uncapped. */
+  readonly fees: ReadonlyMap<AssetSymbol, bigint | null>;
+};
+
+export type CompiledPolicy = Compiled & {
+  readonly of: "client";
+  readonly client: ClientId;
+  readonly owner: "house" | undefined;
+  readonly groups: ReadonlyMap<string, ReadonlySet<CallerName>>;
+};
+
+export type CompiledHouse = Compiled & {
+  readonly of: "house";
+  readonly policyQuorum: number;
+  readonly policyDelayMs: number;
+};
+
+export type CompiledCaller = {
+  readonly role: Role;
+  readonly keys: readonly string[];
+  readonly operatedBy: ReadonlySet<CallerName>;
+};
+
+export type KnownAddress = {
+  readonly names: readonly string[];
+  readonly tags: readonly string[];
+  /** The longest of all entries that hold the address. */
+  readonly coolOffMs: number;
+};
+
+/** Total in (over, max]; `over` is −1 where nothing is excluded, `max` undefined where nothing bounds. */
+export type Band = { readonly over: bigint; readonly max: bigint | undefined };
+
+export type Destinations = {
+  readonly anyone: boolean;
+  readonly own: boolean;
+  readonly house: boolean;
+  readonly clients: ReadonlySet<string>;
+  readonly names: ReadonlySet<string>;
+  readonly tags: ReadonlySet<string>;
+  readonly accounts: ReadonlySet<Account>;
+};
+
+/** What rules and limits match by; a field that the document leaves out is undefined and holds always. */
+export type Match = {
+  readonly by: ReadonlySet<CallerName> | undefined;
+  readonly key: ReadonlySet<KeyName> | undefined;
+  readonly to: Destinations | undefined;
+  readonly amount: ReadonlyMap<AssetSymbol, Band> | undefined;
+};
+
+export type CompiledRule = Match & {
+  readonly id: string;
+  readonly of: "client" | "house";
+  readonly effect: "allow" | "deny";
+  readonly kinds: ReadonlySet<OperationKind>;
+  /** Keys, and accounts that a key acts through, by their book names. */
+  readonly from: { readonly keys: ReadonlySet<KeyName>; readonly names: ReadonlySet<string> } | undefined;
+  readonly chain: ReadonlySet<ChainId> | undefined;
+  readonly fee: ReadonlyMap<AssetSymbol, Band> | undefined;
+  readonly method: { readonly selectors: ReadonlySet<string>; readonly words: ReadonlySet<string> } | undefined;
+  readonly domain: readonly (readonly [string, string])[] | undefined;
+  readonly primaryType: ReadonlySet<string> | undefined;
+  readonly format: ReadonlySet<string> | undefined;
+  readonly unbounded: boolean;
+  readonly quorums: readonly (readonly [group: string, persons: number])[];
+  readonly expireAfterMs: number | undefined;
+  readonly delayMs: number;
+};
+
+export type CompiledLimit = Match & {
+  readonly name: string;
+  readonly of: "client" | "house";
+  /** Undefined: counts transactions. */
+  readonly asset: Asset | undefined;
+  readonly max: bigint;
+  readonly maxText: string;
+  readonly per: "client" | "key" | "caller" | "destination" | undefined;
+  readonly lengthMs: number;
+  readonly windowText: string;
+};
+
+export function compileClient(resolved: ResolvedPolicy): CompiledPolicy {
+  const { document } = resolved;
+  if (document.kind !== "ClientPolicy") throw wrongKind("ClientPolicy", document);
+  const groups = Object.entries(document.groups ?? {}).map(
+    ([name, members]) => [name, new Set(members as CallerName[])] as const,
+  );
+  return {
+    ...compileCommon(resolved, "client"),
+    of: "client",
+    client: document.client as ClientId,
+    owner: document.owner,
+    groups: new Map(groups),
+  };
+}
+
+export function compileHouse(resolved: ResolvedPolicy): CompiledHouse {
+  const { document } = resolved;
+  if (document.kind !== "HousePolicy") throw wrongKind("HousePolicy", document);
+  return {
+    ...compileCommon(resolved, "house"),
+    of: "house",
+    policyQuorum: Number(document.policyQuorum ?? "1"),
+    policyDelayMs: document.policyDelay ? durationMs(document.policyDelay) : 0,
+  };
+}
+
+const wrongKind = (expected: string, found: PolicyDocument) =>
+  new GatewayError("policy-invalid", `expected a \`${expected}\`, found a \`${found.kind}\``);
+
+function compileCommon(resolved: ResolvedPolicy, of: "client" | "house"): Omit<Compiled, "of"> {
+  const { document } = resolved;
+  const declared = declaredIn(resolved);
+  const registry = compileRegistry(declared);
+  const rules = (document.rules ?? []).map((rule) => compileRule(rule, of, registry));
+  return {
+    version: Number(document.version),
+    hash: policyHash(resolved),
+    registry,
+    callers: compileCallers(document),
+    addresses: compileAddresses(declared),
+    allows: rules.filter(({ effect }) => effect === "allow"),
+    denies: rules.filter(({ effect }) => effect === "deny"),
+    limits: Object.entries(document.limits ?? {}).map(([name, limit]) => compileLimit(name, limit, of, registry)),
+    fees: compileFees(document, registry),
+  };
+}
+
+function compileRegistry(declared: Declared): AssetRegistry {
+  const bySymbol = new Map<AssetSymbol, Asset>();
+  const nativeOf = new Map<ChainId, Asset>();
+  const byContract = new Map<Account, Asset>();
+  for (const [name, { value }] of declared.assets) {
+    const symbol = name as AssetSymbol;
+    const common = { symbol, chain: value.chain as ChainId, decimals: Number(value.decimals) };
+    const asset: Asset =
+      value.standard === "erc20"
+        ? { ...common, standard: "erc20", contract: value.contract as Account }
+        : { ...common, standard: "native" };
+    bySymbol.set(symbol, asset);
+    if (asset.contract) byContract.set(asset.contract, asset);
+  }
+  for (const [chain, { value }] of declared.chains)
+    nativeOf.set(chain as ChainId, bySymbol.get(value.native as AssetSymbol)!);
+  return { bySymbol, nativeOf, byContract };
+}
+
+function compileCallers(document: PolicyDocument): Map<CallerName, CompiledCaller> {
+  const callers: Readonly<Record<string, ClientPolicy["callers"][string] | HousePolicy["callers"][string]>> =
+    document.callers;
+  return new Map(
+    Object.entries(callers).map(([name, caller]) => [
+      name as CallerName,
+      {
+        role: caller.role,
+        keys: caller.keys,
+        operatedBy: new Set(("operatedBy" in caller ? (caller.operatedBy ?? []) : []) as CallerName[]),
+      },
+    ]),
+  );
+}
+
+function compileAddresses(declared: Declared): Map<Account, KnownAddress> {
+  const addresses = new Map<Account, { names: string[]; tags: string[]; coolOffMs: number }>();
+  for (const [name, { value: entry }] of declared.book) {
+    const coolOffMs = entry.coolOff ? durationMs(entry.coolOff) : 0;
+    for (const account of addressesOf(entry) as Account[]) {
+      const known = addresses.get(account) ?? { names: [], tags: [], coolOffMs: 0 };
+      known.names.push(name);
+      known.tags.push(...(entry.tags ?? []));
+      known.coolOffMs = Math.max(known.coolOffMs, coolOffMs);
+      addresses.set(account, known);
+    }
+  }
+  return addresses;
+}
+
+function compileFees(document: PolicyDocument, registry: AssetRegistry): Map<AssetSymbol, bigint | null> {
+  return new Map(
+    Object.entries(document.fee ?? {}).map(([symbol, cap]) => {
+      const { decimals } = registry.bySymbol.get(symbol as AssetSymbol)!;
+      return [symbol as AssetSymbol, cap === "uncapped" ? null : parseAmount(cap.max, decimals)];
+    }),
+  );
+}
+
+// ---- rules and limits -------------------------------------------------------------------------------------------
+
+function compileRule(rule: AllowRule | DenyRule, of: "client" | "house", registry: AssetRegistry): CompiledRule {
+  const words = isAllow(rule) ? rule.allow : rule.deny;
+  return {
+    ...compileMatch(rule, registry),
+    ...compileAsked(isAllow(rule) ? rule : {}),
+    id: rule.id,
+    of,
+    effect: isAllow(rule) ? "allow" : "deny",
+    kinds: new Set<OperationKind>(
+      (words as readonly string[]).includes("any") ? OPERATION_KINDS : (words as OperationKind[]),
+    ),
+    from: rule.from && compileFrom(rule.from),
+    chain: rule.chain && new Set(rule.chain as ChainId[]),
+    fee: rule.fee && compileBands(rule.fee, registry),
+    method: rule.method && compileMethods(rule.method),
+    domain: rule.domain && Object.entries(rule.domain),
+    primaryType: rule.primaryType && new Set(rule.primaryType),
+    format: rule.format && new Set<string>(rule.format),
+    unbounded: isAllow(rule) && rule.unbounded === "true",
+  };
+}
+
+function compileAsked({
+  approvals,
+  delay,
+}: Pick<AllowRule, "approvals" | "delay">): Pick<CompiledRule, "quorums" | "expireAfterMs" | "delayMs"> {
+  const { expireAfter, ...quorums } = approvals ?? {};
+  return {
+    quorums: Object.entries(quorums).map(([group, persons]) => [group, Number(persons)] as const),
+    expireAfterMs: expireAfter === undefined ? undefined : durationMs(expireAfter),
+    delayMs: delay ? durationMs(delay) : 0,
+  };
+}
+
+function compileLimit(
+  name: string,
+  limit: LimitDocument,
+  of: "client" | "house",
+  registry: AssetRegistry,
+): CompiledLimit {
+  const asset = "sum" in limit ? registry.bySymbol.get(limit.sum as AssetSymbol)! : undefined;
+  const max = asset ? parseAmount(limit.max, asset.decimals) : BigInt(limit.max);
+  return {
+    ...compileMatch(limit, registry),
+    name,
+    of,
+    asset,
+    max,
+    maxText: asset ? formatAmount(max, asset.decimals) : limit.max,
+    per: limit.per,
+    lengthMs: durationMs(limit.window.rolling),
+    windowText: `rolling ${limit.window.rolling}`,
+  };
+}
+
+function compileMatch(match: Pick<DenyRule, "by" | "key" | "to" | "amount">, registry: AssetRegistry): Match {
+  return {
+    by: match.by && new Set(match.by as CallerName[]),
+    key: match.key && new Set(match.key as KeyName[]),
+    to: match.to && compileDestinations(match.to),
+    amount: match.amount && compileBands(match.amount, registry),
+  };
+}
+
+function compileDestinations(words: readonly string[]): Destinations {
+  const after = (prefix: string) =>
+    new Set(words.filter((word) => word.startsWith(prefix)).map((word) => word.slice(prefix.length)));
+  return {
+    anyone: words.includes("anyone"),
+    own: words.includes("own"),
+    house: words.includes("house"),
+    clients: after("client:"),
+    names: new Set(words.filter((word) => !word.includes(":"))),
+    tags: after("tag:"),
+    accounts: new Set(words.filter((word) => word.startsWith("eip155:")) as Account[]),
+  };
+}
+
+function compileFrom(words: readonly string[]): CompiledRule["from"] {
+  const prefix = "account:";
+  return {
+    keys: new Set(words.filter((word) => !word.startsWith(prefix)) as KeyName[]),
+    names: new Set(words.filter((word) => word.startsWith(prefix)).map((word) => word.slice(prefix.length))),
+  };
+}
+
+function compileMethods(words: readonly string[]): CompiledRule["method"] {
+  return {
+    selectors: new Set(words.map((word) => (word.startsWith("0x") ? word : selectorOf(word)))),
+    words: new Set(words),
+  };
+}
+
+function compileBands(bands: Readonly<Record<string, BandDocument>>, registry: AssetRegistry): Map<AssetSymbol, Band> {
+  return new Map(
+    Object.entries(bands).map(([symbol, band]) => [
+      symbol as AssetSymbol,
+      compileBand(band, registry.bySymbol.get(symbol as AssetSymbol)!.decimals),
+    ]),
+  );
+}
+
+function compileBand(band: BandDocument, decimals: number): Band {
+  if (band === "any") return { over: -1n, max: undefined };
+  return {
+    over: band.over === undefined ? -1n : parseAmount(band.over, decimals),
+    max: band.max === undefined || band.max === "any" ? undefined : parseAmount(band.max, decimals),
+  };
+}

@@ -1,0 +1,164 @@
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import canonicalizeModule from "canonicalize";
+import type { z } from "zod";
+import { GatewayError, quoted } from "../domain/errors.ts";
+import {
+  AddressBookDocument,
+  AssetRegistryDocument,
+  ClientPolicy,
+  HousePolicy,
+  type PolicyDocument,
+} from "./document.ts";
+import { compareFindings, findingText, type DocumentPath, type Finding } from "./finding.ts";
+import { describeIssues } from "./issues.ts";
+import { validate } from "./validate.ts";
+import { readYaml, type SourceFile } from "./yaml.ts";
+
+/** Throws when an account is not written as its chain writes it (EIP-55); the chains' code brings it. */
+export type CheckAccount = (account: string) => void;
+
+export type Used<T> = { readonly path: string; readonly document: T };
+
+/** A policy document with the files that it uses: everything that its hash covers. */
+export type ResolvedPolicy<D extends PolicyDocument = PolicyDocument> = {
+  /** Path of the document itself. */
+  readonly entry: string;
+  readonly document: D;
+  readonly registries: readonly Used<AssetRegistryDocument>[];
+  readonly books: readonly Used<AddressBookDocument>[];
+  /** For messages: where each value stands. */
+  readonly sources: ReadonlyMap<string, SourceFile>;
+};
+
+const POLICIES = { ClientPolicy, HousePolicy };
+const USABLE = { AssetRegistry: AssetRegistryDocument, AddressBook: AddressBookDocument };
+
+/**
+ * Reads a policy document and the files that it uses.
+ * @param entry path of the document, a key of `files`
+ * @param files texts by path; paths in `use` are looked up as they are written
+ * @throws {GatewayError} `policy-invalid`, with every mistake in `facts.findings`
+ */
+export function parsePolicy(
+  entry: string,
+  files: ReadonlyMap<string, string>,
+  checkAccount: CheckAccount,
+): ResolvedPolicy {
+  const { policy, findings } = tryParsePolicy(entry, files, checkAccount);
+  if (policy && findings.length === 0) return policy;
+  const [first] = findings;
+  const others = findings.length > 1 ? ` (and ${findings.length - 1} more)` : "";
+  throw new GatewayError("policy-invalid", `${findingText(first!)}${others}`, { facts: { findings } });
+}
+
+/** As `parsePolicy`, with mistakes as values. A policy beside findings was understood, but is not valid. */
+export function tryParsePolicy(
+  entry: string,
+  files: ReadonlyMap<string, string>,
+  checkAccount: CheckAccount,
+): { readonly policy?: ResolvedPolicy; readonly findings: readonly Finding[] } {
+  const reader = new Reader(files);
+  const document = reader.read<PolicyDocument>(entry, POLICIES);
+  const used = document ? (document.use ?? []).map((path, index) => reader.use(entry, path, index)) : [];
+  if (!document || reader.findings.length > 0) return { findings: reader.findings.toSorted(compareFindings) };
+  const policy: ResolvedPolicy = {
+    entry,
+    document,
+    registries: used.filter((file): file is Used<AssetRegistryDocument> => file?.document.kind === "AssetRegistry"),
+    books: used.filter((file): file is Used<AddressBookDocument> => file?.document.kind === "AddressBook"),
+    sources: reader.sources,
+  };
+  return { policy, findings: validate(policy, checkAccount).toSorted(compareFindings) };
+}
+
+class Reader {
+  readonly findings: Finding[] = [];
+  readonly sources = new Map<string, SourceFile>();
+  readonly #files: ReadonlyMap<string, string>;
+
+  constructor(files: ReadonlyMap<string, string>) {
+    this.#files = files;
+  }
+
+  use(entry: string, path: string, index: number): Used<AssetRegistryDocument | AddressBookDocument> | undefined {
+    const complain = (message: string, hint?: string) => this.#report(entry, ["use", index], "value", message, hint);
+    if (this.sources.has(path)) return complain(`expected each file once, found ${quoted(path)} again`);
+    if (!this.#files.has(path))
+      return complain(
+        `expected a file, found nothing at ${quoted(path)}`,
+        "paths in `use` begin at the policies folder",
+      );
+    const document = this.read<AssetRegistryDocument | AddressBookDocument>(path, USABLE);
+    return document && { path, document };
+  }
+
+  /** The value has to pass the schema of the kind that it names itself. */
+  read<D>(path: string, kinds: Readonly<Record<string, z.ZodType<D>>>): D | undefined {
+    const text = this.#files.get(path);
+    if (text === undefined) {
+      this.findings.push({
+        file: path,
+        line: 1,
+        column: 1,
+        message: `expected a file, found nothing at ${quoted(path)}`,
+      });
+      return undefined;
+    }
+    const { source, findings } = readYaml(path, text);
+    this.findings.push(...findings);
+    if (!source) return undefined;
+    this.sources.set(path, source);
+    return this.#check(source, kinds);
+  }
+
+  #check<D>({ path, value }: SourceFile, kinds: Readonly<Record<string, z.ZodType<D>>>): D | undefined {
+    const kind = typeof value === "object" && !Array.isArray(value) ? value.kind : undefined;
+    const schema = typeof kind === "string" && Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
+    if (!schema) {
+      const expected = Object.keys(kinds)
+        .map((name) => `\`${name}\``)
+        .join(" or ");
+      return this.#report(
+        path,
+        ["kind"],
+        "value",
+        `expected \`kind\` to be ${expected}, found ${kind === undefined ? "none" : quoted(kind)}`,
+      );
+    }
+    const result = schema.safeParse(value);
+    if (result.success) return result.data;
+    for (const issue of describeIssues(result.error.issues, value))
+      this.#report(path, issue.path, issue.part, issue.message, HINTS[String(issue.path.at(-1))]?.(kind));
+    return undefined;
+  }
+
+  #report(file: string, path: DocumentPath, part: "key" | "value", message: string, hint?: string): undefined {
+    const at = this.sources.get(file)?.locate(path, part) ?? { line: 1, column: 1 };
+    this.findings.push({ file, ...at, message, ...(hint ? { hint } : {}) });
+    return undefined;
+  }
+}
+
+/** For mistakes that are easily made and hard to see. */
+const HINTS: Readonly<Record<string, (kind: unknown) => string | undefined>> = {
+  allow: (kind) =>
+    kind === "HousePolicy"
+      ? "the house policy may deny, limit and cap fees; it never allows"
+      : "`any` stands in deny rules only: name each operation that is allowed",
+};
+
+/**
+ * Names a policy: comments and formatting do not matter, everything else does.
+ * @returns `sha256:` and 64 hex digits, over RFC 8785 canonical JSON of the document and the files that it uses
+ */
+export function policyHash(policy: ResolvedPolicy): string {
+  const files = Object.fromEntries(
+    [...policy.registries, ...policy.books].map(({ path, document }) => [path, document]),
+  );
+  const text = canonicalize({ document: policy.document, files });
+  return `sha256:${bytesToHex(sha256(utf8ToBytes(text)))}`;
+}
+
+// The package's types say `export default` while Node sees `module.exports`.
+const canonicalize = canonicalizeModule as unknown as (value: unknown) => string;

@@ -1,0 +1,206 @@
+import {
+  LineCounter,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  parseDocument,
+  type Document,
+  type Node,
+  type YAMLMap,
+} from "yaml";
+import { quoted } from "../domain/errors.ts";
+import type { DocumentPath, Finding } from "./finding.ts";
+
+/** A book of 10,000 addresses is 800 KiB. */
+const MAX_BYTES = 1024 * 1024;
+/** The deepest document that the schemas admit has 9 levels. */
+const MAX_DEPTH = 16;
+/** Names that mean something to JavaScript itself; no document needs them. */
+const FORBIDDEN_KEYS = new Set(["__proto__", "constructor", "prototype"]);
+/** Control, bidi and zero-width characters make a file read as something that it is not (CVE-2021-42574). */
+const INVISIBLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
+
+export type YamlValue = string | YamlValue[] | { [key: string]: YamlValue };
+
+/** A file that was read as plain text, lists and maps, with the place of each value for messages. */
+export type SourceFile = {
+  readonly path: string;
+  readonly value: YamlValue;
+  /** Where the value at this path stands, or the nearest one around it. */
+  readonly locate: (path: DocumentPath, part?: "key" | "value") => { readonly line: number; readonly column: number };
+};
+
+export type ReadResult = { readonly source?: SourceFile; readonly findings: readonly Finding[] };
+
+/**
+ * Reads YAML 1.2 with the failsafe schema: text, lists and maps with unique text keys, and nothing else.
+ * Anchors, aliases, merge keys and tags are refused: a policy says what it says, in one place.
+ */
+export function readYaml(path: string, text: string): ReadResult {
+  const refused = refuseText(path, text);
+  if (refused) return { findings: [refused] };
+  const lines = new LineCounter();
+  const at = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  let document: Document.Parsed;
+  try {
+    document = parseDocument(text, {
+      version: "1.2",
+      schema: "failsafe",
+      merge: false,
+      // Our own check: the library's compares every key with every other.
+      uniqueKeys: false,
+      strict: true,
+      prettyErrors: false,
+      logLevel: "silent",
+      lineCounter: lines,
+      keepSourceTokens: false,
+    });
+  } catch {
+    // The library composes by recursion: a megabyte of `[` ends in a RangeError.
+    return { findings: [tooDeep(path, { line: 1, column: 1 })] };
+  }
+  const findings: Finding[] = document.errors.map((error) => ({
+    file: path,
+    ...at(error.pos[0]),
+    message: yamlMessage(error.code, error.message),
+  }));
+  const value = new PlainReader(path, at, findings).read(document.contents, 0);
+  // A directive or a warning is something that we did not understand.
+  for (const warning of document.warnings)
+    findings.push({ file: path, ...at(warning.pos[0]), message: yamlMessage(warning.code, warning.message) });
+  if (findings.length > 0 || value === undefined) return { findings };
+  return { source: { path, value, locate: (where, part) => at(offsetOf(document, where, part ?? "value")) }, findings };
+}
+
+function refuseText(path: string, text: string): Finding | undefined {
+  if (text.length > MAX_BYTES) {
+    return {
+      file: path,
+      line: 1,
+      column: 1,
+      message: `expected at most ${MAX_BYTES} characters, found ${text.length}`,
+      hint: "split the address book into several files",
+    };
+  }
+  const index = text.search(INVISIBLE);
+  if (index === -1) return undefined;
+  const before = text.slice(0, index).split("\n");
+  return {
+    file: path,
+    line: before.length,
+    column: before.at(-1)!.length + 1,
+    message: `expected visible characters, found ${quoted(text[index])}`,
+    hint: "remove the character; it hides what the file says",
+  };
+}
+
+const tooDeep = (file: string, at: { line: number; column: number }): Finding => ({
+  file,
+  ...at,
+  message: `expected at most ${MAX_DEPTH} levels, found more`,
+});
+
+function yamlMessage(code: string, message: string): string {
+  if (code === "MULTIPLE_DOCS") return "expected one document, found another after `---`";
+  const first = message.split("\n")[0]!;
+  return `expected YAML, found a mistake: ${first.charAt(0).toLowerCase()}${first.slice(1)}`;
+}
+
+/** Turns the library's nodes into plain values and refuses everything that is not plain. */
+class PlainReader {
+  readonly #path: string;
+  readonly #at: (offset: number) => { line: number; column: number };
+  readonly #findings: Finding[];
+
+  constructor(path: string, at: (offset: number) => { line: number; column: number }, findings: Finding[]) {
+    this.#path = path;
+    this.#at = at;
+    this.#findings = findings;
+  }
+
+  read(node: unknown, depth: number): YamlValue | undefined {
+    if (node === null || node === undefined) return this.#refuse(undefined, "expected a document, found an empty file");
+    const parsed = node as Node;
+    if (isAlias(parsed))
+      return this.#refuse(parsed, `expected a value, found the alias \`*${parsed.source}\``, "write the value out");
+    if ("anchor" in parsed && parsed.anchor)
+      return this.#refuse(
+        parsed,
+        `expected a value, found the anchor \`&${parsed.anchor}\``,
+        "write the value out where it is needed",
+      );
+    if (parsed.tag && !PLAIN_TAGS.has(parsed.tag))
+      return this.#refuse(parsed, `expected a value, found the tag ${quoted(parsed.tag)}`, "remove the tag");
+    if (depth > MAX_DEPTH) return this.#refuse(parsed, tooDeep(this.#path, { line: 1, column: 1 }).message);
+    if (isMap(parsed)) return this.#map(parsed, depth);
+    if (isSeq(parsed)) return parsed.items.map((item) => this.read(item, depth + 1) ?? "");
+    if (isScalar(parsed) && typeof parsed.value === "string") return parsed.value;
+    return this.#refuse(parsed, "expected text, a list or a map");
+  }
+
+  #map(map: YAMLMap, depth: number): YamlValue {
+    const value: { [key: string]: YamlValue } = {};
+    const seen = new Set<string>();
+    for (const pair of map.items) {
+      const key = this.read(pair.key, depth + 1);
+      if (typeof key !== "string") {
+        if (key !== undefined) this.#refuse(pair.key as Node, "expected a text as key");
+        continue;
+      }
+      if (FORBIDDEN_KEYS.has(key) || key === "<<")
+        this.#refuse(
+          pair.key as Node,
+          `expected another key than ${quoted(key)}`,
+          "merge keys and JavaScript's own names are not part of the format",
+        );
+      else if (seen.has(key))
+        this.#refuse(pair.key as Node, `expected each key once, found ${quoted(key)} again`, "remove one of the two");
+      else value[key] = this.#valueOf(pair.value, pair.key as Node, depth) ?? "";
+      seen.add(key);
+    }
+    return value;
+  }
+
+  #valueOf(node: unknown, key: Node, depth: number): YamlValue | undefined {
+    return node === null || node === undefined
+      ? this.#refuse(key, "expected a value after the key, found none")
+      : this.read(node, depth + 1);
+  }
+
+  #refuse(node: Node | undefined, message: string, hint?: string): undefined {
+    const where = this.#at(node?.range?.[0] ?? 0);
+    this.#findings.push({ file: this.#path, ...where, message, ...(hint ? { hint } : {}) });
+    return undefined;
+  }
+}
+
+/** What the library writes on nodes by itself. */
+const PLAIN_TAGS = new Set(["tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str"]);
+
+/** A position is looked up only for a message, so this may walk the document each time. */
+function offsetOf(document: Document.Parsed, path: DocumentPath, part: "key" | "value"): number {
+  let node: unknown = document.contents;
+  let offset = document.contents?.range?.[0] ?? 0;
+  for (const [index, step] of path.entries()) {
+    const found = child(node, step);
+    if (!found) return offset;
+    const wantsKey = part === "key" && index === path.length - 1;
+    offset = (wantsKey ? found.key : found.value)?.range?.[0] ?? offset;
+    node = found.value;
+  }
+  return offset;
+}
+
+function child(node: unknown, step: string | number): { key: Node | undefined; value: Node | undefined } | undefined {
+  if (isSeq(node)) {
+    const value = node.items[Number(step)] as Node | undefined;
+    return value && { key: value, value };
+  }
+  if (!isMap(node)) return undefined;
+  const pair = node.items.find((item) => isScalar(item.key) && item.key.value === step);
+  return pair && { key: pair.key as Node, value: (pair.value ?? pair.key) as Node };
+}
