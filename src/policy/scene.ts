@@ -46,8 +46,7 @@ export function scenesOf(
   intent: Intent,
   facts: WhoAndWhose,
 ): { readonly client: Scene; readonly house: Scene } {
-  const owns = (account: Account | undefined) =>
-    account !== undefined && isOwn(facts.owners.get(account), policies.client, facts.client);
+  const owns = (account: Account | undefined) => account !== undefined && facts.owners.get(account) === facts.client;
   const totals = totalsOf(intent, owns);
   const { registry } = policies.client;
   const views = intent.operations.map((operation, index) =>
