@@ -26,8 +26,7 @@ export async function brokenAddons(root) {
 }
 
 /** The line that names the error, out of a stack trace. */
-const reasonIn = (output) =>
-  output
-    .split("\n")
-    .find((line) => /error/i.test(line))
-    ?.trim() ?? output.trim().slice(0, 200);
+const reasonIn = (output) => {
+  const lines = output.split("\n").map((line) => line.trim());
+  return lines.find((line) => /^\w*Error\b/.test(line)) ?? lines.find((line) => line !== "") ?? "it says nothing";
+};

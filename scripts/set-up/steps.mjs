@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ADDONS, brokenAddons } from "./addons.mjs";
 import { build } from "./build.mjs";
@@ -17,7 +17,7 @@ import { isHeld, takeLock } from "./lock.mjs";
 import { run, whenStoppedDo } from "./process.mjs";
 import { explain, say, SetUpError } from "./say.mjs";
 
-export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+export const ROOT = resolve(fileURLToPath(import.meta.url), "../../..");
 const EDGE_USER = "portcullis-edge";
 const APT = "/usr/bin/apt-get";
 
@@ -32,9 +32,13 @@ export async function setUp(purpose, root = ROOT) {
     const lock = join(root, "build/set-up.lock");
     const seen = await look(purpose, root);
     // Where nothing is to do nothing is written: a user who may only read the checkout can start what another set up.
-    if (isDone(seen) && !isHeld(lock)) await carryOut(seen, purpose, root);
-    // Seen again under the lock: another set-up may have done it all meanwhile.
-    else await locked(lock, root, async () => carryOut(await look(purpose, root), purpose, root));
+    if (isDone(seen) && !isHeld(lock)) {
+      await carryOut(seen, purpose, root);
+    } else {
+      requireInstallable(seen.system);
+      // Seen again under the lock: another set-up may have done it all meanwhile.
+      await locked(lock, root, async () => carryOut(await look(purpose, root), purpose, root));
+    }
     say(`done in ${seconds(startedAt)}`);
     return true;
   } catch (error) {
@@ -103,9 +107,10 @@ async function carryOut(seen, purpose, root) {
   if (needs.build) await makeBuild(seen.buildMissing, root);
 }
 
-async function installPackages(names) {
+/** @throws {SetUpError} with what a person has to do, where this process cannot install what is missing */
+function requireInstallable(names) {
   const packages = missing(names);
-  if (packages.length === 0) return say("system packages: all there");
+  if (packages.length === 0) return;
   if (!existsSync(APT)) {
     throw new SetUpError(`these are missing on this machine: ${packages.join(", ")} (Debian's names)`, {
       hint: "install them with this system's package manager (SoftHSM 2 is `softhsm` in Fedora, Alpine and Homebrew), then run this again",
@@ -116,6 +121,12 @@ async function installPackages(names) {
       `system packages are missing: ${packages.join(" ")}. Run this, then the same command again:\n\n    ${aptCommand(packages)}\n`,
     );
   }
+}
+
+async function installPackages(names) {
+  const packages = missing(names);
+  if (packages.length === 0) return say("system packages: all there");
+  requireInstallable(names);
   const startedAt = Date.now();
   say(`system packages: installing ${packages.join(" ")}`);
   const output = await aptInstall(packages);
@@ -146,7 +157,7 @@ async function hasUser() {
 }
 
 async function makeEdgeUser(missing) {
-  if (!isRoot()) return say(`user ${EDGE_USER}: not made (only root can); edge and vault will share a user`);
+  if (!isRoot()) return say(`user ${EDGE_USER}: not needed (started by another user than root, edge and vault share that user)`);
   if (!missing) return say(`user ${EDGE_USER}: there`);
   const { code, output } = await run(
     "useradd",
@@ -180,12 +191,12 @@ async function mendAddons(broken, root) {
   for (const { name } of broken) {
     const startedAt = Date.now();
     say(`native addons: ${name} is not built, building it (its own install script is allowed to run, no other)`);
-    const { code, output } = await npm(["rebuild", name, "--ignore-scripts=false", "--foreground-scripts"], root);
+    const { output } = await npm(["rebuild", name, "--ignore-scripts=false", "--foreground-scripts"], root);
     const still = (await brokenAddons(root)).find((other) => other.name === name);
     if (still !== undefined) {
       throw new SetUpError(`the native addon \`${name}\` does not open: ${still.reason}`, {
-        output: code === 0 ? undefined : output,
-        hint: `it is compiled at installation and needs a C++ compiler, make, Python 3 and the headers of Node.js ${process.versions.node}`,
+        output,
+        hint: `it is compiled here: that needs a C++ compiler, make, Python 3, the headers of Node.js ${process.versions.node}, and for some a path without spaces`,
       });
     }
     say(`native addons: ${name} built in ${seconds(startedAt)}`);
