@@ -43,7 +43,7 @@ async function compile(root, outDir) {
  * The edge runs as a user of its own, who may not be able to read this folder: the supervisor hands it this one file.
  */
 async function bundleEdge(root, outfile) {
-  const entry = join(root, "src/edge/main.ts");
+  const entry = join(root, "src/edge/bundle.ts");
   if (!existsSync(entry)) return;
   const esbuild = await import(pathToFileURL(join(root, "node_modules/esbuild/lib/main.js")).href);
   try {

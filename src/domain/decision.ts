@@ -77,7 +77,13 @@ export type Missing = {
 /** Why: every member names itself, so that programs need no text and people need no source. */
 export type Reason =
   | { readonly code: "rule-allowed"; readonly rule: string; readonly operation: number }
-  | { readonly code: "no-rule-allows"; readonly operation: number; readonly kind: OperationKind; readonly nearest?: string; readonly detail: string }
+  | {
+      readonly code: "no-rule-allows";
+      readonly operation: number;
+      readonly kind: OperationKind;
+      readonly nearest?: string;
+      readonly detail: string;
+    }
   | { readonly code: "rule-denied"; readonly rule: string; readonly operation: number }
   | { readonly code: "rule-failed"; readonly rule: string; readonly detail: string }
   | { readonly code: "over-limit"; readonly limit: string; readonly detail: string }
@@ -95,7 +101,12 @@ export type Reason =
 
 export type Decision = {
   readonly outcome: "allow" | "deny" | "needs-approval";
-  readonly policy: { readonly version: number; readonly hash: string; readonly houseVersion: number; readonly houseHash: string };
+  readonly policy: {
+    readonly version: number;
+    readonly hash: string;
+    readonly houseVersion: number;
+    readonly houseHash: string;
+  };
   readonly reasons: readonly Reason[];
   readonly rules: readonly RuleFinding[];
   readonly limits: readonly LimitFinding[];

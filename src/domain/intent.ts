@@ -103,3 +103,23 @@ export type Claim = { readonly kind: "evm-nonce"; readonly account: Account; rea
 
 /** The identity of a claim in the store and in messages. */
 export const claimId = (claim: Claim): string => `${claim.account}#${claim.nonce}`;
+
+/** What `encodeJson` made of an intent, read again: amounts are numbers once more. Trusts its input: our own record. */
+export function intentFromJson(json: unknown): Intent {
+  const stored = json as Omit<Intent, "operations" | "fee" | "claims"> & {
+    operations: Record<string, unknown>[];
+    fee: { asset: AssetSymbol; max: string };
+    claims: { kind: "evm-nonce"; account: Account; nonce: string }[];
+  };
+  return {
+    ...stored,
+    operations: stored.operations.map(
+      (operation) =>
+        ("amount" in operation
+          ? { ...operation, amount: BigInt(operation["amount"] as string) }
+          : operation) as Operation,
+    ),
+    fee: { ...stored.fee, max: BigInt(stored.fee.max) },
+    claims: stored.claims.map((claim) => ({ ...claim, nonce: BigInt(claim.nonce) })),
+  };
+}

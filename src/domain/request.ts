@@ -5,7 +5,7 @@ import type { CallerName, ClientId, KeyName } from "./names.ts";
  *
  * A request is born `denied` (final), `pending` (waits for people or time) or `authorized` (reserved and recorded).
  * From `pending` it goes to `ready` (nothing missing: the caller's repeated POST runs), `rejected`, `expired` or
- * `cancelled` (all final). From `authorized` it goes to `signed` or `failed` (both final).
+ * `cancelled` (all final); the repeated POST decides everything again, so it may also end `denied`. From `authorized` it goes to `signed` or `failed` (both final).
  */
 export const REQUEST_STATES = [
   "denied",

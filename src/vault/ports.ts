@@ -1,4 +1,7 @@
-import type { ClientId } from "../domain/names.ts";
+import type { Account, ChainId } from "../domain/chain.ts";
+import type { CounterId } from "../domain/decision.ts";
+import type { CallerName, ClientId, KeyName } from "../domain/names.ts";
+import type { RequestId, RequestState } from "../domain/request.ts";
 
 /*
  * What the vault needs of the world outside it. Adapters implement these contracts and import nothing else of the vault.
@@ -97,4 +100,148 @@ export interface LogToken {
    * @throws {GatewayError} `wrong-domain` if the text does not begin with the key's type
    */
   sign(name: LogKeyName, text: string): Promise<Uint8Array>;
+}
+
+// -------------------------------------------------------------------------------------------------------- the store
+
+export type ClientRow = {
+  readonly id: ClientId;
+  readonly owner: "client" | "house";
+  /** Only `active` signs; whatever else a row says, it says no (I19). */
+  readonly status: "active" | "frozen";
+  readonly token: TokenRef;
+  /** Derives the salts of the client's leaves. */
+  readonly saltKey: Uint8Array;
+};
+
+export type KeyRow = {
+  readonly client: ClientId;
+  readonly name: KeyName;
+  readonly id: string;
+  readonly curve: Curve;
+  readonly purpose: "transactions" | "raw";
+  /** SEC 1 uncompressed, as proven at creation. */
+  readonly publicKey: Uint8Array;
+  /** The network on which it lives, for ever (I14). */
+  readonly chains: readonly ChainId[];
+  readonly accounts: readonly Account[];
+  readonly state: "active" | "disabled" | "retired";
+  /** Index of the leaf that recorded its creation. */
+  readonly leaf: number;
+};
+
+export type PolicyRow = {
+  readonly client: ClientId;
+  readonly version: number;
+  readonly hash: string;
+  readonly previousHash: string | null;
+  /** Path of the document among `files`. */
+  readonly entry: string;
+  readonly files: Readonly<Record<string, string>>;
+  readonly signatures: readonly { readonly person: CallerName; readonly signature: string }[];
+  readonly appliedAt: number;
+  readonly leaf: number;
+};
+
+export type LeafRow = {
+  readonly index: number;
+  readonly at: number;
+  /** RFC 6962 leaf hash of the entry, 32 bytes. */
+  readonly hash: Uint8Array;
+  /** SHA-256 of salt and opening: what outsiders see of the content. */
+  readonly commitment: Uint8Array;
+  /** Whose chain of numbers the leaf stands in; what concerns the gateway itself stands in the house's. */
+  readonly client: ClientId;
+  readonly number: number;
+  /** JSON text; with the salt it opens the commitment. */
+  readonly opening: string;
+};
+
+/** Where a leaf stands, as an answer promises it. */
+export type LeafRef = { readonly index: number; readonly hash: string; readonly number: number };
+
+export type RequestRow = {
+  readonly id: RequestId;
+  readonly client: ClientId;
+  readonly caller: CallerName;
+  readonly key: KeyName;
+  readonly idempotencyKey: string;
+  /** SHA-256 of the raw body, hex. */
+  readonly bodyHash: string;
+  readonly state: RequestState;
+  readonly submittedAt: number;
+  readonly changedAt: number;
+  /** JSON text of everything else: what was asked, decided and answered. */
+  readonly record: string;
+};
+
+export interface StoreReader {
+  /** The store's clock, ms: never less than the last leaf's. */
+  now(): Promise<number>;
+  client(id: ClientId): Promise<ClientRow | undefined>;
+  clients(): Promise<ClientRow[]>;
+  keys(client: ClientId): Promise<KeyRow[]>;
+  /** Whose the accounts are; those of nobody here are absent. */
+  owners(accounts: readonly Account[]): Promise<ReadonlyMap<Account, ClientId>>;
+  /** The active policy's hash alone: asked in every transaction. */
+  policyHash(client: ClientId): Promise<string | undefined>;
+  policy(client: ClientId, version?: number): Promise<PolicyRow | undefined>;
+  /** Whose document first declared that caller key: a key belongs to one client for ever. */
+  callerKeyOwner(key: string): Promise<ClientId | undefined>;
+  /** Everything that was ever authorized for the client and not given back, in the order of authorization. */
+  authorizedRequests(client: ClientId): Promise<RequestRow[]>;
+  /** Since when the active policies have named each address of that client's book, without a break. */
+  heldSince(client: ClientId): Promise<ReadonlyMap<Account, number>>;
+  request(client: ClientId, id: RequestId): Promise<RequestRow | undefined>;
+  requestByIdempotencyKey(
+    client: ClientId,
+    caller: CallerName,
+    idempotencyKey: string,
+  ): Promise<RequestRow | undefined>;
+  /** Newest first, after the cursor. */
+  requests(
+    client: ClientId,
+    filter: { caller?: CallerName; state?: RequestState; before?: RequestId; limit: number },
+  ): Promise<RequestRow[]>;
+  /** Exact sum of entries with `at > windowStartsAt`; MUST NOT get slower as entries get more. */
+  spent(counter: CounterId, windowStartsAt: number): Promise<bigint>;
+  /** What that request itself contributes to it. */
+  spentBy(request: RequestId, counter: CounterId, windowStartsAt: number): Promise<bigint>;
+  claimedBy(claim: string): Promise<RequestId | undefined>;
+  /** The nonce after the highest that was ever claimed for that account. */
+  nextNonce(account: Account): Promise<bigint | undefined>;
+  lastLeaf(client?: ClientId): Promise<LeafRow | undefined>;
+  leaf(index: number): Promise<LeafRow | undefined>;
+  leaves(from: number, limit: number): Promise<LeafRow[]>;
+}
+
+export interface StoreTransaction extends StoreReader {
+  insertClient(row: ClientRow): Promise<void>;
+  insertKey(row: KeyRow): Promise<void>;
+  /** Makes it the client's active policy. */
+  insertPolicy(row: PolicyRow, heldSince: ReadonlyMap<Account, number>): Promise<void>;
+  /** Remembers it for ever; no-op where it is this client's already. */
+  insertCallerKey(key: string, client: ClientId): Promise<void>;
+  insertRequest(row: RequestRow): Promise<void>;
+  updateRequest(id: RequestId, change: Pick<RequestRow, "state" | "changedAt" | "record">): Promise<void>;
+  insertClaim(claim: string, account: Account, nonce: bigint, request: RequestId): Promise<void>;
+  /** `at` never falls from one entry of a counter to the next; `leaf` is the authorization that it belongs to. */
+  addSpend(counter: CounterId, entry: { at: number; leaf: number; request: RequestId; amount: bigint }): Promise<void>;
+  /** Takes a request's entries out at the moments at which they were counted: as if they had never been. */
+  removeSpend(request: RequestId): Promise<void>;
+  /** Drops all counters of the policies' owner (`house` or a client), before they are rebuilt. */
+  clearSpend(of: ClientId): Promise<void>;
+  /** Index and number MUST follow on the last ones, or the transaction fails. */
+  insertLeaf(row: LeafRow): Promise<void>;
+}
+
+/**
+ * `write` MUST NOT resolve before everything that `work` did is durable, and MUST NOT let another transaction see any of
+ * it before. Works of the same moment share one COMMIT; each sees those before it. A work that throws leaves nothing
+ * behind and does not disturb the others. `work` may run more than once and awaits nothing but the transaction.
+ */
+export interface Store {
+  write<T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T>;
+  read<T>(work: (reader: StoreReader) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
 }

@@ -1,0 +1,108 @@
+/** The schema, one numbered step after the other; a step that was ever released is never changed. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE leaves (
+    idx        INTEGER PRIMARY KEY,
+    at         INTEGER NOT NULL,
+    hash       BLOB NOT NULL CHECK (length(hash) = 32),
+    commitment BLOB NOT NULL CHECK (length(commitment) = 32),
+    client     TEXT NOT NULL,
+    number     INTEGER NOT NULL,
+    opening    TEXT NOT NULL,
+    UNIQUE (client, number)
+  ) STRICT;
+
+  CREATE TABLE clients (
+    id           TEXT PRIMARY KEY,
+    owner        TEXT NOT NULL,
+    status       TEXT NOT NULL,
+    token_label  TEXT NOT NULL,
+    token_serial TEXT NOT NULL,
+    salt_key     BLOB NOT NULL,
+    policy_hash  TEXT,
+    UNIQUE (token_label, token_serial)
+  ) STRICT;
+
+  CREATE TABLE keys (
+    client     TEXT NOT NULL REFERENCES clients (id),
+    name       TEXT NOT NULL,
+    id         TEXT NOT NULL UNIQUE,
+    curve      TEXT NOT NULL,
+    purpose    TEXT NOT NULL,
+    public_key BLOB NOT NULL UNIQUE,
+    chains     TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    leaf       INTEGER NOT NULL,
+    PRIMARY KEY (client, name)
+  ) STRICT;
+
+  CREATE TABLE accounts (
+    account TEXT PRIMARY KEY,
+    client  TEXT NOT NULL,
+    key     TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE policies (
+    client        TEXT NOT NULL,
+    version       INTEGER NOT NULL,
+    hash          TEXT NOT NULL,
+    previous_hash TEXT,
+    entry         TEXT NOT NULL,
+    files         TEXT NOT NULL,
+    signatures    TEXT NOT NULL,
+    applied_at    INTEGER NOT NULL,
+    leaf          INTEGER NOT NULL,
+    PRIMARY KEY (client, version)
+  ) STRICT;
+
+  CREATE TABLE caller_keys (
+    key    TEXT PRIMARY KEY,
+    client TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE held_addresses (
+    client  TEXT NOT NULL,
+    account TEXT NOT NULL,
+    since   INTEGER NOT NULL,
+    PRIMARY KEY (client, account)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE requests (
+    id              TEXT PRIMARY KEY,
+    client          TEXT NOT NULL,
+    caller          TEXT NOT NULL,
+    key             TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    body_hash       TEXT NOT NULL,
+    state           TEXT NOT NULL,
+    submitted_at    INTEGER NOT NULL,
+    changed_at      INTEGER NOT NULL,
+    record          TEXT NOT NULL,
+    UNIQUE (client, caller, idempotency_key)
+  ) STRICT;
+  CREATE INDEX requests_of_client ON requests (client, id);
+
+  CREATE TABLE claims (
+    claim   TEXT PRIMARY KEY,
+    request TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE nonces (
+    account TEXT PRIMARY KEY,
+    next    INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  -- Each entry carries the sum of its counter up to and with itself: a window is the difference of two rows, however
+  -- many stand between them. Sums are decimal texts, since 256 bits fit no SQLite number.
+  CREATE TABLE spend (
+    counter TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    leaf    INTEGER NOT NULL,
+    request TEXT NOT NULL,
+    amount  TEXT NOT NULL,
+    total   TEXT NOT NULL,
+    PRIMARY KEY (counter, at, leaf)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX spend_of_request ON spend (request);
+  `,
+];

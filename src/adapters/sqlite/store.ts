@@ -1,0 +1,408 @@
+import SqliteDatabase, { type Database, type Statement } from "better-sqlite3";
+import type { Account, ChainId } from "../../domain/chain.ts";
+import { GatewayError } from "../../domain/errors.ts";
+import type { ClientId, KeyName } from "../../domain/names.ts";
+import type { RequestId } from "../../domain/request.ts";
+import type {
+  ClientRow,
+  Curve,
+  KeyRow,
+  LeafRow,
+  PolicyRow,
+  RequestRow,
+  Store,
+  StoreTransaction,
+} from "../../vault/ports.ts";
+import { groupCommit } from "./group-commit.ts";
+import { MIGRATIONS } from "./migrations.ts";
+
+type Row = Record<string, never>;
+
+/**
+ * The embedded store: one file, one vault.
+ * @param path of the database file; its folder must exist
+ * @param clock wall time, ms
+ * @throws {GatewayError} `store-too-new` if a newer Portcullis wrote it; `store-unavailable`
+ */
+export function openSqliteStore(path: string, clock: () => number = Date.now): Store {
+  const database = open(path);
+  const transaction = transactionOn(database, clock);
+  const group = groupCommit(database);
+  return {
+    write: (work) => group.run(() => work(transaction)).catch(asGatewayError),
+    // better-sqlite3 is synchronous: between two statements of one read nobody else runs but a writer's microtasks, so
+    // reads go through the same queue and see whole transactions only.
+    read: (work) => group.run(() => work(transaction)).catch(asGatewayError),
+    close: async () => {
+      await group.idle();
+      database.close();
+    },
+  };
+}
+
+function asGatewayError(error: unknown): never {
+  if (error instanceof SqliteDatabase.SqliteError) {
+    throw new GatewayError("store-unavailable", `the store refused: ${error.message} (${error.code})`, {
+      cause: error,
+    });
+  }
+  throw error;
+}
+
+function open(path: string): Database {
+  try {
+    const database = new SqliteDatabase(path, { timeout: 5000 });
+    database.pragma("journal_mode = WAL");
+    database.pragma("synchronous = FULL"); // a COMMIT that has returned survives a power cut
+    database.pragma("foreign_keys = ON");
+    database.pragma("trusted_schema = OFF");
+    migrate(database);
+    return database;
+  } catch (error) {
+    if (error instanceof GatewayError) throw error;
+    throw new GatewayError("store-unavailable", `cannot open the store \`${path}\`: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function migrate(database: Database): void {
+  // IMMEDIATE: of two starts at the same instant one waits for the other and then finds nothing to do.
+  database
+    .transaction(() => {
+      const version = database.pragma("user_version", { simple: true }) as number;
+      if (version > MIGRATIONS.length) {
+        throw new GatewayError("store-too-new", `expected a schema up to ${MIGRATIONS.length}, found ${version}`, {
+          hint: "this store was written by a newer Portcullis: use that one",
+        });
+      }
+      for (const step of MIGRATIONS.slice(version)) database.exec(step);
+      database.pragma(`user_version = ${MIGRATIONS.length}`);
+    })
+    .immediate();
+}
+
+const clientRow = (row: Row): ClientRow => ({
+  id: row["id"]!,
+  owner: row["owner"]!,
+  status: row["status"]!,
+  token: { label: row["token_label"]!, serial: row["token_serial"]! },
+  saltKey: row["salt_key"]!,
+});
+
+const policyRow = (row: Row): PolicyRow => ({
+  client: row["client"]!,
+  version: row["version"]!,
+  hash: row["hash"]!,
+  previousHash: row["previous_hash"] ?? null,
+  entry: row["entry"]!,
+  files: JSON.parse(row["files"]!) as Record<string, string>,
+  signatures: JSON.parse(row["signatures"]!) as PolicyRow["signatures"],
+  appliedAt: row["applied_at"]!,
+  leaf: row["leaf"]!,
+});
+
+const requestRow = (row: Row): RequestRow => ({
+  id: row["id"]!,
+  client: row["client"]!,
+  caller: row["caller"]!,
+  key: row["key"]!,
+  idempotencyKey: row["idempotency_key"]!,
+  bodyHash: row["body_hash"]!,
+  state: row["state"]!,
+  submittedAt: row["submitted_at"]!,
+  changedAt: row["changed_at"]!,
+  record: row["record"]!,
+});
+
+const leafRow = (row: Row): LeafRow => ({
+  index: row["idx"]!,
+  at: row["at"]!,
+  hash: row["hash"]!,
+  commitment: row["commitment"]!,
+  client: row["client"]!,
+  number: row["number"]!,
+  opening: row["opening"]!,
+});
+
+/** Statements are prepared once: preparing costs more than running. */
+function statementsOf(database: Database) {
+  const cache = new Map<string, Statement>();
+  return (sql: string): Statement => {
+    let statement = cache.get(sql);
+    if (!statement) cache.set(sql, (statement = database.prepare(sql)));
+    return statement;
+  };
+}
+
+function transactionOn(database: Database, clock: () => number): StoreTransaction {
+  const sql = statementsOf(database);
+  const one = (text: string, ...values: unknown[]): Row | undefined => sql(text).get(...values) as Row | undefined;
+  const all = (text: string, ...values: unknown[]): Row[] => sql(text).all(...values) as Row[];
+  const run = (text: string, ...values: unknown[]): void => void sql(text).run(...values);
+
+  const lastLeafRow = (client?: ClientId): Row | undefined =>
+    client === undefined
+      ? one("SELECT * FROM leaves ORDER BY idx DESC LIMIT 1")
+      : one("SELECT * FROM leaves WHERE client = ? ORDER BY number DESC LIMIT 1", client);
+
+  const keyRow = (row: Row): KeyRow => ({
+    client: row["client"]!,
+    name: row["name"]! as KeyName,
+    id: row["id"]!,
+    curve: row["curve"]! as Curve,
+    purpose: row["purpose"]!,
+    publicKey: row["public_key"]!,
+    chains: JSON.parse(row["chains"]!) as ChainId[],
+    accounts: all("SELECT account FROM accounts WHERE client = ? AND key = ?", row["client"], row["name"]).map(
+      (account) => account["account"]!,
+    ),
+    state: row["state"]!,
+    leaf: row["leaf"]!,
+  });
+
+  return {
+    now: async () =>
+      Math.max(clock(), (one("SELECT at FROM leaves ORDER BY idx DESC LIMIT 1")?.["at"] as number | undefined) ?? 0),
+
+    client: async (id) => {
+      const row = one("SELECT * FROM clients WHERE id = ?", id);
+      return row && clientRow(row);
+    },
+    clients: async () => all("SELECT * FROM clients ORDER BY id").map(clientRow),
+    insertClient: async (row) =>
+      run(
+        "INSERT INTO clients (id, owner, status, token_label, token_serial, salt_key) VALUES (?, ?, ?, ?, ?, ?)",
+        row.id,
+        row.owner,
+        row.status,
+        row.token.label,
+        row.token.serial,
+        row.saltKey,
+      ),
+
+    keys: async (client) => all("SELECT * FROM keys WHERE client = ? ORDER BY name", client).map(keyRow),
+    insertKey: async (row) => {
+      run(
+        "INSERT INTO keys (client, name, id, curve, purpose, public_key, chains, state, leaf) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        row.client,
+        row.name,
+        row.id,
+        row.curve,
+        row.purpose,
+        row.publicKey,
+        JSON.stringify(row.chains),
+        row.state,
+        row.leaf,
+      );
+      for (const account of row.accounts)
+        run("INSERT INTO accounts (account, client, key) VALUES (?, ?, ?)", account, row.client, row.name);
+    },
+    owners: async (accounts) => {
+      const owners = new Map<Account, ClientId>();
+      for (const account of accounts) {
+        const row = one("SELECT client FROM accounts WHERE account = ?", account);
+        if (row) owners.set(account, row["client"]!);
+      }
+      return owners;
+    },
+
+    policyHash: async (client) =>
+      (one("SELECT policy_hash FROM clients WHERE id = ?", client)?.["policy_hash"] as string | undefined) ?? undefined,
+    policy: async (client, version) => {
+      const row =
+        version === undefined
+          ? one(
+              "SELECT policies.* FROM policies JOIN clients ON clients.id = client AND hash = policy_hash WHERE client = ? ORDER BY version DESC LIMIT 1",
+              client,
+            )
+          : one("SELECT * FROM policies WHERE client = ? AND version = ?", client, version);
+      return row && policyRow(row);
+    },
+    insertPolicy: async (row, heldSince) => {
+      run(
+        "INSERT INTO policies (client, version, hash, previous_hash, entry, files, signatures, applied_at, leaf) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        row.client,
+        row.version,
+        row.hash,
+        row.previousHash,
+        row.entry,
+        JSON.stringify(row.files),
+        JSON.stringify(row.signatures),
+        row.appliedAt,
+        row.leaf,
+      );
+      run("UPDATE clients SET policy_hash = ? WHERE id = ?", row.hash, row.client);
+      run("DELETE FROM held_addresses WHERE client = ?", row.client);
+      for (const [account, since] of heldSince)
+        run("INSERT INTO held_addresses (client, account, since) VALUES (?, ?, ?)", row.client, account, since);
+    },
+    callerKeyOwner: async (key) =>
+      one("SELECT client FROM caller_keys WHERE key = ?", key)?.["client"] as ClientId | undefined,
+    insertCallerKey: async (key, client) =>
+      run("INSERT INTO caller_keys (key, client) VALUES (?, ?) ON CONFLICT DO NOTHING", key, client),
+    authorizedRequests: async (client) =>
+      all(
+        `SELECT * FROM requests WHERE client = ? AND state IN ('authorized', 'signed', 'failed')
+         ORDER BY record ->> '$.authorizedAt', record ->> '$.decisionLeaf.index'`,
+        client,
+      ).map(requestRow),
+    heldSince: async (client) =>
+      new Map(
+        all("SELECT account, since FROM held_addresses WHERE client = ?", client).map((row) => [
+          row["account"]! as Account,
+          row["since"]! as number,
+        ]),
+      ),
+
+    request: async (client, id) => {
+      const row = one("SELECT * FROM requests WHERE id = ? AND client = ?", id, client);
+      return row && requestRow(row);
+    },
+    requestByIdempotencyKey: async (client, caller, idempotencyKey) => {
+      const row = one(
+        "SELECT * FROM requests WHERE client = ? AND caller = ? AND idempotency_key = ?",
+        client,
+        caller,
+        idempotencyKey,
+      );
+      return row && requestRow(row);
+    },
+    requests: async (client, { caller, state, before, limit }) =>
+      all(
+        `SELECT * FROM requests WHERE client = ?1 AND (?2 IS NULL OR caller = ?2) AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR id < ?4)
+         ORDER BY id DESC LIMIT ?5`,
+        client,
+        caller ?? null,
+        state ?? null,
+        before ?? null,
+        limit,
+      ).map(requestRow),
+    insertRequest: async (row) =>
+      run(
+        `INSERT INTO requests (id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        row.id,
+        row.client,
+        row.caller,
+        row.key,
+        row.idempotencyKey,
+        row.bodyHash,
+        row.state,
+        row.submittedAt,
+        row.changedAt,
+        row.record,
+      ),
+    updateRequest: async (id, change) =>
+      run(
+        "UPDATE requests SET state = ?, changed_at = ?, record = ? WHERE id = ?",
+        change.state,
+        change.changedAt,
+        change.record,
+        id,
+      ),
+
+    claimedBy: async (claim) =>
+      one("SELECT request FROM claims WHERE claim = ?", claim)?.["request"] as RequestId | undefined,
+    nextNonce: async (account) => {
+      const next = one("SELECT next FROM nonces WHERE account = ?", account)?.["next"] as number | undefined;
+      return next === undefined ? undefined : BigInt(next);
+    },
+    insertClaim: async (claim, account, nonce, request) => {
+      run("INSERT INTO claims (claim, request) VALUES (?, ?)", claim, request);
+      run(
+        "INSERT INTO nonces (account, next) VALUES (?1, ?2) ON CONFLICT (account) DO UPDATE SET next = max(next, ?2)",
+        account,
+        nonce + 1n,
+      );
+    },
+
+    spent: async (counter, windowStartsAt) => {
+      const latest = one("SELECT total FROM spend WHERE counter = ? ORDER BY at DESC, leaf DESC LIMIT 1", counter);
+      if (!latest) return 0n;
+      const before = one(
+        "SELECT total FROM spend WHERE counter = ? AND at <= ? ORDER BY at DESC, leaf DESC LIMIT 1",
+        counter,
+        windowStartsAt,
+      );
+      return BigInt(latest["total"]!) - BigInt(before?.["total"] ?? "0");
+    },
+    spentBy: async (request, counter, windowStartsAt) =>
+      all(
+        "SELECT amount FROM spend WHERE request = ? AND counter = ? AND at > ?",
+        request,
+        counter,
+        windowStartsAt,
+      ).reduce((sum, row) => sum + BigInt(row["amount"]!), 0n),
+    addSpend: async (counter, { at, leaf, request, amount }) => {
+      const latest = one("SELECT at, total FROM spend WHERE counter = ? ORDER BY at DESC, leaf DESC LIMIT 1", counter);
+      if (latest && at < latest["at"]!)
+        throw new GatewayError("integrity", `expected entries of \`${counter}\` in the order of time`);
+      const total = BigInt(latest?.["total"] ?? "0") + amount;
+      run(
+        "INSERT INTO spend (counter, at, leaf, request, amount, total) VALUES (?, ?, ?, ?, ?, ?)",
+        counter,
+        at,
+        leaf,
+        request,
+        amount.toString(),
+        total.toString(),
+      );
+    },
+    removeSpend: async (request) => {
+      for (const entry of all("SELECT counter, at, leaf, amount FROM spend WHERE request = ?", request)) {
+        const [counter, at, leaf] = [entry["counter"]!, entry["at"]!, entry["leaf"]!];
+        run("DELETE FROM spend WHERE counter = ? AND at = ? AND leaf = ?", counter, at, leaf);
+        for (const later of all(
+          "SELECT at, leaf, total FROM spend WHERE counter = ? AND (at, leaf) > (?, ?)",
+          counter,
+          at,
+          leaf,
+        )) {
+          const total = BigInt(later["total"]!) - BigInt(entry["amount"]!);
+          run(
+            "UPDATE spend SET total = ? WHERE counter = ? AND at = ? AND leaf = ?",
+            total.toString(),
+            counter,
+            later["at"],
+            later["leaf"],
+          );
+        }
+      }
+    },
+    clearSpend: async (of) => run("DELETE FROM spend WHERE counter >= ? AND counter < ?", `${of}/`, `${of}0`),
+
+    lastLeaf: async (client) => {
+      const row = lastLeafRow(client);
+      return row && leafRow(row);
+    },
+    leaf: async (index) => {
+      const row = one("SELECT * FROM leaves WHERE idx = ?", index);
+      return row && leafRow(row);
+    },
+    leaves: async (from, limit) =>
+      all("SELECT * FROM leaves WHERE idx >= ? ORDER BY idx LIMIT ?", from, limit).map(leafRow),
+    insertLeaf: async (row) => {
+      const last = one("SELECT idx, at FROM leaves ORDER BY idx DESC LIMIT 1");
+      if (
+        row.index !== ((last?.["idx"] as number | undefined) ?? -1) + 1 ||
+        row.at < ((last?.["at"] as number | undefined) ?? 0)
+      ) {
+        throw new GatewayError(
+          "integrity",
+          `expected leaf ${(last?.["idx"] ?? -1) + 1} at a time that does not fall, found leaf ${row.index}`,
+        );
+      }
+      run(
+        "INSERT INTO leaves (idx, at, hash, commitment, client, number, opening) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        row.index,
+        row.at,
+        row.hash,
+        row.commitment,
+        row.client,
+        row.number,
+        row.opening,
+      );
+    },
+  };
+}

@@ -1,0 +1,212 @@
+import { randomUUID } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import { parse, parseDocument } from "yaml";
+import { newCaller, writeCallerFile, type CallerFile, type GatewayFile } from "../../sdk/caller-file.ts";
+import { connect } from "../../sdk/client.ts";
+import { foundingHousePolicy, writeConfig } from "../founding.ts";
+import type { Host, Serving } from "../host.ts";
+import { jsonOption } from "../options.ts";
+import { output } from "../output.ts";
+import { readPolicyFiles } from "../policy-files.ts";
+import { startProxy, type RunningProxy } from "../proxy.ts";
+import { howToCall, runTour, tourText } from "../tour.ts";
+import { applyPolicyFile } from "./policy.ts";
+import { untilTold } from "./processes.ts";
+
+type DevOptions = {
+  readonly port: number;
+  readonly proxyPort: number;
+  readonly policy: string[];
+  readonly keep?: string;
+  readonly json: boolean;
+  readonly tour: boolean;
+  readonly tourOnly: boolean;
+};
+
+/** `dev`: a real gateway that is thrown away: SoftHSM, SQLite, two demo clients, callers' keys on disk. */
+export function devCommand(program: Command, host: Host): void {
+  program
+    .command("dev")
+    .description("a throw-away gateway with two demo clients, gone at SIGTERM")
+    .option("--port <port>", "of the gateway; 0 takes a free one", Number, 8420)
+    .option("--proxy-port <port>", "of the signing proxy for the first demo caller; 0 takes a free one", Number, 8421)
+    .option("--policy <file...>", "these client policies instead of the demo's (their callers get fresh keys)", [])
+    .option("--keep <dir>", "keep everything in this folder, and go on from it the next time")
+    .option("--tour", "show one withdrawal signed, one denied, one pending, one refused", false)
+    .option("--tour-only", "end after the tour", false)
+    .addOption(jsonOption())
+    .action((options: DevOptions) => dev(host, options));
+}
+
+/** Where the package keeps its policies: beside `src/` and `dist/`. */
+const POLICIES = fileURLToPath(new URL("../../../policies", import.meta.url));
+const DEMO_POLICIES = ["examples/hot-wallet/acme-fund.yaml", "examples/treasury/blue-harbor.yaml"].map((path) =>
+  join(POLICIES, path),
+);
+
+/** The chain of a development node (anvil, hardhat). */
+const DEV_CHAIN = "eip155:31337";
+
+async function dev(host: Host, options: DevOptions): Promise<void> {
+  const { result, note } = output(options.json);
+  const folder = options.keep === undefined ? mkdtempSync(join(tmpdir(), "portcullis-dev-")) : resolve(options.keep);
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o711); // the edge's user passes through to the socket's folder; everything else is 0700
+  let serving: Serving | undefined;
+  let proxy: RunningProxy | undefined;
+  try {
+    const told = untilTold();
+    const started = await start(host, folder, options, note);
+    ({ serving, proxy } = started);
+    const tour = options.tour || options.tourOnly ? await runTour(started.clients) : undefined;
+    const ready = {
+      ready: true,
+      url: serving.url,
+      proxyUrl: proxy.url,
+      folder,
+      isolation: serving.isolation,
+      clients: started.clients,
+      ...(tour ? { tour } : {}),
+    };
+    const text = [...(tour ? [tourText(tour), ""] : []), ...(options.tourOnly ? [] : [howToCall(ready)])];
+    result(ready, text.join("\n"));
+    if (!options.tourOnly) await told;
+  } finally {
+    await proxy?.stop();
+    await serving?.stop();
+    if (options.keep === undefined) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+export type DemoClient = {
+  readonly client: string;
+  readonly keys: readonly { readonly name: string; readonly accounts: readonly string[] }[];
+  /** Caller name → caller file. */
+  readonly callers: Readonly<Record<string, string>>;
+};
+
+type Started = { readonly serving: Serving; readonly proxy: RunningProxy; readonly clients: readonly DemoClient[] };
+
+async function start(host: Host, folder: string, options: DevOptions, note: (text: string) => void): Promise<Started> {
+  const configPath = join(folder, "portcullis.yaml");
+  const gatewayFile = join(folder, "gateway.json");
+  const fresh = !existsSync(configPath);
+  if (fresh) await foundDevGateway(host, folder, options.port, note);
+  note("starting edge and vault");
+  const serving = await host.serve(configPath, ["portcullis-edge", "nobody"]);
+  const gateway: GatewayFile = { ...(JSON.parse(readFileSync(gatewayFile, "utf8")) as GatewayFile), url: serving.url };
+  writeFileSync(gatewayFile, JSON.stringify(gateway));
+  const listing = join(folder, "clients.json");
+  if (fresh) {
+    const policies = options.policy.length > 0 ? options.policy : DEMO_POLICIES;
+    const made: DemoClient[] = [];
+    for (const file of policies) made.push(await addDemoClient(folder, gateway, file, note));
+    writeFileSync(listing, JSON.stringify(made));
+  }
+  const clients = JSON.parse(readFileSync(listing, "utf8")) as DemoClient[];
+  refreshUrls(clients, gateway);
+  const proxy = await startProxy(connect(proxyCaller(clients[0]!)), options.proxyPort);
+  return { serving, proxy, clients };
+}
+
+/** A kept gateway may come back at another port: its callers learn it. */
+function refreshUrls(clients: readonly DemoClient[], { url }: GatewayFile): void {
+  for (const path of clients.flatMap(({ callers }) => Object.values(callers))) {
+    writeFileSync(
+      path,
+      `${JSON.stringify({ ...(JSON.parse(readFileSync(path, "utf8")) as CallerFile), url }, undefined, 2)}\n`,
+    );
+  }
+}
+
+/** The first wallet service of the client. */
+const proxyCaller = ({ callers }: DemoClient): string => Object.values(callers)[0]!;
+
+async function foundDevGateway(host: Host, folder: string, port: number, note: (text: string) => void): Promise<void> {
+  note("making tokens, store and genesis leaf");
+  const name = `dev-${randomUUID().slice(0, 8)}`;
+  const unknown = {
+    gateway: name,
+    url: "http://127.0.0.1",
+    answersKey: `ed25519:${Buffer.alloc(32).toString("base64")}`,
+  };
+  const people = ["officer", "operator"].map((person) => newCaller(unknown, person));
+  const founded = await host.found({
+    gateway: name,
+    vaultFolder: join(folder, "vault"),
+    ...foundingHousePolicy(people),
+  });
+  const gateway: GatewayFile = { gateway: name, url: unknown.url, answersKey: founded.answersKey };
+  mkdirSync(join(folder, "callers", "house"), { recursive: true, mode: 0o700 });
+  for (const person of people)
+    writeCallerFile(join(folder, "callers", "house", `${person.caller}.json`), { ...person, ...gateway });
+  writeFileSync(join(folder, "gateway.json"), JSON.stringify(gateway));
+  writeConfig(join(folder, "portcullis.yaml"), { name, listen: `127.0.0.1:${port}`, founded });
+}
+
+/** Token, key, policy, callers' keys of one demo client: all by the API, as its operator and its officer would. */
+async function addDemoClient(
+  folder: string,
+  gateway: GatewayFile,
+  policyFile: string,
+  note: (text: string) => void,
+): Promise<DemoClient> {
+  const person = (name: string) =>
+    connect({
+      ...(JSON.parse(readFileSync(join(folder, "callers", "house", `${name}.json`), "utf8")) as CallerFile),
+      ...gateway,
+    });
+  const { file, client, callers, keyNames, chains } = withFreshKeys(folder, gateway, policyFile);
+  note(`adding client ${client}`);
+  const operator = person("operator");
+  await operator.call("POST", "/v1/clients", { body: { client }, idempotencyKey: randomUUID() });
+  const keys = [];
+  for (const name of keyNames) {
+    keys.push(
+      await operator.call<DemoClient["keys"][number]>("POST", `/v1/clients/${client}/keys`, {
+        body: { name, chains },
+        idempotencyKey: randomUUID(),
+      }),
+    );
+  }
+  await applyPolicyFile(person("officer"), file);
+  return { client, keys: keys.map(({ name, accounts }) => ({ name, accounts })), callers };
+}
+
+type PolicyText = {
+  readonly client: string;
+  readonly callers: Record<string, { role: string }>;
+  readonly rules?: { from?: string[] }[];
+};
+
+/** The policy as it stands, but for its callers' keys, which are made here and written beside it. */
+function withFreshKeys(folder: string, gateway: GatewayFile, policyFile: string) {
+  const source = readPolicyFiles(policyFile);
+  const document = parseDocument(source.files[source.entry]!);
+  const policy = parse(source.files[source.entry]!, { schema: "failsafe" }) as PolicyText;
+  const callers: Record<string, string> = {};
+  mkdirSync(join(folder, "callers", policy.client), { recursive: true, mode: 0o700 });
+  for (const name of Object.keys(policy.callers)) {
+    const caller = newCaller(gateway, name, policy.client);
+    callers[name] = join(folder, "callers", policy.client, `${name}.json`);
+    writeCallerFile(callers[name], caller);
+    document.setIn(["callers", name, "keys"], [caller.publicKey]);
+  }
+  for (const [path, text] of Object.entries({ ...source.files, [source.entry]: document.toString() })) {
+    const target = join(folder, "policies", path);
+    mkdirSync(dirname(target), { recursive: true });
+    writeFileSync(target, text);
+  }
+  const keyNames = [...new Set((policy.rules ?? []).flatMap(({ from }) => from ?? []))];
+  return {
+    file: join(folder, "policies", source.entry),
+    client: policy.client,
+    callers,
+    keyNames: keyNames.length > 0 ? keyNames : ["vault-1"],
+    chains: [DEV_CHAIN],
+  };
+}

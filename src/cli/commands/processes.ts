@@ -1,0 +1,178 @@
+import { once } from "node:events";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import { GatewayError } from "../../domain/errors.ts";
+import { newCaller, writeCallerFile, type GatewayFile } from "../../sdk/caller-file.ts";
+import { connect } from "../../sdk/client.ts";
+import { foundingHousePolicy, writeConfig } from "../founding.ts";
+import type { Host } from "../host.ts";
+import { asOption, configOption, jsonOption, type CommonOptions } from "../options.ts";
+import { output } from "../output.ts";
+import { readPolicyFiles } from "../policy-files.ts";
+import { startProxy } from "../proxy.ts";
+
+/** `init`, `serve`, `vault`, `proxy`, `status`: the processes and how they begin. */
+export function processCommands(program: Command, host: Host): void {
+  program
+    .command("init")
+    .description("begin: tokens, store, genesis leaf, configuration, founding officer and operator")
+    .requiredOption("--name <name>", "name of this gateway, in every signature: give staging another one")
+    .option("--dir <folder>", "where everything goes", ".")
+    .option("--listen <host:port>", "where the edge listens", "127.0.0.1:8420")
+    .option("--house <file>", "founding house policy; by default one is written, with fresh keys for its two callers")
+    .addOption(jsonOption())
+    .action(async (options: CommonOptions & InitOptions) => {
+      const made = await initialise(host, options);
+      output(options.json).result(made, initText(made));
+    });
+
+  program
+    .command("serve")
+    .description("run edge and vault under one supervisor")
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .action(async (options: CommonOptions & { config: string }) => {
+      const serving = await host.serve(resolve(options.config));
+      output(options.json).result(
+        { ready: true, url: serving.url, isolation: serving.isolation, pids: serving.pids() },
+        `listening on ${serving.url}, isolation: ${serving.isolation}`,
+      );
+      await untilTold();
+      await serving.stop();
+    });
+
+  program
+    .command("vault")
+    .description("run the vault alone: for a user or container of its own")
+    .addOption(configOption())
+    .option("--isolation <text>", "as the supervisor found it", "as arranged outside (the edge is run apart)")
+    .option("--socket-group <gid>", "group that may reach the socket", Number)
+    .option("--supervised", "end with the process that started this one", false)
+    .action(async (options: { config: string; isolation: string; socketGroup?: number; supervised: boolean }) => {
+      const { config, isolation, socketGroup } = options;
+      const vault = await host.runVault({
+        configPath: config,
+        isolation,
+        ...(socketGroup === undefined ? {} : { socketGroup }),
+      });
+      process.stdout.write(`${JSON.stringify({ ready: "vault" })}\n`);
+      await untilTold(options.supervised);
+      await vault.stop();
+    });
+
+  program
+    .command("edge")
+    .description("run the edge alone: for a user or container of its own")
+    .addOption(configOption())
+    .action(async ({ config }: { config: string }) => {
+      await host.runEdge(config);
+    });
+
+  program
+    .command("proxy")
+    .description("sign and forward for programs on this machine that cannot sign")
+    .option("--port <port>", "on loopback; 0 takes a free one", Number, 8421)
+    .addOption(asOption().makeOptionMandatory())
+    .addOption(jsonOption())
+    .action(async (options: CommonOptions & { as: string; port: number }) => {
+      const proxy = await startProxy(connect(options.as), options.port);
+      output(options.json).result(
+        { ready: true, url: proxy.url },
+        `signing for whoever reaches ${proxy.url} on this machine`,
+      );
+      await untilTold();
+      await proxy.stop();
+    });
+
+  program
+    .command("status")
+    .description("is the gateway ready, and how is it walled")
+    .option("--url <url>", "of the edge", "http://127.0.0.1:8420")
+    .addOption(jsonOption())
+    .action(async ({ url, json }: { url: string; json: boolean }) => {
+      const status = await readiness(url);
+      const lines = [
+        `${status.gateway}: ${status.status}`,
+        `isolation: ${status.isolation}`,
+        `clients: ${status.clients.available} of ${status.clients.all} available`,
+      ];
+      output(json).result(status, lines.join("\n"));
+    });
+}
+
+type Readiness = { status: string; gateway: string; isolation: string; clients: { available: number; all: number } };
+
+async function readiness(url: string): Promise<Readiness> {
+  const response = await fetch(new URL("/readyz", url)).catch((error: unknown) => {
+    throw new GatewayError("gateway-unreachable", `cannot reach \`${url}\``, { cause: error });
+  });
+  if (!response.ok) throw new GatewayError("not-ready", `\`${url}\` is not ready (${response.status})`);
+  return (await response.json()) as Readiness;
+}
+
+/** SIGTERM or SIGINT; supervised processes also end when the one that started them is gone. */
+export async function untilTold(supervised = false): Promise<void> {
+  const parent = process.ppid;
+  const orphaned = new Promise<void>((done) => {
+    if (supervised) setInterval(() => process.ppid !== parent && done(), 500).unref();
+  });
+  const keepAlive = setInterval(() => undefined, 1 << 30);
+  await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), orphaned]);
+  clearInterval(keepAlive);
+}
+
+type InitOptions = { readonly name: string; readonly dir: string; readonly listen: string; readonly house?: string };
+
+export type Initialised = {
+  readonly config: string;
+  readonly gatewayFile: string;
+  readonly callers: readonly string[];
+  readonly gateway: GatewayFile;
+};
+
+/** Everything of a new gateway in one folder. @throws {GatewayError} `already-initialised` */
+async function initialise(host: Host, { name, dir, listen, house }: InitOptions): Promise<Initialised> {
+  const folder = resolve(dir);
+  const configPath = join(folder, "portcullis.yaml");
+  if (existsSync(configPath))
+    throw new GatewayError("already-initialised", `\`${configPath}\` exists already: nothing was changed`);
+  mkdirSync(join(folder, "callers"), { recursive: true, mode: 0o700 });
+  const people =
+    house === undefined
+      ? ["officer", "operator"].map((person) =>
+          newCaller({ gateway: name, url: `http://${listen}`, answersKey: NOT_YET }, person),
+        )
+      : [];
+  const policy = house === undefined ? foundingHousePolicy(people) : readPolicyFiles(house);
+  const founded = await host.found({ gateway: name, vaultFolder: join(folder, "vault"), ...policy });
+  const gateway: GatewayFile = { gateway: name, url: `http://${listen}`, answersKey: founded.answersKey };
+  const callers = people.map((person) => {
+    const path = join(folder, "callers", `${person.caller}.json`);
+    writeCallerFile(path, { ...person, ...gateway });
+    return path;
+  });
+  for (const [path, text] of Object.entries(policy.files))
+    if (house === undefined) writeIfMissing(join(folder, "policies", path), text);
+  const gatewayFile = join(folder, "gateway.json");
+  writeFileSync(gatewayFile, `${JSON.stringify(gateway, undefined, 2)}\n`);
+  writeConfig(configPath, { name, listen, founded });
+  return { config: configPath, gatewayFile, callers, gateway };
+}
+
+/** Replaced as soon as the log token has made its keys. */
+const NOT_YET = `ed25519:${Buffer.alloc(32).toString("base64")}`;
+
+function writeIfMissing(path: string, text: string): void {
+  mkdirSync(join(path, ".."), { recursive: true });
+  if (!existsSync(path)) writeFileSync(path, text);
+  else if (readFileSync(path, "utf8") !== text) process.stderr.write(`${path} was left as it is\n`);
+}
+
+const initText = ({ config, gatewayFile, callers }: Initialised): string =>
+  [
+    `wrote ${config}`,
+    `wrote ${gatewayFile}: give it to everybody who calls this gateway`,
+    ...callers.map((path) => `wrote ${path}: a private key; move it to the person it belongs to`),
+    "next: portcullis serve, then portcullis client add ID --as callers/operator.json",
+  ].join("\n");

@@ -1,0 +1,94 @@
+import { readFileSync } from "node:fs";
+import type { Command } from "commander";
+import { GatewayError } from "../../domain/errors.ts";
+import type { SigningRequestView } from "../../domain/api.ts";
+import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
+import { output, table } from "../output.ts";
+
+/** `request …`: what a wallet service does, for people and scripts. */
+export function requestCommands(program: Command): void {
+  const request = program.command("request").description("signing requests");
+  request
+    .command("sign <file>")
+    .description("ask for a signature; FILE holds the request body as JSON (`-` for standard input)")
+    .requiredOption("--idempotency-key <key>", "one for each withdrawal; the same key again never signs twice")
+    .addOption(clientOption())
+    .addOption(asOption())
+    .addOption(jsonOption())
+    .action(async (file: string, options: CommonOptions & { idempotencyKey: string }) => {
+      const gateway = gatewayOf(options);
+      const view = await gateway.sign(clientOf(gateway, options), readBody(file), {
+        idempotencyKey: options.idempotencyKey,
+      });
+      output(options.json).result(view, requestText(view));
+    });
+  request
+    .command("get <id>")
+    .description("one request: state, decision, what is missing, result")
+    .option("--wait <seconds>", "wait for its next state, e.g. 30s")
+    .addOption(clientOption())
+    .addOption(asOption())
+    .addOption(jsonOption())
+    .action(async (id: string, options: CommonOptions & { wait?: string }) => {
+      const gateway = gatewayOf(options);
+      const query = options.wait === undefined ? "" : `?wait=${encodeURIComponent(options.wait)}`;
+      const view = await gateway.get<SigningRequestView>(
+        `/v1/clients/${clientOf(gateway, options)}/signing-requests/${encodeURIComponent(id)}${query}`,
+      );
+      output(options.json).result(view, requestText(view));
+    });
+  request
+    .command("list")
+    .description("a client's requests, newest first")
+    .option("--state <state>", "only those in this state")
+    .option("--limit <number>", "at the most", "20")
+    .addOption(clientOption())
+    .addOption(asOption())
+    .addOption(jsonOption())
+    .action(async (options: CommonOptions & { state?: string; limit: string }) => {
+      const gateway = gatewayOf(options);
+      const query = new URLSearchParams({ limit: options.limit, ...(options.state ? { state: options.state } : {}) });
+      const listed = await gateway.get<{ requests: SigningRequestView[] }>(
+        `/v1/clients/${clientOf(gateway, options)}/signing-requests?${query}`,
+      );
+      const rows = listed.requests.map((view) => [
+        view.id,
+        view.state,
+        view.submittedAt,
+        view.key,
+        view.result?.transactionHash ?? view.problem?.detail ?? "",
+      ]);
+      output(options.json).result(listed, rows.length > 0 ? table(rows) : "no requests");
+    });
+}
+
+function readBody(file: string): Record<string, unknown> {
+  try {
+    return JSON.parse(readFileSync(file === "-" ? 0 : file, "utf8")) as Record<string, unknown>;
+  } catch (error) {
+    throw new GatewayError("usage", `cannot read a JSON body from \`${file}\`: ${(error as Error).message}`);
+  }
+}
+
+type ShownDecision = { missing?: { approvals?: { group: string; have: number; need: number }[]; notBefore?: number } };
+
+export function requestText(view: SigningRequestView): string {
+  const { missing } = (view.decision ?? {}) as ShownDecision;
+  const waiting = [
+    ...(missing?.approvals ?? []).map(({ group, have, need }) => `  waits for   ${need - have} more of ${group}`),
+    ...(missing?.notBefore === undefined ? [] : [`  not before  ${new Date(missing.notBefore).toISOString()}`]),
+  ];
+  return [
+    `request ${view.id}: ${view.state}`,
+    ...(view.result
+      ? [
+          `  from         ${view.result.address}`,
+          `  hash         ${view.result.transactionHash}`,
+          `  transaction  ${view.result.signedTransaction}`,
+        ]
+      : []),
+    ...(view.state === "pending" ? waiting : []),
+    ...(view.problem ? [`  ${view.problem.code}: ${view.problem.detail}`] : []),
+    ...(view.hint ? [`  hint: ${view.hint}`] : []),
+  ].join("\n");
+}

@@ -1,0 +1,47 @@
+import { writeFileSync } from "node:fs";
+import { dirname, relative } from "node:path";
+import { stringify } from "yaml";
+import type { CallerFile } from "../sdk/caller-file.ts";
+import type { Founded } from "./host.ts";
+import type { PolicyFiles } from "./policy-files.ts";
+
+const ROLES: Readonly<Record<string, string>> = { officer: "policy-officer", operator: "operator" };
+
+/** The smallest house policy by which a gateway can begin: one officer, one operator, no ceilings yet. */
+export function foundingHousePolicy(people: readonly CallerFile[]): PolicyFiles {
+  const callers = people.map(
+    ({ caller, publicKey }) => `  ${caller}: { role: ${ROLES[caller]}, keys: ["${publicKey}"] }`,
+  );
+  const text = `# The house: who runs this gateway, and what holds for every client. It can deny, limit and cap; it never allows.
+# Change it like any policy: raise the version, then \`portcullis policy apply\`.
+apiVersion: portcullis/v1
+kind: HousePolicy
+version: 1
+callers:
+${callers.join("\n")}
+policyQuorum: 1 # raise it to 2 before real assets are here
+`;
+  return { entry: "house.yaml", files: { "house.yaml": text } };
+}
+
+/** portcullis.yaml, with paths relative to itself: the folder can be moved. */
+export function writeConfig(
+  path: string,
+  { name, listen, founded }: { name: string; listen: string; founded: Founded },
+): void {
+  const folder = dirname(path);
+  const environment = Object.fromEntries(
+    Object.entries(founded.environment).map(([key, value]) => [key, `./${relative(folder, value)}`]),
+  );
+  const document = {
+    gateway: name,
+    hsm: { module: founded.module, environment, logToken: founded.tokens.log, gatewayToken: founded.tokens.gateway },
+    store: { sqlite: "./vault/portcullis.db" },
+    vault: { socket: "./run/vault.sock", secrets: "./vault/pins" },
+    edge: { listen },
+  };
+  writeFileSync(path, `# portcullis.example.yaml explains every field.\n${stringify(document)}`, {
+    mode: 0o600,
+    flag: "wx",
+  });
+}

@@ -1,0 +1,40 @@
+/*
+ * What the commands need of the processes themselves. `main.ts` supplies it: the CLI opens no HSM and no store.
+ */
+
+export type Serving = {
+  readonly url: string;
+  readonly isolation: string;
+  readonly pids: () => { readonly vault: number | undefined; readonly edge: number | undefined };
+  readonly stop: () => Promise<void>;
+};
+
+export type VaultCommand = { readonly configPath: string; readonly isolation: string; readonly socketGroup?: number };
+
+export type Founding = {
+  readonly gateway: string;
+  /** Where the store, the PINs and (for SoftHSM) the tokens go; made with mode 0700. */
+  readonly vaultFolder: string;
+  /** The founding house policy, and what it uses. */
+  readonly entry: string;
+  readonly files: Readonly<Record<string, string>>;
+};
+
+type TokenName = { readonly label: string; readonly serial: string };
+
+export type Founded = {
+  readonly module: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly tokens: { readonly gateway: TokenName; readonly log: TokenName };
+  readonly answersKey: string;
+};
+
+export type Host = {
+  /** Starts vault and edge under the supervisor; as root the edge runs as the first of `edgeUsers` that exists. */
+  readonly serve: (configPath: string, edgeUsers?: readonly string[]) => Promise<Serving>;
+  /** Runs the edge in this process until it is told to end. */
+  readonly runEdge: (configPath: string) => Promise<void>;
+  readonly runVault: (command: VaultCommand) => Promise<{ stop: () => Promise<void> }>;
+  /** Makes what a gateway begins with: its tokens, its store, leaf 0. */
+  readonly found: (founding: Founding) => Promise<Founded>;
+};

@@ -1,0 +1,53 @@
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { parseDocument } from "yaml";
+import { GatewayError } from "../domain/errors.ts";
+
+/** A policy document with the files that it uses, as texts: what is checked, hashed, signed and sent. */
+export type PolicyFiles = { readonly entry: string; readonly files: Record<string, string> };
+
+/**
+ * Reads a document and what its `use` names. Those paths are relative to the folder of policies, which is found by
+ * going up from the document until the first of them exists.
+ * @throws {GatewayError} `file-missing`
+ */
+export function readPolicyFiles(path: string): PolicyFiles {
+  const text = readText(path);
+  const used = usedBy(text);
+  const root = rootFor(path, used);
+  const entry = relative(root, resolve(path));
+  return {
+    entry,
+    files: { [entry]: text, ...Object.fromEntries(used.map((name) => [name, readText(join(root, name))])) },
+  };
+}
+
+function rootFor(path: string, used: readonly string[]): string {
+  const start = dirname(resolve(path));
+  if (used.length === 0) return start;
+  for (let folder = start; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, used[0]!))) return folder;
+    if (dirname(folder) === folder) {
+      throw new GatewayError(
+        "file-missing",
+        `expected \`${used[0]}\`, named by \`use\`, in \`${start}\` or a folder above it, found none`,
+      );
+    }
+  }
+}
+
+/** Only what is needed to gather the files: the document itself is judged by `parsePolicy`. */
+function usedBy(text: string): string[] {
+  const document = parseDocument(text, { schema: "failsafe", logLevel: "silent" });
+  const use: unknown =
+    document.errors.length === 0 ? (document.toJS({ maxAliasCount: 0 }) as { use?: unknown } | null)?.use : undefined;
+  return Array.isArray(use) ? use.filter((name): name is string => typeof name === "string") : [];
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new GatewayError("file-missing", `cannot read \`${path}\`: ${(error as Error).message}`);
+  }
+}

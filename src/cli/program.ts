@@ -1,0 +1,44 @@
+import { Command, CommanderError } from "commander";
+import { GatewayError } from "../domain/errors.ts";
+import { callerCommands } from "./commands/caller.ts";
+import { clientCommands } from "./commands/client.ts";
+import { devCommand } from "./commands/dev.ts";
+import { policyCommands } from "./commands/policy.ts";
+import { processCommands } from "./commands/processes.ts";
+import { requestCommands } from "./commands/request.ts";
+import type { Host } from "./host.ts";
+import { EXIT, printError } from "./output.ts";
+
+export async function runCli(argv: string[], host: Host): Promise<void> {
+  const program = new Command("portcullis")
+    .description("Signing gateway for those who hold crypto assets for others")
+    .showHelpAfterError("(run with --help for the usage)")
+    .exitOverride();
+  processCommands(program, host);
+  devCommand(program, host);
+  clientCommands(program);
+  callerCommands(program);
+  policyCommands(program);
+  requestCommands(program);
+  inherit(program);
+  try {
+    await program.parseAsync(argv);
+  } catch (error) {
+    process.exitCode = exitCodeOf(error);
+    // Commander has printed its own usage errors already.
+    if (!(error instanceof CommanderError)) printError(error, argv.includes("--json"));
+  }
+}
+
+/** Subcommands end by throwing as well, so that exit codes have one place. */
+function inherit(command: Command): void {
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    inherit(child);
+  }
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  return error instanceof GatewayError && error.code === "usage" ? EXIT.usage : EXIT.refused;
+}

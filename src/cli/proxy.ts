@@ -1,0 +1,78 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { GatewayError } from "../domain/errors.ts";
+import type { GatewayClient } from "../sdk/client.ts";
+
+export type RunningProxy = { readonly url: string; readonly stop: () => Promise<void> };
+
+/** As much as the gateway's own edge takes by default. */
+const BODY_BYTES_MAX = 256 * 1024;
+
+/**
+ * Signs for programs that cannot: whoever reaches this port of this machine acts as the caller, so it listens on
+ * loopback only and talks to no browser. Keeps nothing.
+ */
+export async function startProxy(client: GatewayClient, port: number): Promise<RunningProxy> {
+  const server = createServer((request, response) => {
+    forward(client, request, response).catch((error: unknown) => answerError(response, error));
+  });
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    stop: () => stop(server),
+  };
+}
+
+async function forward(client: GatewayClient, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  refuseBrowsers(request);
+  const body = await readBody(request);
+  const key = request.headers["idempotency-key"];
+  const answer = await client.send(request.method!, request.url!, body, typeof key === "string" ? key : undefined);
+  response.statusCode = answer.status;
+  for (const name of ["content-type", "retry-after", "location"]) {
+    const value = answer.headers[name];
+    if (value !== undefined) response.setHeader(name, value);
+  }
+  response.end(answer.body);
+}
+
+/** A web page that the user visits could reach loopback: its requests carry an Origin, or another name as Host. */
+function refuseBrowsers({ headers, socket }: IncomingMessage): void {
+  const expected = ["127.0.0.1", "localhost"].map((name) => `${name}:${socket.localPort}`);
+  if (headers.origin === undefined && headers["sec-fetch-site"] === undefined && expected.includes(headers.host ?? ""))
+    return;
+  throw new GatewayError("not-permitted", "expected a program on this machine, found a browser or another host name");
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > BODY_BYTES_MAX) throw new GatewayError("body-too-large", `expected at most ${BODY_BYTES_MAX} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+const STATUS: Readonly<Record<string, number>> = { "not-permitted": 403, "body-too-large": 413 };
+
+function answerError(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) return void response.destroy();
+  const { code, message, hint } =
+    error instanceof GatewayError ? error : new GatewayError("proxy-failed", "the proxy could not forward this");
+  const status = STATUS[code] ?? 502;
+  response.statusCode = status;
+  response.setHeader("content-type", "application/problem+json");
+  response.end(
+    `${JSON.stringify({ type: `/docs/errors#${code}`, title: code.replaceAll("-", " "), status, code, detail: message, ...(hint ? { hint } : {}) })}\n`,
+  );
+}
+
+async function stop(server: Server): Promise<void> {
+  server.close();
+  server.closeAllConnections();
+  await once(server, "close");
+}

@@ -1,0 +1,117 @@
+import { z } from "zod";
+import type { Json } from "./json.ts";
+import { CallerName, ClientId, KeyName } from "./names.ts";
+import { REQUEST_STATES, type RequestState } from "./request.ts";
+
+/*
+ * The bodies of the HTTP API. One schema = one type, for the vault, which checks, and for the SDK, which is checked.
+ */
+
+export const Hex = z.string().regex(/^0x(?:[0-9a-fA-F]{2})*$/, "expected `0x` and pairs of hex digits");
+
+export const Payload = z.discriminatedUnion("type", [
+  z
+    .strictObject({
+      type: z.literal("evm-transaction"),
+      unsigned: Hex.optional().describe("the exact bytes to sign: what keccak256 would be taken of"),
+      transaction: z.record(z.string(), z.unknown()).optional().describe("the same as fields; nonce may be left out"),
+    })
+    .refine((payload) => (payload.unsigned === undefined) !== (payload.transaction === undefined), {
+      message: "expected either `unsigned` or `transaction`",
+    }),
+]);
+export type Payload = z.infer<typeof Payload>;
+
+export const SigningRequestBody = z.strictObject({
+  key: KeyName,
+  payload: Payload,
+  reference: z
+    .string()
+    .max(256)
+    .optional()
+    .describe("the caller's own words for this withdrawal; kept, never interpreted"),
+});
+export type SigningRequestBody = z.infer<typeof SigningRequestBody>;
+
+/** What an evaluation asks: a signing request that will not be made. */
+export const EvaluationBody = SigningRequestBody.extend({
+  caller: CallerName.optional().describe("decide as if this caller asked; by default whoever sends the evaluation"),
+});
+
+export const ClientBody = z.strictObject({ client: ClientId });
+
+export const KeyBody = z.strictObject({
+  name: KeyName,
+  chains: z
+    .array(z.string().regex(/^eip155:[1-9][0-9]{0,15}$/, "expected an EVM chain such as `eip155:1`"))
+    .min(1)
+    .max(32),
+  purpose: z.enum(["transactions", "raw"]).default("transactions"),
+});
+
+export const PolicyBody = z.strictObject({
+  entry: z.string().max(200).describe("path of the policy document among `files`"),
+  files: z.record(z.string().max(200), z.string()).describe("path → text: the document and every file that it uses"),
+  signatures: z
+    .array(z.strictObject({ person: CallerName, signature: z.string().max(4096) }))
+    .max(32)
+    .describe("of policy officers, over the text of `policySigningText`"),
+});
+export type PolicyBody = z.infer<typeof PolicyBody>;
+
+/** What policy officers sign (DESIGN section 6.10): a text that names everything that it changes, and nothing else. */
+export const policySigningText = (fields: {
+  origin: string;
+  client: string;
+  version: number;
+  hash: string;
+  previousHash: string | null;
+}): string =>
+  [
+    "portcullis/policy/v1",
+    `origin: ${fields.origin}`,
+    `client: ${fields.client}`,
+    `version: ${fields.version}`,
+    `policy: ${fields.hash}`,
+    `previous: ${fields.previousHash ?? "none"}`,
+    "",
+  ].join("\n");
+
+export const StateFilter = z.enum(REQUEST_STATES);
+
+/** An RFC 9457 problem. `code` is stable and one of `docs/errors.md`; the rest is for people. */
+export type Problem = {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly code: string;
+  readonly detail: string;
+  readonly hint?: string;
+  readonly requestId?: string;
+  readonly [fact: string]: unknown;
+};
+
+/** A signing request as its caller sees it. */
+export type SigningRequestView = {
+  readonly id: string;
+  readonly client: string;
+  readonly caller: string;
+  readonly key: string;
+  readonly state: RequestState;
+  readonly submittedAt: string;
+  readonly changedAt: string;
+  readonly reference?: string;
+  readonly intent?: Json;
+  readonly decision?: Json;
+  readonly problem?: Problem;
+  readonly result?: {
+    readonly address: string;
+    readonly digest: string;
+    readonly signature: string;
+    readonly signedTransaction: string;
+    readonly transactionHash: string;
+  };
+  /** Where the decision and, once there is one, the outcome stand in the log. */
+  readonly leaves: { readonly decision?: Json; readonly outcome?: Json };
+  readonly hint?: string;
+};

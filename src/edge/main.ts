@@ -1,0 +1,45 @@
+import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { createApp, createEdgeServer, type EdgeLimits } from "./app.ts";
+import { VaultLink } from "./vault-link.ts";
+
+/**
+ * What the edge is told, as its one argument (JSON): it has no configuration file to read and an empty environment.
+ */
+export type EdgeOptions = {
+  readonly socket: string;
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly limits: EdgeLimits;
+  /** End with the process that started this one. */
+  readonly supervised?: boolean;
+};
+
+export function startEdge(options: EdgeOptions): void {
+  const link = new VaultLink(options.socket);
+  const tls = options.tls && { cert: readFileSync(options.tls.cert), key: readFileSync(options.tls.key) };
+  const server = createEdgeServer(createApp(link, options.limits), tls);
+  server.on("error", (error) => {
+    process.stderr.write(`portcullis edge: ${error.message}\n`);
+    process.exit(1);
+  });
+  server.listen(options.port, options.host, () => {
+    const { port } = server.address() as AddressInfo;
+    process.stdout.write(
+      `${JSON.stringify({ ready: "edge", url: `${tls ? "https" : "http"}://${options.host}:${port}`, port })}\n`,
+    );
+  });
+  const stop = (): void => {
+    // Requests under way are answered; idle connections go at once.
+    server.close(() => {
+      link.close();
+      process.exit(0);
+    });
+    server.closeIdleConnections();
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  const parent = process.ppid;
+  if (options.supervised) setInterval(() => process.ppid !== parent && stop(), 500).unref();
+}

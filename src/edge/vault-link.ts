@@ -1,0 +1,108 @@
+import { connect, type Socket } from "node:net";
+import { encodeFrame, readFrames, type AnswerHead, type Frame, type RequestHead } from "../vault/protocol.ts";
+
+export type VaultAnswer = Frame<AnswerHead>;
+
+type Waiting = {
+  readonly head: RequestHead;
+  readonly body: Buffer;
+  readonly repeatable: boolean;
+  readonly resolve: (answer: VaultAnswer) => void;
+  readonly reject: (error: Error) => void;
+};
+
+const RECONNECT_MS = { first: 20, longest: 1000 } as const;
+
+/** How long a request waits for a vault that is away (restarting, say) before the edge gives up on it. */
+const PATIENCE_MS = 10_000;
+
+export class VaultUnreachable extends Error {}
+
+/**
+ * One connection to the vault's socket for all requests, made again whenever it breaks. What was under way and may be
+ * repeated (the vault knows it by its idempotency key, or it changes nothing) is sent again; the rest is given up.
+ */
+export class VaultLink {
+  readonly #path: string;
+  readonly #waiting = new Map<number, Waiting>();
+  #socket: Socket | undefined;
+  #connected = false;
+  #nextId = 1;
+  #delayMs: number = RECONNECT_MS.first;
+  #closed = false;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#connect();
+  }
+
+  /** @throws {VaultUnreachable} the vault may or may not have seen the request */
+  send(head: Omit<RequestHead, "id">, body: Buffer, repeatable: boolean): Promise<VaultAnswer> {
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#giveUp(id), PATIENCE_MS + waitOf(head.target));
+      const settle =
+        <A>(with_: (value: A) => void) =>
+        (value: A) => {
+          clearTimeout(timer);
+          this.#waiting.delete(id);
+          with_(value);
+        };
+      const waiting: Waiting = {
+        head: { id, ...head },
+        body,
+        repeatable,
+        resolve: settle(resolve),
+        reject: settle(reject),
+      };
+      this.#waiting.set(id, waiting);
+      if (this.#connected) this.#write(waiting);
+    });
+  }
+
+  get inFlight(): number {
+    return this.#waiting.size;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#socket?.destroy();
+  }
+
+  #write({ head, body }: Waiting): void {
+    this.#socket!.write(encodeFrame(head, body));
+  }
+
+  #giveUp(id: number): void {
+    this.#waiting.get(id)?.reject(new VaultUnreachable("the vault did not answer in time"));
+  }
+
+  #connect(): void {
+    const socket = connect(this.#path);
+    this.#socket = socket;
+    socket.on("connect", () => {
+      this.#connected = true;
+      this.#delayMs = RECONNECT_MS.first;
+      for (const waiting of this.#waiting.values()) this.#write(waiting);
+    });
+    readFrames<AnswerHead>(socket, (answer) => this.#waiting.get(answer.head.id)?.resolve(answer));
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#onClose());
+  }
+
+  #onClose(): void {
+    if (this.#connected) {
+      for (const waiting of [...this.#waiting.values()]) {
+        if (!waiting.repeatable)
+          waiting.reject(new VaultUnreachable("the vault went away while the request was under way"));
+      }
+    }
+    this.#connected = false;
+    if (this.#closed) return;
+    setTimeout(() => this.#connect(), this.#delayMs);
+    this.#delayMs = Math.min(this.#delayMs * 2, RECONNECT_MS.longest);
+  }
+}
+
+/** A long-poll may take as long as it asked for. */
+const waitOf = (target: string): number => Number(/[?&]wait=([0-9]{1,2})s/.exec(target)?.[1] ?? 0) * 1000;

@@ -1,0 +1,128 @@
+import { chownSync, mkdirSync } from "node:fs";
+import { pinFiles } from "./adapters/files/pins.ts";
+import { openHsm } from "./adapters/pkcs11/hsm.ts";
+import { prepareSoftHsm } from "./adapters/pkcs11/softhsm.ts";
+import { openSqliteStore } from "./adapters/sqlite/store.ts";
+import { runCli } from "./cli/program.ts";
+import type { Founded, Founding, Serving, VaultCommand } from "./cli/host.ts";
+import { readConfig, type Config } from "./config.ts";
+import { edgeOptions, isolationFor, requireBuilt, supervise } from "./supervisor.ts";
+import type { TokenRef } from "./vault/ports.ts";
+import { AnswerSigner } from "./vault/auth/answers.ts";
+import { randomPin } from "./vault/clients.ts";
+import { Directory } from "./vault/directory.ts";
+import type { Gateway } from "./vault/gateway.ts";
+import { writeGenesis } from "./vault/genesis.ts";
+import { redeemPermit } from "./vault/permit.ts";
+import { compilers } from "./vault/policies.ts";
+import { serveVault } from "./vault/server.ts";
+import type { SignStep } from "./vault/sign.ts";
+import { requestChanges } from "./vault/waiting.ts";
+
+/*
+ * Composition root: the only file that joins adapters to ports. Nothing imports it but the program in `bin/` and tests
+ * that need a vault of their own.
+ */
+
+export type VaultOptions = {
+  readonly config: Config;
+  /** As the supervisor found it. */
+  readonly isolation: string;
+  /** The edge's group, where it runs as a user of its own. */
+  readonly socketGroup?: number;
+  readonly stepDone?: (step: SignStep) => void;
+};
+
+export type RunningVault = { readonly gateway: Gateway; readonly stop: () => Promise<void> };
+
+/** Starts the trusted process: token, store, keys that prove themselves, then the socket. */
+export async function startVault({ config, isolation, socketGroup, stepDone }: VaultOptions): Promise<RunningVault> {
+  Object.assign(process.env, config.hsm.environment);
+  const { module: modulePath, sessionsPerToken, queueLimit, logToken: logTokenRef } = config.hsm;
+  const hsm = await openHsm({ modulePath, sessionsPerToken, queueLimit, redeem: redeemPermit });
+  const store = openSqliteStore(config.store.sqlite);
+  const pins = pinFiles(config.vault.secrets);
+  const logToken = await hsm.openLogToken(logTokenRef, await pins.read("log"), config.gateway);
+  const directory = new Directory({ store, hsm, pins, compile: compilers });
+  await directory.load();
+  const gateway: Gateway = {
+    name: config.gateway,
+    store,
+    hsm,
+    directory,
+    pins,
+    isolation,
+    attempts: new Set(),
+    changed: requestChanges(),
+    fault: (error) => report("fault", error),
+    unfinished: (row, cause) => report(`request ${row.id} is authorized and not signed`, cause),
+    ...(stepDone ? { stepDone } : {}),
+  };
+  const signer = await AnswerSigner.start(config.gateway, logToken);
+  const { socket } = config.vault;
+  const server = await serveVault(gateway, signer, { path: socket, mode: socketGroup === undefined ? 0o600 : 0o660 });
+  if (socketGroup !== undefined) chownSync(socket, 0, socketGroup);
+  return {
+    gateway,
+    stop: async () => {
+      await server.stop();
+      await hsm.close();
+      await store.close();
+    },
+  };
+}
+
+function report(what: string, error: unknown): void {
+  const { code, message, stack } = error as { code?: string; message?: string; stack?: string };
+  process.stderr.write(
+    `${JSON.stringify({ at: new Date().toISOString(), process: "vault", what, code, message, stack })}\n`,
+  );
+}
+
+/** Makes what a gateway begins with: its tokens, its store, leaf 0. */
+export async function found({ gateway, vaultFolder, entry, files }: Founding): Promise<Founded> {
+  mkdirSync(vaultFolder, { recursive: true, mode: 0o700 });
+  const { modulePath, environment } = prepareSoftHsm(`${vaultFolder}/softhsm`);
+  Object.assign(process.env, environment);
+  const hsm = await openHsm({ modulePath, sessionsPerToken: 1, queueLimit: 1, redeem: redeemPermit });
+  const store = openSqliteStore(`${vaultFolder}/portcullis.db`);
+  try {
+    const pins = pinFiles(`${vaultFolder}/pins`);
+    const made = new Map<string, { ref: TokenRef; pin: string }>();
+    for (const name of ["gateway", "log", "house"]) {
+      const pin = randomPin();
+      await pins.write(name, pin);
+      made.set(name, { ref: await hsm.createToken(name, pin), pin });
+    }
+    const log = made.get("log")!;
+    const logToken = await hsm.openLogToken(log.ref, log.pin, gateway);
+    const { answersKey } = await writeGenesis(
+      { store, logToken },
+      { gateway, houseToken: made.get("house")!.ref, entry, files },
+    );
+    return { module: modulePath, environment, tokens: { gateway: made.get("gateway")!.ref, log: log.ref }, answersKey };
+  } finally {
+    await hsm.close();
+    await store.close();
+  }
+}
+
+async function serve(configPath: string, edgeUsers?: readonly string[]): Promise<Serving> {
+  requireBuilt();
+  const config = readConfig(configPath);
+  const isolation = isolationFor(edgeUsers ?? [config.edge.user]);
+  const running = await supervise(configPath, config, isolation);
+  return { ...running, isolation: isolation.text };
+}
+
+async function runVault({ configPath, isolation, socketGroup }: VaultCommand): Promise<{ stop: () => Promise<void> }> {
+  const config = readConfig(configPath);
+  return startVault({ config, isolation, ...(socketGroup === undefined ? {} : { socketGroup }) });
+}
+
+async function runEdge(configPath: string): Promise<void> {
+  const { startEdge } = await import("./edge/main.ts");
+  startEdge(edgeOptions(readConfig(configPath)));
+}
+
+export const main = (argv: string[]): Promise<void> => runCli(argv, { serve, runVault, runEdge, found });

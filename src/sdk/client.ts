@@ -1,0 +1,186 @@
+import { createHash, sign, type KeyObject } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { PolicyBody, Problem, SigningRequestBody, SigningRequestView } from "../domain/api.ts";
+import { GatewayError } from "../domain/errors.ts";
+import {
+  gatewayTag,
+  requestComponents,
+  requestSignatureBase,
+  signatureInput,
+  splitTarget,
+} from "../domain/http-signature.ts";
+import { AnswerVerifier, type ReceivedAnswer } from "./answers.ts";
+import { privateKeyOf, readCallerFile, type CallerFile } from "./caller-file.ts";
+
+export { newCaller, readCallerFile, type CallerFile } from "./caller-file.ts";
+export type { Problem, SigningRequestBody, SigningRequestView } from "../domain/api.ts";
+export { GatewayError } from "../domain/errors.ts";
+
+/** The gateway said no, and signed it: `problem` is RFC 9457, with the decision where a policy denied. */
+export class RefusedError extends GatewayError {
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.code, problem.detail, {
+      facts: problem,
+      ...(problem.hint === undefined ? {} : { hint: problem.hint }),
+    });
+    this.name = "RefusedError";
+    this.problem = problem;
+  }
+}
+
+export type Answer = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+};
+
+/** Faults that pass: no answer at all, one that cannot be believed, or one that says `later`. */
+const RETRY_AFTER_MS = [100, 250, 500, 1000, 2000, 4000] as const;
+
+/** @param file a caller file, or its path */
+export const connect = (file: string | CallerFile): GatewayClient =>
+  new GatewayClient(typeof file === "string" ? readCallerFile(file) : file);
+
+/** Signs requests as one caller, and believes no answer that the vault has not signed. */
+export class GatewayClient {
+  readonly caller: CallerFile;
+  readonly #privateKey: KeyObject;
+  readonly #verifier: AnswerVerifier;
+
+  constructor(caller: CallerFile) {
+    this.caller = caller;
+    this.#privateKey = privateKeyOf(caller);
+    this.#verifier = new AnswerVerifier(caller);
+  }
+
+  /**
+   * Asks for a signature. Repeats itself under the same idempotency key while nobody can say what became of the request,
+   * so that a withdrawal is never lost and never made twice.
+   * @param options.idempotencyKey one for each withdrawal, kept by you until you have a final answer
+   * @returns the request: `signed`, or `pending` | `ready` | `authorized` (ask again with the same key)
+   * @throws {RefusedError} a denial or refusal; `answer-untrusted` or `gateway-unreachable` after the last repetition
+   */
+  async sign(
+    client: string,
+    body: SigningRequestBody | Record<string, unknown>,
+    options: { idempotencyKey: string },
+  ): Promise<SigningRequestView> {
+    return this.call<SigningRequestView>("POST", `/v1/clients/${client}/signing-requests`, { body, ...options });
+  }
+
+  async get<T>(target: string): Promise<T> {
+    return this.call<T>("GET", target);
+  }
+
+  async putPolicy(client: string, body: PolicyBody, options: { idempotencyKey: string }): Promise<unknown> {
+    return this.call("PUT", `/v1/clients/${client}/policy`, { body, ...options });
+  }
+
+  /** Any call of the API, with repetition where repeating is safe: a GET, or what an idempotency key protects. */
+  async call<T>(
+    method: "GET" | "POST" | "PUT",
+    target: string,
+    options: { body?: unknown; idempotencyKey?: string } = {},
+  ): Promise<T> {
+    const body = options.body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(options.body));
+    for (const delayMs of [...RETRY_AFTER_MS, undefined]) {
+      try {
+        const answer = await this.send(method, target, body, options.idempotencyKey);
+        const passing = answer.status === 503 || isInProgress(answer);
+        if (!passing || delayMs === undefined) return readAnswer<T>(answer);
+      } catch (error) {
+        const passing =
+          error instanceof GatewayError && ["answer-untrusted", "gateway-unreachable"].includes(error.code);
+        if (!passing || delayMs === undefined) throw error;
+      }
+      await sleep(delayMs);
+    }
+    throw new GatewayError("gateway-unreachable", "no answer"); // the last round has returned or thrown
+  }
+
+  /**
+   * One signed request, one verified answer, nothing repeated.
+   * @throws {GatewayError} `gateway-unreachable`, `answer-untrusted`
+   */
+  async send(method: string, target: string, body: Uint8Array, idempotencyKey: string | undefined): Promise<Answer> {
+    const { headers, signature } = this.signRequest(method, target, body, idempotencyKey);
+    const answer = await this.#fetch(method, target, headers, body);
+    this.#verifier.verify(answer, { label: "sig1", base64: signature });
+    return { ...answer, headers: answer.headers, body: Buffer.from(answer.body) };
+  }
+
+  /** The headers that make this request the caller's own (RFC 9421, the profile of the documentation). */
+  signRequest(
+    method: string,
+    target: string,
+    body: Uint8Array,
+    idempotencyKey: string | undefined,
+    nowMs: number = Date.now(),
+  ): { headers: Record<string, string>; signature: string } {
+    const contentDigest = `sha-256=:${createHash("sha256").update(body).digest("base64")}:`;
+    const components = requestComponents(idempotencyKey !== undefined);
+    const input = signatureInput(components, {
+      created: Math.floor(nowMs / 1000),
+      keyid: this.caller.caller,
+      alg: "ed25519",
+      tag: gatewayTag(this.caller.gateway),
+    });
+    const base = requestSignatureBase(
+      { method, ...splitTarget(target), contentDigest, idempotencyKey },
+      components,
+      input,
+    );
+    const signature = sign(null, Buffer.from(base), this.#privateKey).toString("base64");
+    return {
+      signature,
+      headers: {
+        "content-type": "application/json",
+        "content-digest": contentDigest,
+        ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
+        "signature-input": `sig1=${input}`,
+        signature: `sig1=:${signature}:`,
+      },
+    };
+  }
+
+  async #fetch(
+    method: string,
+    target: string,
+    headers: Record<string, string>,
+    body: Uint8Array,
+  ): Promise<ReceivedAnswer & Answer> {
+    try {
+      const response = await fetch(new URL(target, this.caller.url), {
+        method,
+        headers,
+        redirect: "error",
+        ...(method === "GET" ? {} : { body: body as Uint8Array<ArrayBuffer> }),
+      });
+      return {
+        status: response.status,
+        headers: Object.fromEntries(response.headers),
+        body: Buffer.from(await response.arrayBuffer()),
+      };
+    } catch (error) {
+      throw new GatewayError("gateway-unreachable", `cannot reach \`${this.caller.url}\`: ${causeOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+}
+
+const causeOf = (error: unknown): string => {
+  const { message, cause } = error as Error;
+  return cause instanceof Error && cause.message !== "" ? cause.message : message;
+};
+
+function isInProgress({ status, body }: Answer): boolean {
+  return status === 409 && (JSON.parse(body.toString("utf8")) as Problem).code === "request-in-progress";
+}
+
+function readAnswer<T>({ status, body }: Answer): T {
+  const json: unknown = JSON.parse(body.toString("utf8"));
+  if (status >= 400) throw new RefusedError(json as Problem);
+  return json as T;
+}

@@ -1,0 +1,207 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { execFileSync } from "node:child_process";
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { Config } from "./config.ts";
+import { GatewayError } from "./domain/errors.ts";
+
+/*
+ * One small process that starts vault and edge, and starts them again. It holds no PIN, opens no socket and reads
+ * nothing that either of them says but the line by which they are ready.
+ */
+
+const BACKOFF_MS = { first: 200, longest: 10_000 } as const;
+
+/** A process that ran this long was well: its next restart begins with the shortest wait again. */
+const WELL_AFTER_MS = 60_000;
+
+/** How long an orderly stop may take before it is ended by force. */
+const STOP_WITHIN_MS = 20_000;
+
+export type EdgeUser = { readonly name: string; readonly uid: number; readonly gid: number };
+
+/** The wall between edge and vault is a wall between users (DESIGN section 2). */
+export type Isolation = { readonly user: EdgeUser | undefined; readonly text: string };
+
+/**
+ * As root the edge gets a user of its own; otherwise both run as whoever started them, and everybody is told.
+ * @param userNames the first of them that exists is taken
+ * @throws {GatewayError} `edge-user-missing`
+ */
+export function isolationFor(userNames: readonly string[]): Isolation {
+  if (process.getuid?.() !== 0) return { user: undefined, text: "none (edge and vault share a user)" };
+  const user = userNames.map(findUser).find((found) => found !== undefined);
+  if (user) return { user, text: `users (edge runs as ${user.name})` };
+  throw new GatewayError("edge-user-missing", `expected a user \`${userNames[0]}\` for the edge, found none`, {
+    hint: `useradd --system --no-create-home --shell /usr/sbin/nologin ${userNames[0]}`,
+  });
+}
+
+function findUser(name: string): EdgeUser | undefined {
+  try {
+    const id = (flag: string) =>
+      Number(execFileSync("id", [flag, name], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
+    return { name, uid: id("-u"), gid: id("-g") };
+  } catch {
+    return undefined;
+  }
+}
+
+export type Running = {
+  /** Where the edge listens. */
+  readonly url: string;
+  readonly pids: () => { readonly vault: number | undefined; readonly edge: number | undefined };
+  readonly stop: () => Promise<void>;
+};
+
+const here = dirname(fileURLToPath(import.meta.url));
+
+/**
+ * Starts both and resolves when both are ready. From then on either is restarted with back-off when it ends; a new
+ * vault is started only after the old process is reaped, so that there are never two.
+ * @param configPath of portcullis.yaml
+ * @param program what runs `vault --config FILE`: by default this package's own
+ */
+export async function supervise(
+  configPath: string,
+  config: Config,
+  isolation: Isolation,
+  program = [join(here, "..", "bin", "portcullis.js")],
+): Promise<Running> {
+  const edgeBundle = prepareRunFolder(config, isolation);
+  const vault = keepRunning("vault", () =>
+    spawn(
+      process.execPath,
+      [
+        ...program,
+        "vault",
+        "--config",
+        configPath,
+        "--supervised",
+        "--isolation",
+        isolation.text,
+        ...socketGroup(isolation),
+      ],
+      {
+        stdio: ["ignore", "pipe", "inherit"],
+        // One signature at a time per pool thread; must be set before Node starts.
+        env: {
+          ...process.env,
+          UV_THREADPOOL_SIZE: process.env["UV_THREADPOOL_SIZE"] ?? String(Math.max(4, config.hsm.sessionsPerToken)),
+        },
+      },
+    ),
+  );
+  await vault.ready;
+  let port = Number(config.edge.listen.split(":")[1]);
+  const edge = keepRunning("edge", () =>
+    spawn(process.execPath, [edgeBundle, JSON.stringify({ ...edgeOptions(config, port), supervised: true })], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: {}, // nothing of ours: no PIN's path, no vendor's variable
+      cwd: "/",
+      ...(isolation.user ? { uid: isolation.user.uid, gid: isolation.user.gid } : {}),
+    }),
+  );
+  const { url, port: bound } = (await edge.ready) as { url: string; port: number };
+  port = bound; // a restarted edge comes back where callers know it
+  return {
+    url,
+    pids: () => ({ vault: vault.pid(), edge: edge.pid() }),
+    stop: async () => {
+      await edge.stop(); // first the door, so that requests under way still find the vault
+      await vault.stop();
+    },
+  };
+}
+
+const socketGroup = ({ user }: Isolation): string[] => (user ? ["--socket-group", String(user.gid)] : []);
+
+/** What the edge is told: nothing of the vault but the socket. */
+export const edgeOptions = (config: Config, port = Number(config.edge.listen.split(":")[1])) => ({
+  socket: config.vault.socket,
+  host: config.edge.listen.split(":")[0]!,
+  port,
+  ...(config.edge.tls ? { tls: config.edge.tls } : {}),
+  limits: { bodyBytes: config.edge.bodyBytes, inFlight: config.edge.inFlight },
+});
+
+/**
+ * The socket's folder, and in it the edge's program in one file: the edge's user may read neither our checkout nor
+ * anything else of ours.
+ */
+function prepareRunFolder(config: Config, { user }: Isolation): string {
+  const folder = dirname(config.vault.socket);
+  mkdirSync(folder, { recursive: true, mode: 0o750 });
+  const bundle = join(folder, "edge.cjs");
+  copyFileSync(join(here, "..", "dist", "edge.cjs"), bundle);
+  chmodSync(bundle, 0o640);
+  if (user) {
+    chownSync(folder, 0, user.gid);
+    chownSync(bundle, 0, user.gid);
+  }
+  chmodSync(folder, user ? 0o750 : 0o700);
+  return bundle;
+}
+
+type Kept = {
+  readonly ready: Promise<unknown>;
+  readonly pid: () => number | undefined;
+  readonly stop: () => Promise<void>;
+};
+
+function keepRunning(name: string, start: () => ChildProcess): Kept {
+  let stopping = false;
+  let child: ChildProcess | undefined;
+  let ended: Promise<void> = Promise.resolve();
+  let delayMs: number = BACKOFF_MS.first;
+  let onReady: (line: unknown) => void;
+  let onFailure: (error: Error) => void;
+  const ready = new Promise((resolve, reject) => ([onReady, onFailure] = [resolve, reject]));
+  let everReady = false;
+
+  const run = (): void => {
+    const startedAt = Date.now();
+    child = start();
+    createInterface({ input: child.stdout! }).once("line", (line) => {
+      everReady = true;
+      onReady(JSON.parse(line));
+    });
+    ended = new Promise((resolve) => {
+      child!.once("exit", (code, signal) => {
+        resolve();
+        if (stopping) return;
+        // What has never run is misconfigured: the reason stands on stderr, and trying again would only repeat it.
+        if (!everReady)
+          return onFailure(
+            new GatewayError("start-failed", `the ${name} ended before it was ready (${signal ?? code})`),
+          );
+        delayMs = Date.now() - startedAt > WELL_AFTER_MS ? BACKOFF_MS.first : Math.min(delayMs * 2, BACKOFF_MS.longest);
+        process.stderr.write(
+          `portcullis: the ${name} ended (${signal ?? code}); it is started again in ${delayMs} ms\n`,
+        );
+        setTimeout(() => !stopping && run(), delayMs);
+      });
+    });
+  };
+  run();
+  return {
+    ready,
+    pid: () => child?.pid,
+    stop: async () => {
+      stopping = true;
+      if (child?.exitCode !== null || child.signalCode !== null) return;
+      child.kill("SIGTERM");
+      const force = setTimeout(() => child?.kill("SIGKILL"), STOP_WITHIN_MS);
+      await ended;
+      clearTimeout(force);
+    },
+  };
+}
+
+/** The gateway was built: the edge's bundle is there. */
+export function requireBuilt(): void {
+  if (existsSync(join(here, "..", "dist", "edge.cjs"))) return;
+  throw new GatewayError("not-built", "expected `dist/edge.cjs`, found none", { hint: "run `npm run build` first" });
+}

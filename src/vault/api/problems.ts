@@ -1,0 +1,77 @@
+import type { Problem } from "../../domain/api.ts";
+import { GatewayError } from "../../domain/errors.ts";
+import type { StoredProblem } from "../record.ts";
+import { storedProblem } from "../record.ts";
+
+/**
+ * The only place that knows HTTP statuses. A code that is not listed refuses what the payload says: 422.
+ */
+const STATUS: Readonly<Record<string, number>> = {
+  "invalid-body": 400,
+  "invalid-parameter": 400,
+  "idempotency-key-missing": 400,
+  "idempotency-key-invalid": 400,
+  "signature-missing": 401,
+  "signature-malformed": 401,
+  "signature-components": 401,
+  "signature-algorithm": 401,
+  "signature-stale": 401,
+  "signature-invalid": 401,
+  "wrong-gateway": 401,
+  "digest-mismatch": 401,
+  "unknown-caller": 401,
+  "denied-by-policy": 403,
+  "not-permitted": 403,
+  "client-frozen": 403,
+  "policy-signatures": 403,
+  "not-found": 404,
+  "client-not-found": 404,
+  "key-not-found": 404,
+  "request-not-found": 404,
+  "policy-not-found": 404,
+  "method-not-allowed": 405,
+  "request-in-progress": 409,
+  "client-exists": 409,
+  "key-exists": 409,
+  "key-disabled": 409,
+  "token-exists": 409,
+  "policy-conflict": 409,
+  "idempotency-mismatch": 422,
+  "internal-error": 500,
+  "hsm-busy": 503,
+  "hsm-unavailable": 503,
+  "key-refused": 503,
+  "pin-incorrect": 503,
+  "pin-locked": 503,
+  "store-unavailable": 503,
+  "token-not-found": 503,
+  "vault-busy": 503,
+  "not-ready": 503,
+};
+
+const UNLISTED = 422;
+
+export const statusOf = (code: string): number => STATUS[code] ?? UNLISTED;
+
+export const RETRY_AFTER_S = 1;
+
+/** RFC 9457. `type` is a relative reference into the documentation: it names the code and needs no host. */
+export function problemOf(problem: StoredProblem, requestId?: string): Problem {
+  const { code, detail, hint, facts } = problem;
+  return {
+    ...(facts as Record<string, unknown>),
+    type: `/docs/errors#${code}`,
+    title: code.replaceAll("-", " "),
+    status: statusOf(code),
+    code,
+    detail,
+    ...(hint === undefined ? {} : { hint }),
+    ...(requestId === undefined ? {} : { requestId }),
+  };
+}
+
+/** Whatever went wrong, as an answer: our own errors by their code, everything else without a word of its insides. */
+export function problemOfError(error: unknown): Problem {
+  if (error instanceof GatewayError) return problemOf(storedProblem(error));
+  return problemOf({ code: "internal-error", detail: "something went wrong inside the gateway", facts: {} });
+}

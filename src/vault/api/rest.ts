@@ -1,0 +1,208 @@
+import type { EvaluationBody, KeyBody, PolicyBody, SigningRequestBody } from "../../domain/api.ts";
+import { StateFilter, type ClientBody } from "../../domain/api.ts";
+import type { z } from "zod";
+import type { ChainId } from "../../domain/chain.ts";
+import { GatewayError } from "../../domain/errors.ts";
+import { asJson } from "../../domain/json.ts";
+import { isFinal, type RequestId, type RequestState } from "../../domain/request.ts";
+import { addClient, createKey } from "../clients.ts";
+import { evaluateOnly } from "../evaluate-only.ts";
+import { applyPolicy } from "../policies.ts";
+import type { KeyRow, PolicyRow, RequestRow } from "../ports.ts";
+import { viewOf } from "../record.ts";
+import { sign } from "../sign.ts";
+import { problemOf, statusOf } from "./problems.ts";
+import type { Answer, Call } from "./routes.ts";
+
+/* Commands spoken as REST: a call becomes a command, its result a status and a body. */
+
+const STATUS_OF_STATE = { signed: 201, pending: 202, ready: 202, authorized: 202 } as const;
+
+export async function postSigningRequest(call: Call<SigningRequestBody>): Promise<Answer> {
+  const { gateway, client, caller, idempotencyKey, bodyHash, body, evidence } = call;
+  const row = await sign(gateway, { client, caller: caller.name, idempotencyKey, bodyHash, body, evidence });
+  gateway.changed.notify(row);
+  return answerOf(row, Date.now());
+}
+
+/** One final answer per request: the same row gives the same bytes, however often it is asked for. */
+function answerOf(row: RequestRow, now: number): Answer {
+  const view = viewOf(row, now, (problem) => problemOf(problem, row.id));
+  if (view.problem) {
+    const { problem, ...request } = view;
+    return {
+      status: problem.status,
+      body: { ...problem, request },
+      headers: { "content-type": "application/problem+json" },
+    };
+  }
+  const location = `/v1/clients/${row.client}/signing-requests/${row.id}`;
+  return {
+    status: STATUS_OF_STATE[view.state as keyof typeof STATUS_OF_STATE] ?? statusOf("internal-error"),
+    body: view,
+    headers: { location },
+  };
+}
+
+const MAX_WAIT_S = 60;
+
+export async function getSigningRequest(call: Call): Promise<Answer> {
+  const { gateway, query } = call;
+  const id = call.parameters["id"] as RequestId;
+  const deadline = Date.now() + waitMs(query.get("wait"));
+  const first = await readOwn(call, id);
+  let row = first;
+  while (!isFinal(row.state) && row.changedAt === first.changedAt && Date.now() < deadline) {
+    await gateway.changed.wait(id, deadline - Date.now());
+    row = await readOwn(call, id);
+  }
+  return { status: 200, body: viewOf(row, Date.now(), (problem) => problemOf(problem, row.id)) };
+}
+
+function waitMs(text: string | null): number {
+  if (text === null) return 0;
+  const match = /^([0-9]{1,2})s$/.exec(text);
+  if (!match || Number(match[1]) > MAX_WAIT_S) {
+    throw new GatewayError(
+      "invalid-parameter",
+      `expected \`wait\` as seconds up to \`${MAX_WAIT_S}s\`, found \`${text}\``,
+    );
+  }
+  return Number(match[1]) * 1000;
+}
+
+/** A wallet service reads its own requests; people and auditors read their client's. */
+async function readOwn({ gateway, client, caller }: Call, id: RequestId): Promise<RequestRow> {
+  const row = await gateway.store.read((reader) => reader.request(client, id));
+  if (!row || (caller.role === "wallet-service" && row.caller !== caller.name)) {
+    throw new GatewayError(
+      "request-not-found",
+      `expected a signing request of client \`${client}\`, found no \`${id}\``,
+    );
+  }
+  return row;
+}
+
+const PAGE = { default: 50, max: 500 };
+
+export async function listSigningRequests({ gateway, client, caller, query }: Call): Promise<Answer> {
+  const limit = Number(query.get("limit") ?? PAGE.default);
+  if (!Number.isInteger(limit) || limit < 1 || limit > PAGE.max) {
+    throw new GatewayError(
+      "invalid-parameter",
+      `expected \`limit\` from 1 to ${PAGE.max}, found \`${query.get("limit")}\``,
+    );
+  }
+  const before = query.get("cursor") as RequestId | null;
+  const state = stateFilter(query.get("state"));
+  const rows = await gateway.store.read((reader) =>
+    reader.requests(client, {
+      limit: limit + 1,
+      ...(caller.role === "wallet-service" ? { caller: caller.name } : {}),
+      ...(state ? { state } : {}),
+      ...(before ? { before } : {}),
+    }),
+  );
+  const page = rows.slice(0, limit);
+  const cursor = rows.length > limit ? page.at(-1)!.id : null;
+  return {
+    status: 200,
+    body: { requests: page.map((row) => viewOf(row, Date.now(), (problem) => problemOf(problem, row.id))), cursor },
+  };
+}
+
+function stateFilter(text: string | null): RequestState | undefined {
+  if (text === null) return undefined;
+  const parsed = StateFilter.safeParse(text);
+  if (!parsed.success)
+    throw new GatewayError(
+      "invalid-parameter",
+      `expected \`state\` as one of ${StateFilter.options.join(", ")}, found \`${text}\``,
+    );
+  return parsed.data;
+}
+
+export async function postEvaluation({
+  gateway,
+  client,
+  caller,
+  body,
+}: Call<z.infer<typeof EvaluationBody>>): Promise<Answer> {
+  const { caller: asCaller, ...request } = body;
+  return { status: 200, body: asJson(await evaluateOnly(gateway, client, asCaller ?? caller.name, request)) };
+}
+
+const keyView = (row: KeyRow, refused?: GatewayError) => ({
+  name: row.name,
+  state: row.state,
+  purpose: row.purpose,
+  curve: row.curve,
+  publicKey: `0x${Buffer.from(row.publicKey).toString("hex")}`,
+  chains: row.chains,
+  accounts: row.accounts,
+  createdInLeaf: row.leaf,
+  usable: refused === undefined && row.state === "active",
+  ...(refused ? { refused: { code: refused.code, detail: refused.message } } : {}),
+});
+
+export async function listKeys({ gateway, client }: Call): Promise<Answer> {
+  const { refusedKeys } = gateway.directory.get(client);
+  const rows = await gateway.store.read((reader) => reader.keys(client));
+  return { status: 200, body: { client, keys: rows.map((row) => keyView(row, refusedKeys.get(row.name))) } };
+}
+
+export async function postKey({ gateway, client, caller, body }: Call<z.infer<typeof KeyBody>>): Promise<Answer> {
+  const row = await createKey(gateway, client, { ...body, chains: body.chains as ChainId[] }, caller.name);
+  return { status: 201, body: keyView(row) };
+}
+
+const policyView = ({ client, version, hash, previousHash, entry, files, signatures, appliedAt, leaf }: PolicyRow) => ({
+  client,
+  version,
+  hash,
+  previousHash,
+  appliedAt: new Date(appliedAt).toISOString(),
+  leaf,
+  signatures,
+  entry,
+  files,
+});
+
+export async function getPolicy({ gateway, client, query }: Call): Promise<Answer> {
+  const version = query.get("version");
+  if (version !== null && !/^[1-9][0-9]{0,8}$/.test(version)) {
+    throw new GatewayError("invalid-parameter", `expected \`version\` as a number, found \`${version}\``);
+  }
+  const row = await gateway.store.read((reader) =>
+    reader.policy(client, version === null ? undefined : Number(version)),
+  );
+  if (!row)
+    throw new GatewayError(
+      "policy-not-found",
+      `client \`${client}\` has no ${version === null ? "policy yet" : `policy of version ${version}`}`,
+    );
+  return { status: 200, body: policyView(row) };
+}
+
+export async function putPolicy({ gateway, client, caller, body }: Call<PolicyBody>): Promise<Answer> {
+  const { store, directory, name: origin } = gateway;
+  return { status: 200, body: policyView(await applyPolicy({ store, directory, origin }, client, body, caller.name)) };
+}
+
+export async function listClients({ gateway }: Call): Promise<Answer> {
+  const clients = gateway.directory.clients().map(({ row, token, tokenError, keys, policy }) => ({
+    client: row.id,
+    status: row.status,
+    token: row.token,
+    available: token !== undefined,
+    ...(tokenError ? { unavailable: { code: tokenError.code, detail: tokenError.message } } : {}),
+    keys: [...keys.keys()],
+    policy: policy ? { version: policy.version, hash: policy.hash } : null,
+  }));
+  return { status: 200, body: { clients } };
+}
+
+export async function postClient({ gateway, caller, body }: Call<z.infer<typeof ClientBody>>): Promise<Answer> {
+  const { id, status, token } = await addClient(gateway, body.client, caller.name);
+  return { status: 201, body: { client: id, status, token } };
+}

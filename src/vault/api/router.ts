@@ -1,0 +1,181 @@
+import { createHash } from "node:crypto";
+import { encodeJson } from "../../domain/json.ts";
+import { GatewayError } from "../../domain/errors.ts";
+import { splitTarget } from "../../domain/http-signature.ts";
+import { HOUSE, type CallerName, type ClientId } from "../../domain/names.ts";
+import {
+  authenticate,
+  evidenceOf,
+  type Caller,
+  type DeclaredCaller,
+  type ReceivedRequest,
+} from "../auth/authenticate.ts";
+import { StaleDirectory } from "../directory.ts";
+import type { Gateway } from "../gateway.ts";
+import { appendLeaf } from "../log.ts";
+import { problemOfError, RETRY_AFTER_S } from "./problems.ts";
+import { ROUTES, type Answer, type Route } from "./routes.ts";
+
+/*
+ * The one way in: route → caller → role → body → command. Reached by frames from the edge, which is believed nothing.
+ */
+
+type Matched = { readonly route: Route; readonly client: ClientId; readonly parameters: Record<string, string> };
+
+const SEGMENT = /\{([a-z]+)\}/g;
+const compiled = ROUTES.map((route) => {
+  const names = [...route.path.matchAll(SEGMENT)].map((match) => match[1]!);
+  return { route, names, pattern: new RegExp(`^${route.path.replace(SEGMENT, "([A-Za-z0-9-]{1,64})")}$`) };
+});
+
+/** @throws {GatewayError} `not-found`, `method-not-allowed` */
+function match(method: string, path: string): Matched {
+  const onPath = compiled.flatMap(({ route, names, pattern }) => {
+    const found = pattern.exec(path);
+    return found
+      ? [{ route, parameters: Object.fromEntries(names.map((name, index) => [name, found[index + 1]!])) }]
+      : [];
+  });
+  const matched = onPath.find(({ route }) => route.method === method);
+  if (matched) return { ...matched, client: (matched.parameters["client"] ?? HOUSE) as ClientId };
+  if (onPath.length === 0)
+    throw new GatewayError("not-found", "expected a path of this API", {
+      hint: "docs/life-of-a-signing-request.md lists the paths",
+    });
+  throw new GatewayError(
+    "method-not-allowed",
+    `expected ${onPath.map(({ route }) => route.method).join(" or ")}, found \`${method}\``,
+  );
+}
+
+/** I2: the path names the client; the caller is declared in that client's document or in the house's. */
+const declaredFor =
+  (gateway: Gateway, client: ClientId) =>
+  (name: string): DeclaredCaller | undefined => {
+    const own = gateway.directory.find(client)?.policy?.callers.get(name as CallerName);
+    if (own) return { role: own.role, keys: own.keys, of: client };
+    const house = gateway.directory.house.policy.callers.get(name as CallerName);
+    return house && { role: house.role, keys: house.keys, of: HOUSE };
+  };
+
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
+
+function idempotencyKeyOf(route: Route, { headers }: ReceivedRequest): string {
+  const key = headers["idempotency-key"];
+  if (route.method === "GET" || route.dryRun) return "";
+  if (key === undefined) {
+    throw new GatewayError("idempotency-key-missing", "expected the header `Idempotency-Key`, found none", {
+      hint: "choose a new key for each withdrawal, and send the same key again when you repeat it",
+    });
+  }
+  if (!IDEMPOTENCY_KEY.test(key))
+    throw new GatewayError(
+      "idempotency-key-invalid",
+      "expected 1 to 128 visible ASCII characters as `Idempotency-Key`",
+    );
+  return key;
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** @throws {GatewayError} `invalid-body`, naming the field */
+function parseBody(route: Route, body: Uint8Array): unknown {
+  if (!route.body) {
+    if (body.length > 0) throw new GatewayError("invalid-body", "expected no body");
+    return undefined;
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(utf8.decode(body));
+  } catch {
+    throw new GatewayError("invalid-body", "expected a JSON body in UTF-8");
+  }
+  const parsed = route.body.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map(({ path, message }) => ({ field: path.join(".") || "body", message }));
+  const [{ field, message } = { field: "body", message: "invalid" }] = issues;
+  throw new GatewayError("invalid-body", `\`${field}\`: ${message}`, { facts: { issues: issues.slice(0, 20) } });
+}
+
+/** How often a directory that lags behind the store is refreshed for one request, before it counts as a fault. */
+const REFRESHES = 3;
+
+/** Answers one request; never throws. */
+export async function route(gateway: Gateway, request: ReceivedRequest): Promise<Answer> {
+  let caller: Caller | undefined;
+  try {
+    const { path, query } = splitTarget(request.target);
+    const matched = match(request.method, path);
+    for (let attempt = 0; ; attempt++) {
+      caller = authenticate(request, gateway.name, declaredFor(gateway, matched.client), Date.now());
+      try {
+        return await handle(gateway, request, matched, caller, query);
+      } catch (error) {
+        if (!(error instanceof StaleDirectory) || attempt >= REFRESHES) throw error;
+        // The policy changed under us: who may ask, what it means and what is allowed are all found out again.
+        await (error.client === HOUSE
+          ? gateway.directory.refreshHouse()
+          : gateway.directory.refreshClient(error.client));
+      }
+    }
+  } catch (error) {
+    const problem = problemOfError(error);
+    if (caller && problem.status < 500) await recordRefusal(gateway, caller, request, problem.code);
+    if (problem.status === 500) gateway.fault(error);
+    return {
+      status: problem.status,
+      body: problem,
+      headers: {
+        "content-type": "application/problem+json",
+        ...(problem.status === 503 ? { "retry-after": String(RETRY_AFTER_S) } : {}),
+      },
+    };
+  }
+}
+
+async function handle(
+  gateway: Gateway,
+  request: ReceivedRequest,
+  { route, client, parameters }: Matched,
+  caller: Caller,
+  query: string,
+): Promise<Answer> {
+  if (!route.roles.includes(caller.role)) {
+    throw new GatewayError(
+      "not-permitted",
+      `expected one of the roles ${route.roles.join(", ")}, found \`${caller.role}\``,
+    );
+  }
+  if (client !== HOUSE) gateway.directory.get(client);
+  return route.handle({
+    gateway,
+    caller,
+    client,
+    parameters,
+    query: new URLSearchParams(query.slice(1)),
+    idempotencyKey: idempotencyKeyOf(route, request),
+    body: parseBody(route, request.body),
+    bodyHash: createHash("sha256").update(request.body).digest("hex"),
+    evidence: evidenceOf(request),
+  });
+}
+
+/** Refusals of one caller that become leaves, per minute; more are counted only: nobody may fill the disk. */
+const REFUSAL_LEAVES_PER_MINUTE = 60;
+const refusals = new Map<string, { minute: number; count: number }>();
+
+/** A proven caller that was refused leaves a trace. Strangers leave none: they could fill the disk (DESIGN section 3). */
+async function recordRefusal(gateway: Gateway, caller: Caller, request: ReceivedRequest, code: string): Promise<void> {
+  const minute = Math.floor(Date.now() / 60_000);
+  const seen = refusals.get(`${caller.of}/${caller.name}`);
+  const count = seen?.minute === minute ? seen.count + 1 : 1;
+  refusals.set(`${caller.of}/${caller.name}`, { minute, count });
+  if (count > REFUSAL_LEAVES_PER_MINUTE) return;
+  const owner = caller.of === HOUSE ? gateway.directory.house.row : gateway.directory.get(caller.of).row;
+  const content = { caller: caller.name, code, method: request.method, path: splitTarget(request.target).path };
+  await gateway.store
+    .write((transaction) => appendLeaf(transaction, owner, "refused", content))
+    .catch((error: unknown) => gateway.fault(error));
+}
+
+export const bodyBytes = (body: unknown): Buffer => Buffer.from(encodeJson(body));

@@ -1,0 +1,110 @@
+import type { z } from "zod";
+import { ClientBody, EvaluationBody, KeyBody, PolicyBody, SigningRequestBody } from "../../domain/api.ts";
+import type { Role } from "../../domain/names.ts";
+import type { Caller } from "../auth/authenticate.ts";
+import type { ClientId } from "../../domain/names.ts";
+import type { Gateway } from "../gateway.ts";
+import * as rest from "./rest.ts";
+
+/** What a handler gets: a caller that was proven, a body that fits its schema. */
+export type Call<Body = unknown> = {
+  readonly gateway: Gateway;
+  readonly caller: Caller;
+  /** Of the path; the house where the path names nobody. */
+  readonly client: ClientId;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  readonly body: Body;
+  readonly idempotencyKey: string;
+  readonly bodyHash: string;
+  readonly evidence: Readonly<Record<string, string>>;
+};
+
+export type Answer = {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+export type Route = {
+  readonly method: "GET" | "POST" | "PUT";
+  /** `{name}` stands for one segment; `{client}` is the client whose callers may ask. */
+  readonly path: string;
+  readonly roles: readonly Role[];
+  readonly body?: z.ZodType;
+  /** A POST that changes nothing needs no idempotency key. */
+  readonly dryRun?: true;
+  readonly handle: (call: Call) => Promise<Answer>;
+};
+
+/** Gives the handler the type of its schema; the router has checked it by then. */
+const route = <Schema extends z.ZodType>(
+  definition: Omit<Route, "handle" | "body"> & {
+    body?: Schema;
+    handle: (call: Call<z.infer<Schema>>) => Promise<Answer>;
+  },
+): Route => definition as Route;
+
+const READERS: readonly Role[] = [
+  "wallet-service",
+  "approver",
+  "policy-officer",
+  "operator",
+  "observer",
+  "secured-party",
+  "auditor",
+];
+
+/** Everything that can be asked of the vault, and by whom. */
+export const ROUTES: readonly Route[] = [
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/signing-requests",
+    roles: ["wallet-service"],
+    body: SigningRequestBody,
+    handle: rest.postSigningRequest,
+  }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/signing-requests",
+    roles: ["wallet-service", "approver", "auditor"],
+    handle: rest.listSigningRequests,
+  }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/signing-requests/{id}",
+    roles: ["wallet-service", "approver", "auditor"],
+    handle: rest.getSigningRequest,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/evaluations",
+    roles: ["wallet-service", "policy-officer", "auditor"],
+    body: EvaluationBody,
+    dryRun: true,
+    handle: rest.postEvaluation,
+  }),
+  route({ method: "GET", path: "/v1/clients/{client}/keys", roles: READERS, handle: rest.listKeys }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/keys",
+    roles: ["operator"],
+    body: KeyBody,
+    handle: rest.postKey,
+  }),
+  route({ method: "GET", path: "/v1/clients/{client}/policy", roles: READERS, handle: rest.getPolicy }),
+  route({
+    method: "PUT",
+    path: "/v1/clients/{client}/policy",
+    roles: ["policy-officer"],
+    body: PolicyBody,
+    handle: rest.putPolicy,
+  }),
+  route({
+    method: "GET",
+    path: "/v1/clients",
+    roles: ["operator", "policy-officer", "auditor"],
+    handle: rest.listClients,
+  }),
+  route({ method: "POST", path: "/v1/clients", roles: ["operator"], body: ClientBody, handle: rest.postClient }),
+];

@@ -1,0 +1,127 @@
+import { createHash, timingSafeEqual, verify, type KeyObject } from "node:crypto";
+import { GatewayError } from "../../domain/errors.ts";
+import {
+  gatewayTag,
+  parseSignature,
+  parseSignatureInput,
+  requestComponents,
+  requestSignatureBase,
+  splitTarget,
+  type ParsedSignatureInput,
+} from "../../domain/http-signature.ts";
+import type { CallerName, ClientId, Role } from "../../domain/names.ts";
+import type { RequestHead } from "../protocol.ts";
+import { ed25519PublicKey } from "../verify.ts";
+
+/** A caller whose signature over the raw bytes was verified here. */
+export type Caller = { readonly name: CallerName; readonly role: Role; readonly of: ClientId };
+
+/** A caller as its policy document declares it. */
+export type DeclaredCaller = { readonly role: Role; readonly keys: readonly string[]; readonly of: ClientId };
+
+export type ReceivedRequest = Pick<RequestHead, "method" | "target" | "headers"> & { readonly body: Uint8Array };
+
+/** How far a caller's clock may be from ours, seconds. */
+const CREATED_WITHIN_S = 60;
+const HINT = "docs/life-of-a-signing-request.md says what is signed; `portcullis proxy` signs for programs that cannot";
+
+const refusal = (code: string, message: string, facts: Record<string, unknown> = {}) =>
+  new GatewayError(code, message, { facts, hint: HINT });
+
+/**
+ * RFC 9421, the profile of DESIGN section 7: who sent this request, proven over method, path, query, body digest and
+ * idempotency key. Nothing that the edge says takes part (I11).
+ * @param declared the callers of the client that the path names, and of the house
+ * @param nowMs wall time
+ * @throws {GatewayError} `signature-missing`, `signature-malformed`, `signature-components`, `signature-algorithm`,
+ * `wrong-gateway`, `signature-stale`, `digest-mismatch`, `unknown-caller`, `signature-invalid`
+ */
+export function authenticate(
+  request: ReceivedRequest,
+  gateway: string,
+  declared: (name: string) => DeclaredCaller | undefined,
+  nowMs: number,
+): Caller {
+  const { input, signature64 } = readSignature(request);
+  checkParameters(input, gateway, nowMs);
+  checkComponents(input, request);
+  checkDigest(request);
+  const caller = declared(input.parameters.keyid);
+  if (!caller)
+    throw refusal("unknown-caller", `expected a caller that the policy declares, found \`${input.parameters.keyid}\``);
+  const base = Buffer.from(requestSignatureBase(signedRequest(request), input.components, input.input));
+  // Two keys may be valid at once, for rotation.
+  if (!caller.keys.some((key) => verifies(key, base, signature64))) {
+    throw refusal("signature-invalid", `the signature is not one of \`${input.parameters.keyid}\` over these bytes`);
+  }
+  return { name: input.parameters.keyid as CallerName, role: caller.role, of: caller.of };
+}
+
+/** What stays beside the decision, so that an auditor can verify the caller's signature again. */
+export const evidenceOf = (request: ReceivedRequest): Record<string, string> => ({
+  method: request.method,
+  target: request.target,
+  body: Buffer.from(request.body).toString("utf8"),
+  ...request.headers,
+});
+
+function readSignature({ headers }: ReceivedRequest): { input: ParsedSignatureInput; signature64: Buffer } {
+  const [inputHeader, signatureHeader] = [headers["signature-input"], headers["signature"]];
+  if (inputHeader === undefined || signatureHeader === undefined) {
+    throw refusal("signature-missing", "expected the headers `Signature-Input` and `Signature`, found none");
+  }
+  const input = parseSignatureInput(inputHeader);
+  const signature = parseSignature(signatureHeader);
+  if (!input || !signature || signature.label !== input.label) {
+    throw refusal("signature-malformed", "expected one signature with the parameters created, keyid, alg and tag");
+  }
+  return { input, signature64: Buffer.from(signature.base64, "base64") };
+}
+
+function checkParameters({ parameters }: ParsedSignatureInput, gateway: string, nowMs: number): void {
+  if (parameters.alg !== "ed25519")
+    throw refusal("signature-algorithm", `expected \`ed25519\`, found \`${parameters.alg}\``);
+  if (parameters.tag !== gatewayTag(gateway)) {
+    throw refusal("wrong-gateway", `expected the tag \`${gatewayTag(gateway)}\`, found \`${parameters.tag}\``);
+  }
+  const ageS = Math.floor(nowMs / 1000) - parameters.created;
+  if (Math.abs(ageS) > CREATED_WITHIN_S) {
+    throw refusal("signature-stale", `expected \`created\` within ${CREATED_WITHIN_S} s of now, found ${ageS} s ago`, {
+      ageS,
+    });
+  }
+}
+
+function checkComponents({ components }: ParsedSignatureInput, { method, headers }: ReceivedRequest): void {
+  const carriesKey = (method === "POST" || method === "PUT") && headers["idempotency-key"] !== undefined;
+  const expected = requestComponents(carriesKey);
+  if (components.length !== expected.length || expected.some((name) => !components.includes(name))) {
+    throw refusal("signature-components", `expected exactly ${expected.join(", ")}, found ${components.join(", ")}`);
+  }
+}
+
+function checkDigest({ headers, body }: ReceivedRequest): void {
+  const expected = Buffer.from(`sha-256=:${createHash("sha256").update(body).digest("base64")}:`);
+  const found = Buffer.from(headers["content-digest"] ?? "");
+  if (found.length !== expected.length || !timingSafeEqual(found, expected)) {
+    throw refusal("digest-mismatch", "expected `Content-Digest` to be the SHA-256 of the body");
+  }
+}
+
+const signedRequest = ({ method, target, headers }: ReceivedRequest) => ({
+  method,
+  ...splitTarget(target),
+  contentDigest: headers["content-digest"]!,
+  idempotencyKey: headers["idempotency-key"],
+});
+
+/** Parsed once: a caller's key is used on every request. Bounded by the callers that policies declare. */
+const keyObjects = new Map<string, KeyObject>();
+
+function verifies(key: string, base: Uint8Array, signature64: Uint8Array): boolean {
+  const match = /^ed25519:([A-Za-z0-9+/]{43}=)$/.exec(key);
+  if (!match) return false; // another kind of key signs approvals, not requests
+  let keyObject = keyObjects.get(key);
+  if (!keyObject) keyObjects.set(key, (keyObject = ed25519PublicKey(Buffer.from(match[1]!, "base64"))));
+  return verify(null, base, keyObject, signature64);
+}

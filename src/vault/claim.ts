@@ -1,0 +1,160 @@
+import { randomBytes } from "node:crypto";
+import type { SigningRequestBody } from "../domain/api.ts";
+import type { Account } from "../domain/chain.ts";
+import type { Charge, CounterId, Decision, DecisionFacts } from "../domain/decision.ts";
+import { GatewayError } from "../domain/errors.ts";
+import { claimId, type Intent } from "../domain/intent.ts";
+import type { CallerName, ClientId } from "../domain/names.ts";
+import { isFinal, type RequestId } from "../domain/request.ts";
+import { chargesOf } from "../policy/charges.ts";
+import { evaluate } from "../policy/evaluate.ts";
+import type { ClientEntry, HouseEntry } from "./directory.ts";
+import type { ReadPayload, Understood } from "./payloads.ts";
+import type { KeyRow, RequestRow, StoreReader } from "./ports.ts";
+import { readRecord, writeRecord } from "./record.ts";
+
+/* Steps 2 and 3 of sign.ts, in parts: which request this is, which facts it meets, what is decided. */
+
+/** Who asks, as `vault/auth` proved it, and for what. */
+export type Submission = {
+  readonly client: ClientId;
+  readonly caller: CallerName;
+  readonly idempotencyKey: string;
+  /** SHA-256 of the raw body, hex. */
+  readonly bodyHash: string;
+  readonly body: SigningRequestBody;
+  /** The caller's signature with what it covers: stays beside the decision. */
+  readonly evidence: Readonly<Record<string, string>>;
+};
+
+/** Bytes and digest of the `authorized` leaf: they stand for as long as the request does. */
+export type Authorization = { readonly unsigned: Uint8Array; readonly digest32: Uint8Array };
+
+export type Claimed = { readonly row: RequestRow; readonly authorization?: Authorization };
+
+/** A request under decision: whose, with what, for what. */
+export type Situation = {
+  readonly client: ClientEntry;
+  readonly house: HouseEntry;
+  readonly key: KeyRow;
+  readonly request: RequestRow;
+  readonly intent: Intent;
+};
+
+/** A request not signed this long after its authorization is decided again at the new time (DESIGN section 3). */
+const AUTHORIZATION_VALID_MS = 60_000;
+
+/**
+ * I6: same caller, key and body → the same request.
+ * @throws {GatewayError} `idempotency-mismatch` for another body
+ */
+export async function findRequest(reader: StoreReader, submission: Submission): Promise<RequestRow | undefined> {
+  const row = await reader.requestByIdempotencyKey(submission.client, submission.caller, submission.idempotencyKey);
+  if (row && row.bodyHash !== submission.bodyHash) {
+    throw new GatewayError("idempotency-mismatch", "this idempotency key was used with another body", {
+      facts: { requestId: row.id },
+      hint: "a key belongs to one body for ever: send the first body again, or use a new key for a new withdrawal",
+    });
+  }
+  return row;
+}
+
+/** What a known request already stands for: its final answer, or an authorization that is still young. */
+export function standing(row: RequestRow, now: number): Claimed | undefined {
+  if (isFinal(row.state)) return { row };
+  if (row.state !== "authorized") return undefined;
+  const { authorizedAt, unsigned, digest } = readRecord(row);
+  if (now - authorizedAt! > AUTHORIZATION_VALID_MS) return undefined;
+  return { row, authorization: { unsigned: Buffer.from(unsigned!, "hex"), digest32: Buffer.from(digest!, "hex") } };
+}
+
+export function newRequest(submission: Submission, now: number): RequestRow {
+  const { body } = submission;
+  return {
+    id: requestId(now),
+    client: submission.client,
+    caller: submission.caller,
+    key: body.key,
+    idempotencyKey: submission.idempotencyKey,
+    bodyHash: submission.bodyHash,
+    state: "pending",
+    submittedAt: now,
+    changedAt: now,
+    record: writeRecord({
+      payloadType: body.payload.type,
+      ...(body.reference === undefined ? {} : { reference: body.reference }),
+      evidence: submission.evidence,
+    }),
+  };
+}
+
+/** Sorts by time, as cursors want it; 80 random bits, so that nobody guesses another's. */
+const requestId = (now: number): RequestId =>
+  `${now.toString(16).padStart(12, "0")}${randomBytes(10).toString("hex")}` as RequestId;
+
+/** The nonce that the caller left out is the next of its account, as this transaction sees it; it never skips (I12). */
+export async function understandNow(
+  reader: StoreReader,
+  request: RequestRow,
+  payload: ReadPayload,
+): Promise<Understood> {
+  const { unsigned } = readRecord(request);
+  // Decided again: the bytes of the first authorization stand, or the second would be another transaction.
+  if (unsigned !== undefined) return payload.understandBytes(Buffer.from(unsigned, "hex"));
+  if (payload.nonceOf === undefined) return payload.understand();
+  return payload.understand((await reader.nextNonce(payload.nonceOf)) ?? 0n);
+}
+
+/** Reads what the decision may depend on; a fact that is not there is left out, and denies. */
+export async function loadFacts(reader: StoreReader, situation: Situation): Promise<DecisionFacts> {
+  const { client, house, key, request, intent } = situation;
+  const now = await reader.now();
+  const base = {
+    now,
+    client: client.row.id,
+    caller: request.caller,
+    key: key.name,
+    owners: await reader.owners(accountsOf(intent)),
+  };
+  const charges = chargesOf({ client: client.policy!, house: house.policy }, intent, base);
+  const spent = new Map<CounterId, bigint>();
+  for (const charge of charges) spent.set(charge.counter, await spentByOthers(reader, charge, request));
+  return {
+    ...base,
+    keyPurpose: key.purpose,
+    submittedAt: request.submittedAt,
+    approvals: [],
+    heldSince: client.heldSince,
+    spent,
+  };
+}
+
+/** When an authorization is decided again, its own reservation is not counted against it. */
+async function spentByOthers(reader: StoreReader, charge: Charge, request: RequestRow): Promise<bigint> {
+  const spent = await reader.spent(charge.counter, charge.windowStartsAt);
+  if (request.state !== "authorized") return spent;
+  return spent - (await reader.spentBy(request.id, charge.counter, charge.windowStartsAt));
+}
+
+const accountsOf = (intent: Intent): Account[] => [
+  ...new Set(
+    intent.operations.flatMap((operation) => ("to" in operation ? [operation.from, operation.to] : [operation.from])),
+  ),
+];
+
+/** The policy's decision, and the one denial that no policy can lift: what is spent once is authorized once (I12). */
+export async function decide(reader: StoreReader, situation: Situation, facts: DecisionFacts): Promise<Decision> {
+  const { client, house, intent, request } = situation;
+  const decision = evaluate({ client: client.policy!, house: house.policy }, intent, facts);
+  for (const claim of intent.claims) {
+    const holder = await reader.claimedBy(claimId(claim));
+    if (holder === undefined || holder === request.id) continue;
+    const detail = `nonce ${claim.nonce} of this account is already authorized for request \`${holder}\``;
+    return {
+      ...decision,
+      outcome: "deny",
+      reasons: [{ code: "conflict", claim: claimId(claim), detail }, ...decision.reasons],
+    };
+  }
+  return decision;
+}

@@ -1,0 +1,164 @@
+import { GatewayError } from "../domain/errors.ts";
+import { HOUSE, type ClientId, type KeyName } from "../domain/names.ts";
+import type { CompiledHouse, CompiledPolicy } from "../policy/compile.ts";
+import type { Account } from "../domain/chain.ts";
+import type { ClientRow, Hsm, KeyRow, PolicyRow, Store, StoreReader, Token } from "./ports.ts";
+
+/** One client as the vault works with it: its row, keys that proved themselves, its open token, its active policy. */
+export type ClientEntry = {
+  readonly row: ClientRow;
+  readonly token: Token | undefined;
+  /** Why the token is unavailable, when it is. */
+  readonly tokenError: GatewayError | undefined;
+  readonly keys: ReadonlyMap<KeyName, KeyRow>;
+  /** Keys that failed I1, each with the reason: they are shown and never used. */
+  readonly refusedKeys: ReadonlyMap<KeyName, GatewayError>;
+  readonly policy: CompiledPolicy | undefined;
+  readonly heldSince: ReadonlyMap<Account, number>;
+};
+
+export type HouseEntry = { readonly row: ClientRow; readonly policy: CompiledHouse };
+
+export type Pins = { read(client: string): Promise<string>; write(client: string, pin: string): Promise<void> };
+
+/** Turns a stored document into the rules that are evaluated; the checks are those of `policy check`. */
+export type PolicyCompilers = {
+  readonly client: (row: Pick<PolicyRow, "entry" | "files">) => CompiledPolicy;
+  readonly house: (row: Pick<PolicyRow, "entry" | "files">) => CompiledHouse;
+};
+
+/**
+ * What the vault holds in memory of the store's slow-moving rows. Whoever decides something compares the policy hashes
+ * with the store's inside its own transaction (`requireCurrent`), so that a stale entry can cost a retry, never a
+ * decision.
+ */
+export class Directory {
+  readonly #store: Store;
+  readonly #hsm: Hsm;
+  readonly #pins: Pins;
+  readonly #compile: PolicyCompilers;
+  readonly #clients = new Map<ClientId, ClientEntry>();
+  #house: HouseEntry | undefined;
+
+  constructor(parts: { store: Store; hsm: Hsm; pins: Pins; compile: PolicyCompilers }) {
+    this.#store = parts.store;
+    this.#hsm = parts.hsm;
+    this.#pins = parts.pins;
+    this.#compile = parts.compile;
+  }
+
+  /** Reads everything, logs in to every token, has every key prove itself (I1). */
+  async load(): Promise<void> {
+    await this.refreshHouse();
+    for (const row of await this.#store.read((reader) => reader.clients())) {
+      if (row.id !== HOUSE) await this.refreshClient(row.id);
+    }
+  }
+
+  get house(): HouseEntry {
+    if (!this.#house) throw new GatewayError("not-ready", "the house policy is not loaded");
+    return this.#house;
+  }
+
+  clients(): ClientEntry[] {
+    return [...this.#clients.values()];
+  }
+
+  find(client: ClientId): ClientEntry | undefined {
+    return this.#clients.get(client);
+  }
+
+  get(client: ClientId): ClientEntry {
+    const entry = this.#clients.get(client);
+    if (!entry) throw new GatewayError("client-not-found", `expected a client of this gateway, found \`${client}\``);
+    return entry;
+  }
+
+  async refreshHouse(): Promise<void> {
+    const [row, policy] = await this.#store.read(
+      async (reader) => [await reader.client(HOUSE), await reader.policy(HOUSE)] as const,
+    );
+    if (!row || !policy) {
+      throw new GatewayError("not-initialised", "expected a store with a genesis leaf, found none", {
+        hint: "run `portcullis init` first",
+      });
+    }
+    this.#house = { row, policy: this.#compile.house(policy) };
+  }
+
+  async refreshClient(client: ClientId): Promise<void> {
+    const stored = await this.#store.read(async (reader) => ({
+      row: await reader.client(client),
+      keys: await reader.keys(client),
+      policy: await reader.policy(client),
+      heldSince: await reader.heldSince(client),
+    }));
+    if (!stored.row) return;
+    const known = this.#clients.get(client);
+    const { token, tokenError } = await this.#open(stored.row, known);
+    const { keys, refusedKeys } = await proveKeys(stored.keys, token, tokenError, known);
+    const policy =
+      stored.policy &&
+      (known?.policy?.hash === stored.policy.hash ? known.policy : this.#compile.client(stored.policy));
+    this.#clients.set(client, {
+      row: stored.row,
+      token,
+      tokenError,
+      keys,
+      refusedKeys,
+      policy,
+      heldSince: stored.heldSince,
+    });
+  }
+
+  async #open(row: ClientRow, known: ClientEntry | undefined): Promise<Pick<ClientEntry, "token" | "tokenError">> {
+    if (known?.token) return { token: known.token, tokenError: undefined };
+    try {
+      return { token: await this.#hsm.openToken(row.token, await this.#pins.read(row.id)), tokenError: undefined };
+    } catch (error) {
+      // One client's token being away is that client's trouble: the others go on.
+      if (!(error instanceof GatewayError)) throw error;
+      return { token: undefined, tokenError: error };
+    }
+  }
+}
+
+async function proveKeys(
+  rows: KeyRow[],
+  token: Token | undefined,
+  tokenError: GatewayError | undefined,
+  known: ClientEntry | undefined,
+) {
+  const keys = new Map<KeyName, KeyRow>();
+  const refusedKeys = new Map<KeyName, GatewayError>();
+  for (const row of rows) {
+    if (known?.keys.has(row.name)) {
+      keys.set(row.name, row);
+      continue;
+    }
+    try {
+      if (!token) throw tokenError!;
+      await token.proveKey({ id: row.id, label: row.name, curve: row.curve, publicKey: row.publicKey });
+      keys.set(row.name, row);
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      refusedKeys.set(row.name, error);
+    }
+  }
+  return { keys, refusedKeys };
+}
+
+/** Thrown inside a transaction when the directory lags behind the store; the request is then started again. */
+export class StaleDirectory extends Error {
+  readonly client: ClientId;
+  constructor(client: ClientId) {
+    super(`the policy of ${client} changed`);
+    this.client = client;
+  }
+}
+
+/** Compares what a decision is about to use with what is active in this very transaction (DESIGN section 6.10). */
+export async function requireCurrent(reader: StoreReader, client: ClientEntry, house: HouseEntry): Promise<void> {
+  if ((await reader.policyHash(HOUSE)) !== house.policy.hash) throw new StaleDirectory(HOUSE);
+  if ((await reader.policyHash(client.row.id)) !== client.policy?.hash) throw new StaleDirectory(client.row.id);
+}

@@ -1,0 +1,33 @@
+import type { SigningRequestBody } from "../domain/api.ts";
+import type { Decision } from "../domain/decision.ts";
+import type { Intent } from "../domain/intent.ts";
+import type { CallerName, ClientId } from "../domain/names.ts";
+import { decide, loadFacts, newRequest, understandNow } from "./claim.ts";
+import { requireCurrent } from "./directory.ts";
+import { readPayload } from "./payloads.ts";
+import { usableKey, type SignDependencies } from "./sign.ts";
+
+/**
+ * Steps 1 to 3 and nothing more: what would be decided now. Nothing is counted, claimed, recorded or signed.
+ * @throws {GatewayError} what the decoder refuses, `key-not-found`, or why the key cannot be used
+ */
+export async function evaluateOnly(
+  { store, directory }: SignDependencies,
+  clientId: ClientId,
+  caller: CallerName,
+  body: SigningRequestBody,
+): Promise<{ intent: Intent; digest: string; decision: Omit<Decision, "charges"> }> {
+  const client = directory.get(clientId);
+  const house = directory.house;
+  const { key } = usableKey(client, body.key);
+  const payload = readPayload(body.payload, { key, registry: client.policy!.registry });
+  return store.read(async (reader) => {
+    await requireCurrent(reader, client, house);
+    const submission = { client: clientId, caller, idempotencyKey: "", bodyHash: "", body, evidence: {} };
+    const request = newRequest(submission, await reader.now());
+    const { intent, digest32 } = await understandNow(reader, request, payload);
+    const situation = { client, house, key, request, intent };
+    const { charges: _charges, ...decision } = await decide(reader, situation, await loadFacts(reader, situation));
+    return { intent, digest: `0x${Buffer.from(digest32).toString("hex")}`, decision };
+  });
+}

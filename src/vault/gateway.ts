@@ -1,0 +1,19 @@
+import type { Directory, Pins } from "./directory.ts";
+import type { Hsm, RequestRow, Store } from "./ports.ts";
+import type { SignDependencies } from "./sign.ts";
+
+/** Everything that a command of the vault may need: joined once, in `main.ts`. */
+export type Gateway = SignDependencies & {
+  /** Name in callers' signatures and origin of the log. */
+  readonly name: string;
+  readonly store: Store;
+  readonly hsm: Hsm;
+  readonly directory: Directory;
+  readonly pins: Pins;
+  /** `none (…)` where edge and vault share a user. */
+  readonly isolation: string;
+  /** Told of every fault that the caller learns nothing of. */
+  readonly fault: (error: unknown) => void;
+  /** Wakes those who wait for a request's next state. */
+  readonly changed: { notify(row: RequestRow): void; wait(id: string, timeoutMs: number): Promise<void> };
+};

@@ -1,0 +1,69 @@
+import { createHash, createHmac } from "node:crypto";
+import { encodeJson } from "../domain/json.ts";
+import type { ClientRow, LeafRef, StoreTransaction } from "./ports.ts";
+
+/** What a leaf can say. One word for each kind of event, in the past tense where something happened. */
+export type LeafType =
+  | "genesis"
+  | "client-added"
+  | "key-created"
+  | "policy-applied"
+  | "authorized"
+  | "signed"
+  | "failed"
+  | "denied"
+  | "pending"
+  | "expired"
+  | "refused";
+
+const sha256 = (...parts: (string | Uint8Array)[]): Buffer => {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+};
+
+/** RFC 6962, section 2.1: the leaf hash is separated from inner nodes by a zero byte. */
+const LEAF_PREFIX = Uint8Array.of(0);
+
+/**
+ * What the Merkle tree holds of a leaf: outsiders learn how many there are and when they were written, no more.
+ * Line by line: type, index, time in ms, base64 of SHA-256(salt ‖ opening).
+ */
+export const leafEntry = (index: number, at: number, commitment: Uint8Array): string =>
+  `portcullis/leaf/v1\n${index}\n${at}\n${Buffer.from(commitment).toString("base64")}\n`;
+
+/** Derived, so that a lost opening can be rebuilt; secret to client and auditor, so that a guess cannot be tried. */
+export const leafSalt = (saltKey: Uint8Array, number: number): Buffer =>
+  createHmac("sha256", saltKey).update(`portcullis/leaf-salt/v1\n${number}`).digest();
+
+/**
+ * Appends a leaf to the log and to its client's own chain of numbers (I9). Part of the transaction that does what the
+ * leaf says: both become durable, or neither.
+ */
+export async function appendLeaf(
+  transaction: StoreTransaction,
+  client: Pick<ClientRow, "id" | "saltKey">,
+  type: LeafType,
+  content: Record<string, unknown>,
+): Promise<LeafRef & { readonly at: number }> {
+  const [last, previous, at] = [
+    await transaction.lastLeaf(),
+    await transaction.lastLeaf(client.id),
+    await transaction.now(),
+  ];
+  const index = (last?.index ?? -1) + 1;
+  const number = (previous?.number ?? -1) + 1;
+  const opening = encodeJson({
+    type,
+    index,
+    at,
+    client: client.id,
+    number,
+    previous: previous ? Buffer.from(previous.hash).toString("hex") : null,
+    ...content,
+  });
+  const commitment = sha256(leafSalt(client.saltKey, number), opening);
+  const hash = sha256(LEAF_PREFIX, leafEntry(index, at, commitment));
+  await transaction.insertLeaf({ index, at, hash, commitment, client: client.id, number, opening });
+  return { index, number, hash: hash.toString("hex"), at };
+}

@@ -1,0 +1,247 @@
+import { parseAddress } from "../chains/evm/address.ts";
+import { policySigningText, type PolicyBody } from "../domain/api.ts";
+import { addressOf, chainOf, evmChainId, type Account } from "../domain/chain.ts";
+import type { CounterId } from "../domain/decision.ts";
+import { GatewayError } from "../domain/errors.ts";
+import { intentFromJson } from "../domain/intent.ts";
+import { HOUSE, type CallerName, type ClientId } from "../domain/names.ts";
+import { chargesOf } from "../policy/charges.ts";
+import {
+  compileClient,
+  compileHouse,
+  type Compiled,
+  type CompiledHouse,
+  type CompiledPolicy,
+} from "../policy/compile.ts";
+import { parsePolicy } from "../policy/parse.ts";
+import type { Directory, PolicyCompilers } from "./directory.ts";
+import { appendLeaf } from "./log.ts";
+import type { ClientRow, PolicyRow, Store, StoreTransaction } from "./ports.ts";
+import { readRecord } from "./record.ts";
+import { verifyEd25519 } from "./verify.ts";
+
+/* How a policy becomes the active one: checked, signed by officers, one transaction, one leaf (DESIGN section 6.10). */
+
+/** An account in a policy must be one that a chain here can have, in its one spelling. */
+export function checkAccount(account: string): void {
+  if (evmChainId(chainOf(account as Account)) === undefined) {
+    throw new GatewayError("invalid-address", `expected an account such as \`eip155:1:0x…\`, found \`${account}\``);
+  }
+  parseAddress(addressOf(account as Account));
+}
+
+const resolve = ({ entry, files }: Pick<PolicyRow, "entry" | "files">) =>
+  parsePolicy(entry, new Map(Object.entries(files)), checkAccount);
+
+export const compilers: PolicyCompilers = {
+  client: (row) => compileClient(resolve(row)),
+  house: (row) => compileHouse(resolve(row)),
+};
+
+export type PolicyDependencies = {
+  readonly store: Store;
+  readonly directory: Directory;
+  /** Of the log; signed by officers. */ readonly origin: string;
+};
+
+/**
+ * @throws {GatewayError} `policy-invalid` with all findings, `policy-conflict` (version, previous hash, a caller or key
+ * that belongs to another), `policy-signatures`
+ */
+export async function applyPolicy(
+  { store, directory, origin }: PolicyDependencies,
+  client: ClientId,
+  body: PolicyBody,
+  by: CallerName,
+): Promise<PolicyRow> {
+  const compiled = compileFor(client, body);
+  const house = directory.house;
+  const applied = await store.write(async (transaction) => {
+    const owner = await transaction.client(client);
+    if (!owner) throw new GatewayError("client-not-found", `expected a client of this gateway, found \`${client}\``);
+    const previous = await transaction.policy(client);
+    requireNewer(compiled, previous);
+    await requireOwnCallers(transaction, client, compiled, directory);
+    const signatures = requireQuorum(house.policy, body, {
+      origin,
+      client,
+      version: compiled.version,
+      hash: compiled.hash,
+      previousHash: previous?.hash ?? null,
+    });
+    return activate(transaction, owner, compiled, { previous, body, signatures, by, directory });
+  });
+  if (client === HOUSE) await directory.refreshHouse();
+  else await directory.refreshClient(client);
+  return applied;
+}
+
+function compileFor(client: ClientId, body: PolicyBody): CompiledPolicy | CompiledHouse {
+  if (client === HOUSE) return compilers.house(body);
+  const compiled = compilers.client(body);
+  if (compiled.client !== client) {
+    throw new GatewayError(
+      "policy-invalid",
+      `expected a policy for \`${client}\`, found one for \`${compiled.client}\``,
+    );
+  }
+  return compiled;
+}
+
+/** Versions only grow: an old document, once replaced, never comes back under its own number. */
+function requireNewer(compiled: Compiled, previous: PolicyRow | undefined): void {
+  if (compiled.version > (previous?.version ?? 0)) return;
+  throw new GatewayError(
+    "policy-conflict",
+    `expected a version above ${previous!.version}, found ${compiled.version}`,
+    {
+      facts: { active: previous!.version, found: compiled.version },
+      hint: "raise `version` in the document and have it signed again",
+    },
+  );
+}
+
+/** One public key belongs to one client for ever, and a name means one caller wherever it is valid. */
+async function requireOwnCallers(
+  transaction: StoreTransaction,
+  client: ClientId,
+  compiled: Compiled,
+  directory: Directory,
+): Promise<void> {
+  const inForce = client === HOUSE ? directory.clients().map(({ policy }) => policy) : [directory.house.policy];
+  for (const [name, { keys }] of compiled.callers) {
+    if (inForce.some((other) => other?.callers.has(name))) {
+      throw new GatewayError(
+        "policy-conflict",
+        `caller \`${name}\` is declared in another document already: choose another name`,
+      );
+    }
+    for (const key of keys) {
+      const owner = await transaction.callerKeyOwner(key);
+      if (owner !== undefined && owner !== client) {
+        throw new GatewayError(
+          "policy-conflict",
+          `the key of caller \`${name}\` belongs to \`${owner}\`: one public key belongs to one client for ever`,
+        );
+      }
+      await transaction.insertCallerKey(key, client);
+    }
+  }
+}
+
+/** Counts officers, not signatures; a signature that does not verify is an error, not a missing one. */
+function requireQuorum(
+  house: CompiledHouse,
+  body: PolicyBody,
+  text: Parameters<typeof policySigningText>[0],
+): PolicyRow["signatures"] {
+  const signed = policySigningText(text);
+  const persons = new Set<CallerName>();
+  for (const { person, signature } of body.signatures) {
+    const officer = house.callers.get(person);
+    if (officer?.role !== "policy-officer" || !officer.keys.some((key) => verifiesWith(key, signed, signature))) {
+      throw new GatewayError(
+        "policy-signatures",
+        `expected a signature of a policy officer over this policy, found none of \`${person}\``,
+        {
+          facts: { person, text: signed },
+          hint: "sign exactly the text in `text`: `portcullis policy sign` does",
+        },
+      );
+    }
+    persons.add(person);
+  }
+  if (persons.size < house.policyQuorum) {
+    throw new GatewayError(
+      "policy-signatures",
+      `expected signatures of ${house.policyQuorum} policy officers, found ${persons.size}`,
+      { facts: { text: signed } },
+    );
+  }
+  return body.signatures;
+}
+
+function verifiesWith(key: string, text: string, signature: string): boolean {
+  const match = /^ed25519:([A-Za-z0-9+/]{43}=)$/.exec(key);
+  const raw = Buffer.from(signature, "base64");
+  return match !== null && raw.length === 64 && verifyEd25519(raw, text, Buffer.from(match[1]!, "base64"));
+}
+
+type Application = {
+  readonly previous: PolicyRow | undefined;
+  readonly body: PolicyBody;
+  readonly signatures: PolicyRow["signatures"];
+  readonly by: CallerName;
+  readonly directory: Directory;
+};
+
+async function activate(
+  transaction: StoreTransaction,
+  owner: ClientRow,
+  compiled: CompiledPolicy | CompiledHouse,
+  application: Application,
+): Promise<PolicyRow> {
+  const { previous, body, signatures, by, directory } = application;
+  const { index, at } = await appendLeaf(transaction, owner, "policy-applied", {
+    version: compiled.version,
+    policy: compiled.hash,
+    previous: previous?.hash ?? null,
+    signatures,
+    by,
+  });
+  const { entry, files } = body;
+  const row: PolicyRow = {
+    client: owner.id,
+    version: compiled.version,
+    hash: compiled.hash,
+    previousHash: previous?.hash ?? null,
+    entry,
+    files,
+    signatures,
+    appliedAt: at,
+    leaf: index,
+  };
+  const held = await transaction.heldSince(owner.id);
+  await transaction.insertPolicy(
+    row,
+    new Map([...compiled.addresses.keys()].map((account) => [account, held.get(account) ?? at])),
+  );
+  await recount(transaction, owner.id, compiled, directory);
+  return row;
+}
+
+/** A new, changed or renamed limit counts the past as well: every counter of the document is built anew. */
+async function recount(
+  transaction: StoreTransaction,
+  of: ClientId,
+  compiled: CompiledPolicy | CompiledHouse,
+  directory: Directory,
+): Promise<void> {
+  await transaction.clearSpend(of);
+  const clients = compiled.of === "house" ? directory.clients().map(({ row }) => row.id) : [of];
+  const past = [];
+  for (const client of clients) {
+    for (const row of await transaction.authorizedRequests(client)) past.push({ client, row, record: readRecord(row) });
+  }
+  past.sort((a, b) => a.record.decisionLeaf!.index - b.record.decisionLeaf!.index);
+  for (const { client, row, record } of past) {
+    const policies =
+      compiled.of === "house"
+        ? { client: directory.get(client).policy!, house: compiled }
+        : { client: compiled, house: directory.house.policy };
+    const intent = intentFromJson(record.intent);
+    const owners = await transaction.owners(
+      intent.operations.flatMap((operation) => ("to" in operation ? [operation.to] : [])),
+    );
+    const at = record.authorizedAt!;
+    for (const charge of chargesOf(policies, intent, { now: at, client, caller: row.caller, key: row.key, owners })) {
+      if (charge.of !== compiled.of) continue;
+      await transaction.addSpend(charge.counter as CounterId, {
+        at,
+        leaf: record.decisionLeaf!.index,
+        request: row.id,
+        amount: charge.amount,
+      });
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import type { Duplex } from "node:stream";
+
+/*
+ * The words between edge and vault: a frame is two 32-bit big-endian lengths, a JSON head, the raw body. Requests carry
+ * a number that their answer repeats, so that one connection serves many at a time. No HTTP parser stands in the vault.
+ */
+
+export type RequestHead = {
+  readonly id: number;
+  readonly method: string;
+  /** Path with query, exactly as received. */
+  readonly target: string;
+  /** Only the headers in `FORWARDED_HEADERS`. */
+  readonly headers: Readonly<Record<string, string>>;
+};
+
+export type AnswerHead = {
+  readonly id: number;
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+};
+
+export type Frame<Head> = { readonly head: Head; readonly body: Buffer };
+
+export const FORWARDED_HEADERS = [
+  "content-type",
+  "content-digest",
+  "idempotency-key",
+  "signature",
+  "signature-input",
+] as const;
+
+export const MAX_HEAD_BYTES = 16 * 1024;
+export const MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+export function encodeFrame(head: RequestHead | AnswerHead, body: Uint8Array): Buffer {
+  const text = JSON.stringify(head);
+  const headLength = Buffer.byteLength(text);
+  const frame = Buffer.allocUnsafe(8 + headLength + body.length);
+  frame.writeUInt32BE(headLength, 0);
+  frame.writeUInt32BE(body.length, 4);
+  frame.write(text, 8);
+  frame.set(body, 8 + headLength);
+  return frame;
+}
+
+/**
+ * Calls `onFrame` for every whole frame that the stream brings. A length over its bound ends the connection before a
+ * byte of that frame is kept; so does a head that is no JSON.
+ */
+export function readFrames<Head>(stream: Duplex, onFrame: (frame: Frame<Head>) => void): void {
+  let chunks: Buffer[] = [];
+  let buffered = 0;
+  let wanted = 8;
+  stream.on("data", (chunk: Buffer) => {
+    chunks.push(chunk);
+    buffered += chunk.length;
+    if (buffered < wanted) return; // joined only once there is something to read: half-sent frames cost no copies
+    let bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, buffered);
+    for (;;) {
+      wanted = 8;
+      if (bytes.length < 8) break;
+      const headLength = bytes.readUInt32BE(0);
+      const bodyLength = bytes.readUInt32BE(4);
+      if (headLength > MAX_HEAD_BYTES || bodyLength > MAX_BODY_BYTES) return void stream.destroy();
+      wanted = 8 + headLength + bodyLength;
+      if (bytes.length < wanted) break;
+      try {
+        onFrame({
+          head: JSON.parse(bytes.toString("utf8", 8, 8 + headLength)) as Head,
+          body: bytes.subarray(8 + headLength, wanted),
+        });
+      } catch {
+        return void stream.destroy();
+      }
+      bytes = bytes.subarray(wanted);
+    }
+    chunks = bytes.length > 0 ? [bytes] : [];
+    buffered = bytes.length;
+  });
+}

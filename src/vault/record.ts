@@ -1,0 +1,122 @@
+import type { Problem, SigningRequestView } from "../domain/api.ts";
+import type { Decision, Reason } from "../domain/decision.ts";
+import { GatewayError } from "../domain/errors.ts";
+import { asJson, encodeJson, type Json } from "../domain/json.ts";
+import type { RequestState } from "../domain/request.ts";
+import type { LeafRef, RequestRow } from "./ports.ts";
+
+/** A problem as it is kept: without the status, which belongs to HTTP. */
+export type StoredProblem = {
+  readonly code: string;
+  readonly detail: string;
+  readonly hint?: string;
+  readonly facts: Json;
+};
+
+/** Everything about a signing request that no query asks for: one JSON text in its row. */
+export type RequestRecord = {
+  readonly payloadType: string;
+  readonly reference?: string;
+  /** The caller's signed request, so that an auditor sees that the client's own service asked. */
+  readonly evidence: Readonly<Record<string, string>>;
+  readonly intent?: Json;
+  readonly decision?: Decision;
+  readonly problem?: StoredProblem;
+  /** Hex of the authorized bytes and their digest: they stand, whatever is asked later. */
+  readonly unsigned?: string;
+  readonly digest?: string;
+  readonly authorizedAt?: number;
+  readonly decisionLeaf?: LeafRef;
+  readonly outcomeLeaf?: LeafRef;
+  readonly result?: NonNullable<SigningRequestView["result"]>;
+};
+
+export const writeRecord = (record: RequestRecord): string => encodeJson(record);
+
+/** Amounts inside come back as texts: a record is shown, never calculated with. */
+export const readRecord = (row: Pick<RequestRow, "record">): RequestRecord => JSON.parse(row.record) as RequestRecord;
+
+export const storedProblem = (error: GatewayError): StoredProblem => ({
+  code: error.code,
+  detail: error.message,
+  ...(error.hint === undefined ? {} : { hint: error.hint }),
+  facts: asJson(error.facts),
+});
+
+/** The reasons that deny, the one first that a person would name first. */
+const TELLING: readonly Reason["code"][] = [
+  "conflict",
+  "rule-denied",
+  "foreign-account",
+  "address-cooling-off",
+  "no-rule-allows",
+  "over-limit",
+  "over-fee-cap",
+  "no-fee-cap",
+  "approvals-expired",
+  "empty-intent",
+  "rule-failed",
+  "missing-fact",
+  "evaluation-failed",
+];
+
+export function denialProblem(decision: Decision): StoredProblem {
+  const reason = TELLING.flatMap((code) => decision.reasons.filter((candidate) => candidate.code === code))[0];
+  const detail =
+    reason === undefined
+      ? "the policy denies this"
+      : "detail" in reason
+        ? reason.detail
+        : `rule \`${reason.rule}\` denies this`;
+  return {
+    code: "denied-by-policy",
+    detail,
+    hint: "a denial is final for this idempotency key; what would be allowed: POST …/evaluations",
+    facts: { reason: reason?.code ?? "denied" },
+  };
+}
+
+/** `pending` says what is missing; once nothing is and the delay is over, the same POST signs: `ready`. */
+function shownState(row: RequestRow, record: RequestRecord, now: number): RequestState {
+  const missing = record.decision?.missing;
+  if (row.state !== "pending" || !missing) return row.state;
+  const waits = missing.approvals.length > 0 || (missing.notBefore ?? Infinity) > now;
+  return waits ? "pending" : "ready";
+}
+
+const HINTS: Partial<Record<RequestState, string>> = {
+  pending: "when nothing is missing any more, send the same POST with the same idempotency key again: it will sign",
+  ready: "send the same POST with the same idempotency key again: it will sign",
+  authorized: "the outcome is not recorded yet: send the same POST with the same idempotency key again",
+};
+
+/** A row as its caller sees it. Depends on row and time alone: every retry of a finished request reads the same. */
+export function viewOf(
+  row: RequestRow,
+  now: number,
+  asProblem: (problem: StoredProblem) => Problem,
+): SigningRequestView {
+  const record = readRecord(row);
+  const state = shownState(row, record, now);
+  const { charges: _charges, ...decision } = record.decision ?? { charges: [] };
+  const hint = HINTS[state];
+  return {
+    id: row.id,
+    client: row.client,
+    caller: row.caller,
+    key: row.key,
+    state,
+    submittedAt: new Date(row.submittedAt).toISOString(),
+    changedAt: new Date(row.changedAt).toISOString(),
+    ...(record.reference === undefined ? {} : { reference: record.reference }),
+    ...(record.intent === undefined ? {} : { intent: record.intent }),
+    ...(record.decision === undefined ? {} : { decision: asJson(decision) }),
+    ...(record.problem === undefined ? {} : { problem: asProblem(record.problem) }),
+    ...(record.result === undefined ? {} : { result: record.result }),
+    leaves: {
+      ...(record.decisionLeaf === undefined ? {} : { decision: asJson(record.decisionLeaf) }),
+      ...(record.outcomeLeaf === undefined ? {} : { outcome: asJson(record.outcomeLeaf) }),
+    },
+    ...(hint === undefined ? {} : { hint }),
+  };
+}

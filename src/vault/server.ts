@@ -1,0 +1,112 @@
+import { chmod, rm } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
+import { once } from "node:events";
+import { GatewayError } from "../domain/errors.ts";
+import type { AnswerSigner } from "./auth/answers.ts";
+import { problemOfError, RETRY_AFTER_S } from "./api/problems.ts";
+import { bodyBytes, route } from "./api/router.ts";
+import type { Answer } from "./api/routes.ts";
+import type { Gateway } from "./gateway.ts";
+import { encodeFrame, readFrames, type Frame, type RequestHead } from "./protocol.ts";
+
+/** Requests under way at once, over all connections; more are answered 503 and have done nothing. */
+const IN_FLIGHT_MAX = 1024;
+
+export type VaultServer = {
+  /** Takes no more requests, answers those under way, closes. */
+  readonly stop: () => Promise<void>;
+};
+
+/**
+ * Serves frames on a Unix socket; the vault listens nowhere else.
+ * @param mode of the socket: 0600, or 0660 where the edge reaches it through its group
+ */
+export async function serveVault(
+  gateway: Gateway,
+  signer: AnswerSigner,
+  socket: { path: string; mode: number },
+): Promise<VaultServer> {
+  const connections = new Set<Socket>();
+  const inFlight = new Set<Promise<void>>();
+  let stopping = false;
+
+  const answer = async (connection: Socket, { head, body }: Frame<RequestHead>): Promise<void> => {
+    const {
+      status,
+      body: content,
+      headers,
+    } = await answerTo(gateway, head, body, stopping || inFlight.size >= IN_FLIGHT_MAX);
+    const bytes = bodyBytes(content);
+    const signed = signer.headers(status, bytes, head.headers["signature"]);
+    if (!connection.destroyed) {
+      connection.write(
+        encodeFrame(
+          { id: head.id, status, headers: { "content-type": "application/json", ...headers, ...signed } },
+          bytes,
+        ),
+      );
+    }
+  };
+
+  const server = createServer((connection) => {
+    connections.add(connection);
+    connection.on("close", () => connections.delete(connection));
+    connection.on("error", () => connection.destroy());
+    readFrames<RequestHead>(connection, (frame) => {
+      if (!isRequestHead(frame.head)) return void connection.destroy();
+      const work = answer(connection, frame).catch((error: unknown) => gateway.fault(error));
+      inFlight.add(work);
+      void work.finally(() => inFlight.delete(work));
+    });
+  });
+  await rm(socket.path, { force: true });
+  // Born closed to everybody: between bind and chmod nobody else may connect.
+  const mask = process.umask(0o177);
+  server.listen(socket.path);
+  await once(server, "listening").finally(() => process.umask(mask));
+  await chmod(socket.path, socket.mode);
+
+  return {
+    stop: async () => {
+      stopping = true;
+      server.close();
+      while (inFlight.size > 0) await Promise.all(inFlight);
+      for (const connection of connections) connection.end();
+    },
+  };
+}
+
+/** The edge is another process under another user: even its frames are read as a stranger's. */
+function isRequestHead(head: unknown): head is RequestHead {
+  const { id, method, target, headers } = (head ?? {}) as Partial<Record<keyof RequestHead, unknown>>;
+  return (
+    Number.isSafeInteger(id) &&
+    typeof method === "string" &&
+    typeof target === "string" &&
+    typeof headers === "object" &&
+    headers !== null &&
+    Object.values(headers).every((value) => typeof value === "string")
+  );
+}
+
+async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overloaded: boolean): Promise<Answer> {
+  if (head.method === "GET" && head.target === "/readyz") return { status: 200, body: readiness(gateway) };
+  if (overloaded) {
+    const problem = problemOfError(
+      new GatewayError("vault-busy", "the vault has more requests under way than it takes; nothing was done"),
+    );
+    return {
+      status: problem.status,
+      body: problem,
+      headers: { "content-type": "application/problem+json", "retry-after": String(RETRY_AFTER_S) },
+    };
+  }
+  return route(gateway, { method: head.method, target: head.target, headers: head.headers, body });
+}
+
+const readiness = ({ name, isolation, directory }: Gateway) => ({
+  status: "ready",
+  gateway: name,
+  isolation,
+  clients: { available: directory.clients().filter(({ token }) => token).length, all: directory.clients().length },
+});

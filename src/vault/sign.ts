@@ -1,0 +1,158 @@
+import { GatewayError } from "../domain/errors.ts";
+import {
+  decide,
+  findRequest,
+  loadFacts,
+  newRequest,
+  standing,
+  understandNow,
+  type Claimed,
+  type Situation,
+  type Submission,
+} from "./claim.ts";
+import type { KeyName } from "../domain/names.ts";
+import { requireCurrent, type ClientEntry, type Directory } from "./directory.ts";
+import { readPayload, type ReadPayload } from "./payloads.ts";
+import { mintPermit } from "./permit.ts";
+import type { KeyRow, RequestRow, Store, Token } from "./ports.ts";
+import { recordSignature, refuse, reserve } from "./reserve.ts";
+import { verifySecp256k1 } from "./verify.ts";
+
+/*
+ * The life of a signing request: seven steps, in this order, for every kind of payload and every way in. The headings
+ * of docs/life-of-a-signing-request.md are the numbered comments below.
+ */
+
+export const SIGN_STEPS = ["Understand", "Claim", "Decide", "Reserve", "Sign", "Verify", "Record"] as const;
+export type SignStep = (typeof SIGN_STEPS)[number];
+
+export type SignDependencies = {
+  readonly store: Store;
+  readonly directory: Directory;
+  /** Attempts under way in this vault, by idempotency key (I6). */
+  readonly attempts: Set<string>;
+  /** Called when a step is done; the crash tests end the process here. */
+  readonly stepDone?: (step: SignStep) => void;
+  /** Told of every authorization whose outcome could not be recorded, for the operator's log. */
+  readonly unfinished?: (row: RequestRow, cause: unknown) => void;
+};
+
+/**
+ * Makes, finishes or repeats one signing request.
+ * @returns its row: final, or `pending`, or `authorized` where the outcome is not recorded yet (the same call again
+ * finishes it)
+ * @throws {GatewayError} `request-in-progress`, `idempotency-mismatch`, `key-not-found`, `key-refused`, or why the store
+ * or the token is unavailable: then nothing was authorized
+ */
+export async function sign(dependencies: SignDependencies, submission: Submission): Promise<RequestRow> {
+  const attempt = `${submission.client}/${submission.caller}/${submission.idempotencyKey}`;
+  if (dependencies.attempts.has(attempt)) {
+    throw new GatewayError("request-in-progress", "another attempt with this idempotency key is under way", {
+      hint: "wait for its answer, or send the same request again a moment later",
+    });
+  }
+  dependencies.attempts.add(attempt);
+  try {
+    return await runSteps(dependencies, submission);
+  } finally {
+    dependencies.attempts.delete(attempt);
+  }
+}
+
+async function runSteps(
+  { store, directory, stepDone, unfinished }: SignDependencies,
+  submission: Submission,
+): Promise<RequestRow> {
+  const client = directory.get(submission.client);
+  const house = directory.house;
+  // A finished request is answered again whatever has become of its key since: the refusal waits for step 2.
+  const signer = await refusalOr(async () => usableKey(client, submission.body.key));
+
+  // 1. Understand: bytes become an intent and a digest; what cannot be decoded is refused.
+  const payload =
+    signer instanceof GatewayError ? signer : await refusalOr(async () => read(submission, client, signer.key));
+  stepDone?.("Understand");
+
+  const claimed = await store.write(async (transaction): Promise<Claimed> => {
+    // 2. Claim: one request per idempotency key, one transaction at a time; the facts are read inside it.
+    await requireCurrent(transaction, client, house);
+    const known = await findRequest(transaction, submission);
+    const found = known && standing(known, await transaction.now());
+    if (found && !found.authorization) return found;
+    if (signer instanceof GatewayError) throw signer;
+    if (found) return found;
+    const request = known ?? newRequest(submission, await transaction.now());
+    const understood =
+      payload instanceof GatewayError ? payload : await refusalOr(() => understandNow(transaction, request, payload));
+    if (understood instanceof GatewayError) return { row: await refuse(transaction, client, request, understood) };
+    const situation: Situation = { client, house, key: signer.key, request, intent: understood.intent };
+    const facts = await loadFacts(transaction, situation);
+    stepDone?.("Claim");
+
+    // 3. Decide: default deny; any deny wins; an error or a missing fact denies.
+    const decision = await decide(transaction, situation, facts);
+    stepDone?.("Decide");
+
+    // 4. Reserve: what the decision allows is counted and in the log before anything is signed.
+    return reserve(transaction, situation, understood, decision);
+  });
+  const { row, authorization } = claimed;
+  if (!authorization || signer instanceof GatewayError) return row;
+  const { unsigned, digest32 } = authorization;
+  const { key, token } = signer;
+  const permit = mintPermit({ client: client.row.id, keyId: key.id, digest32 });
+  stepDone?.("Reserve");
+
+  try {
+    // 5. Sign: the only line that touches a client's key, outside any transaction.
+    const signature64 = await token.sign(
+      { id: key.id, label: key.name, curve: key.curve, publicKey: key.publicKey },
+      permit,
+    );
+    stepDone?.("Sign");
+
+    // 6. Verify: under the stored public key, over that digest, by another library than the HSM's.
+    const signature = verifySecp256k1(signature64, digest32, key.publicKey);
+    stepDone?.("Verify");
+
+    // 7. Record: the outcome is durable before the signature leaves the vault; the first recorded one is the only one.
+    const recorded = await store.write((transaction) => recordSignature(transaction, client, row, unsigned, signature));
+    stepDone?.("Record");
+    return recorded;
+  } catch (error) {
+    // The authorization stands and so does its spend: the same request again finishes it. Nothing of the signature is kept.
+    unfinished?.(row, error);
+    return row;
+  }
+}
+
+/** @throws {GatewayError} `key-not-found`, `key-disabled`, or why key or token cannot be used: nothing is recorded yet */
+export function usableKey(client: ClientEntry, name: KeyName): { key: KeyRow; token: Token } {
+  const refused = client.refusedKeys.get(name);
+  if (refused) throw refused;
+  const key = client.keys.get(name);
+  if (!key) {
+    throw new GatewayError("key-not-found", `expected a key of client \`${client.row.id}\`, found \`${name}\``, {
+      hint: `\`portcullis key list --client ${client.row.id}\` shows its keys`,
+    });
+  }
+  if (key.state !== "active")
+    throw new GatewayError("key-disabled", `expected an active key, found one that is ${key.state}`);
+  if (client.row.status !== "active")
+    throw new GatewayError("client-frozen", `client \`${client.row.id}\` is ${client.row.status}`);
+  if (!client.token) throw client.tokenError!;
+  return { key, token: client.token };
+}
+
+const read = ({ body }: Submission, client: ClientEntry, key: KeyRow): ReadPayload =>
+  readPayload(body.payload, { key, registry: client.policy!.registry });
+
+/** A refusal of the decoder is an answer to be recorded, not a fault to be thrown. */
+async function refusalOr<T>(attempt: () => Promise<T>): Promise<T | GatewayError> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (error instanceof GatewayError) return error;
+    throw error;
+  }
+}

@@ -1,0 +1,55 @@
+import { createRequire } from "node:module";
+import { createPublicKey, verify } from "node:crypto";
+import { GatewayError } from "../domain/errors.ts";
+
+/** libsecp256k1's native addon alone: the package's JavaScript fallback is never loaded (and never silently used). */
+const secp256k1 = createRequire(import.meta.url)("secp256k1/bindings") as typeof import("secp256k1");
+
+export type RecoverableSignature = { readonly r32: Uint8Array; readonly s32: Uint8Array; readonly yParity: 0 | 1 };
+
+/**
+ * Brings a signature into the form that chains accept, and proves it: recovery over the exact digest must give exactly
+ * this key (I7).
+ * @param signature64 r ‖ s as the HSM gave it, either half of the order
+ * @param publicKey65 SEC 1 uncompressed
+ * @throws {GatewayError} `signature-invalid` if it is malformed or made by another key or over another digest
+ */
+export function verifySecp256k1(
+  signature64: Uint8Array,
+  digest32: Uint8Array,
+  publicKey65: Uint8Array,
+): RecoverableSignature {
+  try {
+    // Low-s: an HSM may return either half of the order; both verify, the network accepts one (EIP-2, BIP-146).
+    const normal = secp256k1.signatureNormalize(Uint8Array.from(signature64));
+    for (const yParity of [0, 1] as const) {
+      // r ≥ n (parities 2 and 3) has odds of 2^-127 and no encoding on Ethereum: it falls through to the refusal.
+      if (recoversTo(publicKey65, normal, yParity, digest32)) {
+        return { r32: normal.slice(0, 32), s32: normal.slice(32), yParity };
+      }
+    }
+  } catch (error) {
+    throw new GatewayError("signature-invalid", "the HSM returned 64 bytes that are no signature", { cause: error });
+  }
+  throw new GatewayError(
+    "signature-invalid",
+    "the HSM returned a signature that this key did not make over this digest",
+  );
+}
+
+function recoversTo(publicKey65: Uint8Array, signature: Uint8Array, yParity: 0 | 1, digest32: Uint8Array): boolean {
+  try {
+    return Buffer.compare(secp256k1.ecdsaRecover(signature, yParity, digest32, false), publicKey65) === 0;
+  } catch {
+    return false; // no point of the curve has this r with this parity
+  }
+}
+
+const ED25519_SPKI = Buffer.from("302a300506032b6570032100", "hex"); // RFC 8410, section 4
+
+/** A raw Ed25519 public key, 32 bytes, as node:crypto wants it. */
+export const ed25519PublicKey = (raw32: Uint8Array) =>
+  createPublicKey({ key: Buffer.concat([ED25519_SPKI, raw32]), format: "der", type: "spki" });
+
+export const verifyEd25519 = (signature64: Uint8Array, message: string | Uint8Array, raw32: Uint8Array): boolean =>
+  verify(null, typeof message === "string" ? Buffer.from(message) : message, ed25519PublicKey(raw32), signature64);
