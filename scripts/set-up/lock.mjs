@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   closeSync,
   mkdirSync,
@@ -8,6 +9,7 @@ import {
   rmSync,
   statSync,
   utimesSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { hostname } from "node:os";
@@ -22,6 +24,8 @@ const POLL_MS = 200;
 const HEARTBEAT_MS = 2_000;
 /** A holder that this process cannot look at (another container on the same folder) counts as gone after this. */
 const SILENT_MS = 60_000;
+/** How long the programs of a holder that was killed are waited for: npm may still be compiling. */
+const ORPHANED_MS = 600_000;
 /** Longer than anyone needs between reading a stale lock and moving it away. */
 const SETTLE_MS = 100;
 
@@ -45,7 +49,8 @@ const isAlive = (pid) => {
   }
 };
 
-export const thisProcess = () => ({ pid: process.pid, start: processStart(process.pid), host: hostname() });
+/** `groups`: the process groups of the programs that it runs just now; they outlive it when it is killed, and may still be writing. */
+export const thisProcess = () => ({ pid: process.pid, start: processStart(process.pid), host: hostname(), groups: [] });
 
 /**
  * @param holder what the lock file says, or undefined if it says nothing (just made, or cut off by a crash)
@@ -53,9 +58,14 @@ export const thisProcess = () => ({ pid: process.pid, start: processStart(proces
  */
 export function isStale(holder, silentMs) {
   if (holder === undefined || holder.host !== hostname()) return silentMs > SILENT_MS;
-  if (!isAlive(holder.pid)) return true;
-  const start = processStart(holder.pid);
-  return start !== undefined && holder.start !== undefined && start !== holder.start;
+  if (isSameProcess(holder)) return false;
+  return silentMs > ORPHANED_MS || !holder.groups.some((group) => isAlive(-group));
+}
+
+function isSameProcess({ pid, start }) {
+  if (!isAlive(pid)) return false;
+  const now = processStart(pid);
+  return now === undefined || start === undefined || now === start;
 }
 
 function look(path) {
@@ -109,19 +119,22 @@ const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 /**
  * Waits until the lock is this process's.
  * @param onWait called once, with the holder, if somebody else has it
- * @returns release, which may be called twice and from an exit handler
+ * @returns `release`, which may be called twice and from an exit handler, and `setGroups`, to be told which programs run
  */
 export async function takeLock(path, { onWait = () => {}, me = thisProcess() } = {}) {
-  const mine = JSON.stringify(me);
+  const id = randomUUID();
+  let groups = [];
+  const mine = () => JSON.stringify({ ...me, id, groups });
+  const isMine = () => look(path)?.holder?.id === id;
   let told = false;
   mkdirSync(dirname(path), { recursive: true });
   for (;;) {
     const seen = look(path);
     if (seen === undefined) {
-      if (create(path, mine)) {
+      if (create(path, mine())) {
         // Somebody may have been moving a stale lock away just now; after this pause nobody is.
         await wait(SETTLE_MS);
-        if (look(path)?.text === mine) break;
+        if (isMine()) break;
       }
       continue;
     }
@@ -141,10 +154,23 @@ export async function takeLock(path, { onWait = () => {}, me = thisProcess() } =
     }
   }, HEARTBEAT_MS);
   heartbeat.unref();
-  return () => {
-    clearInterval(heartbeat);
-    if (look(path)?.text === mine) rmSync(path, { force: true });
+  return {
+    setGroups: (now) => {
+      groups = now;
+      replace(path, mine());
+    },
+    release: () => {
+      clearInterval(heartbeat);
+      if (isMine()) rmSync(path, { force: true });
+    },
   };
+}
+
+/** Whole or not at all: a reader must not see half a line. */
+function replace(path, text) {
+  const beside = `${path}.new-${process.pid}`;
+  writeFileSync(beside, text);
+  renameSync(beside, path);
 }
 
 /** @returns whether a live set-up holds the lock; reads only */

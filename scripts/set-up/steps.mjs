@@ -14,7 +14,7 @@ import {
   PURPOSES,
 } from "./checks.mjs";
 import { isHeld, takeLock } from "./lock.mjs";
-import { run, whenStoppedDo } from "./process.mjs";
+import { guarded, run } from "./process.mjs";
 import { explain, say, SetUpError } from "./say.mjs";
 
 export const ROOT = resolve(fileURLToPath(import.meta.url), "../../..");
@@ -84,17 +84,11 @@ async function locked(path, root, act) {
       hint: "run the set-up as the owner of this folder, or work in a clone of your own",
     });
   }
-  const release = await takeLock(path, {
+  const lock = await takeLock(path, {
     onWait: (holder) =>
-      say(`another set-up of this folder is running${holder ? ` (process ${holder.pid})` : ""}: waiting for it`),
+      say(`another set-up of this folder is at work${holder ? ` (process ${holder.pid})` : ""}: waiting for it`),
   });
-  const forget = whenStoppedDo(release);
-  try {
-    await act();
-  } finally {
-    forget();
-    release();
-  }
+  await guarded(act, { onChange: lock.setGroups, cleanUp: lock.release });
 }
 
 /** The steps in their order, each with its line. */
@@ -139,10 +133,13 @@ async function aptInstall(packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   // Somebody else's apt may be at work: wait for it instead of failing.
   const wait = ["-o", "DPkg::Lock::Timeout=300"];
-  const update = await run(APT, ["update", "-q", ...wait], { env });
+  const update = await run(APT, ["update", "-q", ...wait], { env, leave: true });
   // An old list may still do; if not, the installation says so.
   if (update.code !== 0) say("system packages: the package lists could not be renewed, trying with those at hand");
-  const install = await run(APT, ["install", "-y", "-q", "--no-install-recommends", ...wait, ...packages], { env });
+  const install = await run(APT, ["install", "-y", "-q", "--no-install-recommends", ...wait, ...packages], {
+    env,
+    leave: true,
+  });
   return (update.code === 0 ? "" : update.output) + install.output;
 }
 
@@ -157,7 +154,8 @@ async function hasUser() {
 }
 
 async function makeEdgeUser(missing) {
-  if (!isRoot()) return say(`user ${EDGE_USER}: not needed (started by another user than root, edge and vault share that user)`);
+  if (!isRoot())
+    return say(`user ${EDGE_USER}: not needed (started by another user than root, edge and vault share that user)`);
   if (!missing) return say(`user ${EDGE_USER}: there`);
   const { code, output } = await run(
     "useradd",

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import { isHeld, isStale, processStart, takeLock, thisProcess } from "../../../scripts/set-up/lock.mjs";
+import { isHeld, isStale, processStart, takeLock } from "../../../scripts/set-up/lock.mjs";
 
 describe("set-up: the lock", () => {
   let folder: string;
@@ -24,7 +24,7 @@ describe("set-up: the lock", () => {
   };
 
   it("is held while it is taken, and gone after its release", async () => {
-    const release = await takeLock(path);
+    const { release } = await takeLock(path);
     assert.equal(isHeld(path), true);
     release();
     assert.equal(isHeld(path), false);
@@ -33,25 +33,24 @@ describe("set-up: the lock", () => {
   });
 
   it("makes the second wait for the first, and says so once", async () => {
-    const release = await takeLock(path);
+    const { release } = await takeLock(path);
     const holders: unknown[] = [];
-    let second: (() => void) | undefined;
+    let second: unknown;
     const waiting = takeLock(path, {
-      me: { ...thisProcess(), start: "another" },
       onWait: (holder) => holders.push(holder?.pid),
     });
     void waiting.then((got) => (second = got));
     await new Promise((resolve) => setTimeout(resolve, 600));
     assert.equal(second, undefined);
     release();
-    (await waiting)();
+    (await waiting).release();
     assert.deepEqual(holders, [process.pid]);
   });
 
   it("of a process that is gone is taken over", async () => {
-    writeFileSync(path, JSON.stringify({ pid: await deadPid(), start: "1", host: hostname() }));
+    writeFileSync(path, JSON.stringify({ pid: await deadPid(), start: "1", host: hostname(), groups: [] }));
     assert.equal(isHeld(path), false);
-    const release = await takeLock(path);
+    const { release } = await takeLock(path);
     assert.equal((JSON.parse(readFileSync(path, "utf8")) as { pid: number }).pid, process.pid);
     release();
     assert.deepEqual(readdirSync(folder), []);
@@ -61,12 +60,30 @@ describe("set-up: the lock", () => {
     const start = processStart(process.pid);
     // Only where the system tells when a process began.
     assert.equal(start !== undefined, existsSync("/proc/self/stat"));
-    assert.equal(isStale({ pid: process.pid, start: "1", host: hostname() }, 0), start !== undefined);
-    assert.equal(isStale({ pid: process.pid, start, host: hostname() }, 1e9), false);
+    assert.equal(isStale({ pid: process.pid, start: "1", host: hostname(), groups: [] }, 0), start !== undefined);
+    assert.equal(isStale({ pid: process.pid, start, host: hostname(), groups: [] }, 1e9), false);
+  });
+
+  it("of a process that was killed stays held while a program that it started still works", async () => {
+    const orphan = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { detached: true, stdio: "ignore" });
+    const holder = { pid: await deadPid(), start: "1", host: hostname(), groups: [orphan.pid!] };
+    assert.equal(isStale(holder, 1_000), false);
+    assert.equal(isStale(holder, 3_600_000), true);
+    orphan.kill("SIGKILL");
+    await once(orphan, "exit");
+    assert.equal(isStale(holder, 1_000), true);
+  });
+
+  it("names the programs that run just now", async () => {
+    const { setGroups, release } = await takeLock(path);
+    setGroups([12, 13]);
+    assert.deepEqual((JSON.parse(readFileSync(path, "utf8")) as { groups: number[] }).groups, [12, 13]);
+    release();
+    assert.deepEqual(readdirSync(folder), []);
   });
 
   it("of another machine, or cut off while it was written, is stale only after a silence", () => {
-    for (const holder of [{ pid: process.pid, start: "1", host: "elsewhere" }, undefined]) {
+    for (const holder of [{ pid: process.pid, start: "1", host: "elsewhere", groups: [] }, undefined]) {
       assert.equal(isStale(holder, 1_000), false);
       assert.equal(isStale(holder, 120_000), true);
     }
@@ -77,14 +94,12 @@ describe("set-up: the lock", () => {
   });
 
   it("five at once, over a stale lock: never two inside", async () => {
-    writeFileSync(path, JSON.stringify({ pid: await deadPid(), start: "1", host: hostname() }));
+    writeFileSync(path, JSON.stringify({ pid: await deadPid(), start: "1", host: hostname(), groups: [] }));
     let inside = 0;
     let most = 0;
     await Promise.all(
-      Array.from({ length: 5 }, async (_, index) => {
-        const release = await takeLock(path, {
-          me: { ...thisProcess(), start: processStart(process.pid)!, host: hostname(), ...{ nth: index } },
-        });
+      Array.from({ length: 5 }, async () => {
+        const { release } = await takeLock(path);
         most = Math.max(most, ++inside);
         await new Promise((resolve) => setTimeout(resolve, 20));
         inside--;
