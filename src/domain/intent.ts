@@ -79,7 +79,14 @@ export type Operation =
       readonly codeHash?: string;
     }
   | { readonly kind: "delegate"; readonly from: Account; readonly to: Account }
-  | { readonly kind: "govern"; readonly from: Account; readonly to: Account; readonly method: string }
+  | {
+      readonly kind: "govern";
+      readonly from: Account;
+      readonly to: Account;
+      /** The canonical signature, e.g. `changeThreshold(uint256)`. */
+      readonly method: string;
+      readonly arguments?: Readonly<Record<string, string>>;
+    }
   | {
       readonly kind: "message";
       readonly from: Account;
