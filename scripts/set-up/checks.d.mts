@@ -15,6 +15,7 @@ export const PURPOSES: Readonly<
   >
 >;
 export const COMPILERS: readonly string[];
+export const SOFTHSM_MODULES: readonly string[];
 export const STAMP: string;
 export function missingPackages(
   names: readonly string[],

@@ -26,12 +26,24 @@ export const PURPOSES = {
 /** What node-gyp needs to compile an addon. */
 export const COMPILERS = ["cc", "c++", "make", "python3"];
 
+/** Where `src/adapters/pkcs11/softhsm.ts` looks. */
+export const SOFTHSM_MODULES = [
+  "/usr/lib/softhsm/libsofthsm2.so",
+  "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+  "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+  "/usr/lib64/pkcs11/libsofthsm2.so",
+  "/usr/lib64/softhsm/libsofthsm2.so",
+  "/usr/lib/pkcs11/libsofthsm2.so",
+  "/usr/local/lib/softhsm/libsofthsm2.so",
+  "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+];
+
 /**
  * Each thing is looked for by what is used of it, not by a package's name: other distributions name packages otherwise.
  * gcc only recommends libc6-dev, without which it compiles nothing.
  */
 const SYSTEM = {
-  softhsm: { debian: ["softhsm2"], files: softhsmModules() },
+  softhsm: { debian: ["softhsm2"], files: SOFTHSM_MODULES },
   opensc: { debian: ["opensc"], programs: ["pkcs11-tool"] },
   "p11-kit": { debian: ["p11-kit"], programs: ["p11-kit"] },
   cc: { debian: ["gcc", "libc6-dev"], programs: ["cc", "gcc"], headers: ["/usr/include/stdio.h"] },
@@ -39,26 +51,6 @@ const SYSTEM = {
   make: { debian: ["make"], programs: ["make"] },
   python3: { debian: ["python3"], programs: ["python3"] },
 };
-
-function softhsmModules() {
-  const multiarch = {
-    x64: "x86_64",
-    arm64: "aarch64",
-    arm: "arm",
-    ppc64: "powerpc64le",
-    s390x: "s390x",
-    riscv64: "riscv64",
-  };
-  return [
-    "/usr/lib/softhsm/libsofthsm2.so",
-    `/usr/lib/${multiarch[process.arch] ?? process.arch}-linux-gnu/softhsm/libsofthsm2.so`,
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-    "/usr/lib64/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/usr/lib/pkcs11/libsofthsm2.so",
-    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
-  ];
-}
 
 /**
  * @param exists tells whether a file is there
@@ -175,6 +167,8 @@ export function npmEnvironment(env, { headers, cache }) {
   return {
     ...Object.fromEntries(kept),
     ...(headers !== undefined && !has("npm_config_nodedir") ? { npm_config_nodedir: headers } : {}),
+    // Its install script would otherwise fetch a binary that no hash in the lock file covers.
+    npm_config_build_from_source: "better-sqlite3",
     ...(cache !== undefined ? { npm_config_cache: cache } : {}),
   };
 }

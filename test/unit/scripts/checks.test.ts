@@ -1,7 +1,7 @@
 // Goal: the set-up does what is missing and nothing else.
 // Method: its checks are pure; machines, trees and environments are given as data.
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -13,6 +13,7 @@ import {
   missingPackages,
   npmEnvironment,
   PURPOSES,
+  SOFTHSM_MODULES,
   STAMP,
   treeDiffers,
 } from "../../../scripts/set-up/checks.mjs";
@@ -47,6 +48,13 @@ describe("set-up: system packages", () => {
   it("a module that is there asks for no package, whoever put it there", () => {
     assert.deepEqual(missingPackages(PURPOSES["run"]!.system, machine([softhsm])), []);
     assert.deepEqual(missingPackages(PURPOSES["run"]!.system, machine(["/usr/local/lib/softhsm/libsofthsm2.so"])), []);
+  });
+  it("the module is looked for where the gateway looks for it", () => {
+    const source = readFileSync(new URL("../../../src/adapters/pkcs11/softhsm.ts", import.meta.url), "utf8");
+    assert.deepEqual(
+      [...source.matchAll(/^ {2}"(\/.*libsofthsm2\.so)",$/gm)].map(([, path]) => path),
+      SOFTHSM_MODULES,
+    );
   });
   it("tests need more than running does", () => {
     const missing = missingPackages(PURPOSES["test"]!.system, machine([softhsm]));
@@ -132,7 +140,11 @@ describe("set-up: npm's environment", () => {
       },
       { headers: undefined, cache: undefined },
     );
-    assert.deepEqual(env, { PATH: "/bin", npm_config_registry: "kept" });
+    assert.deepEqual(env, {
+      PATH: "/bin",
+      npm_config_registry: "kept",
+      npm_config_build_from_source: "better-sqlite3",
+    });
   });
   it("headers that came with Node are used, unless somebody chose others", () => {
     assert.equal(npmEnvironment({}, { headers: "/usr", cache: undefined })["npm_config_nodedir"], "/usr");
