@@ -128,8 +128,9 @@ class Reader {
     }
     const result = schema.safeParse(value);
     if (result.success) return result.data;
-    for (const issue of describeIssues(result.error.issues, value))
-      this.#report(path, issue.path, issue.part, issue.message, HINTS[String(issue.path.at(-1))]?.(kind));
+    for (const issue of describeIssues(result.error.issues, value)) {
+      this.#report(path, issue.path, issue.part, issue.message, hintFor(kind, issue.path));
+    }
     return undefined;
   }
 
@@ -141,12 +142,12 @@ class Reader {
 }
 
 /** For mistakes that are easily made and hard to see. */
-const HINTS: Readonly<Record<string, (kind: unknown) => string | undefined>> = {
-  allow: (kind) =>
-    kind === "HousePolicy"
-      ? "the house policy may deny, limit and cap fees; it never allows"
-      : "`any` stands in deny rules only: name each operation that is allowed",
-};
+function hintFor(kind: unknown, path: DocumentPath): string | undefined {
+  if (kind === "HousePolicy" && path[0] === "rules")
+    return "the house policy may deny, limit and cap fees; it never allows";
+  if (path.at(-2) === "allow") return "`any` stands in deny rules only: name each operation that is allowed";
+  return undefined;
+}
 
 /**
  * Names a policy: comments and formatting do not matter, everything else does.

@@ -1,12 +1,18 @@
 import {
+  Composer,
+  Lexer,
   LineCounter,
+  Parser,
   isAlias,
   isMap,
   isScalar,
   isSeq,
-  parseDocument,
+  type CST,
   type Document,
+  type DocumentOptions,
   type Node,
+  type ParseOptions,
+  type SchemaOptions,
   type YAMLMap,
 } from "yaml";
 import { quoted } from "../domain/errors.ts";
@@ -16,6 +22,8 @@ import type { DocumentPath, Finding } from "./finding.ts";
 const MAX_BYTES = 1024 * 1024;
 /** The deepest document that the schemas admit has 9 levels. */
 const MAX_DEPTH = 16;
+/** A level of nesting is at most two tokens that are still open: a list and the map in it. */
+const MAX_OPEN_TOKENS = 2 * MAX_DEPTH + 2;
 /** Names that mean something to JavaScript itself; no document needs them. */
 const FORBIDDEN_KEYS = new Set(["__proto__", "constructor", "prototype"]);
 /** Control, bidi and zero-width characters make a file read as something that it is not (CVE-2021-42574). */
@@ -45,35 +53,52 @@ export function readYaml(path: string, text: string): ReadResult {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
-  let document: Document.Parsed;
-  try {
-    document = parseDocument(text, {
-      version: "1.2",
-      schema: "failsafe",
-      merge: false,
-      // Our own check: the library's compares every key with every other.
-      uniqueKeys: false,
-      strict: true,
-      prettyErrors: false,
-      logLevel: "silent",
-      lineCounter: lines,
-      keepSourceTokens: false,
-    });
-  } catch {
-    // The library composes by recursion: a megabyte of `[` ends in a RangeError.
-    return { findings: [tooDeep(path, { line: 1, column: 1 })] };
-  }
+  const documents = compose(text, lines);
+  if (!documents) return { findings: [tooDeep(path, { line: 1, column: 1 })] };
+  const [document, second] = documents;
+  if (second)
+    return {
+      findings: [{ file: path, ...at(second.range[0]), message: "expected one document, found another after `---`" }],
+    };
+  if (!document)
+    return { findings: [{ file: path, line: 1, column: 1, message: "expected a document, found an empty file" }] };
   const findings: Finding[] = document.errors.map((error) => ({
     file: path,
     ...at(error.pos[0]),
-    message: yamlMessage(error.code, error.message),
+    message: yamlMessage(error.message),
   }));
   const value = new PlainReader(path, at, findings).read(document.contents, 0);
   // A directive or a warning is something that we did not understand.
   for (const warning of document.warnings)
-    findings.push({ file: path, ...at(warning.pos[0]), message: yamlMessage(warning.code, warning.message) });
+    findings.push({ file: path, ...at(warning.pos[0]), message: yamlMessage(warning.message) });
   if (findings.length > 0 || value === undefined) return { findings };
   return { source: { path, value, locate: (where, part) => at(offsetOf(document, where, part ?? "value")) }, findings };
+}
+
+const OPTIONS: DocumentOptions & SchemaOptions & ParseOptions = {
+  version: "1.2",
+  schema: "failsafe",
+  merge: false,
+  // Our own check: the library's compares every key with every other.
+  uniqueKeys: false,
+  strict: true,
+};
+
+/**
+ * As the library's `parseDocument`, but the depth is watched while the tokens are read, which takes no recursion;
+ * composing them does, and a megabyte of `[` would take it seconds to fail.
+ * @returns undefined if the text is nested too deeply
+ */
+function compose(text: string, lines: LineCounter): Document.Parsed[] | undefined {
+  lines.addNewLine(0);
+  const parser = new Parser(lines.addNewLine);
+  const tokens: CST.Token[] = [];
+  for (const lexeme of new Lexer().lex(text)) {
+    tokens.push(...parser.next(lexeme));
+    if (parser.stack.length > MAX_OPEN_TOKENS) return undefined;
+  }
+  tokens.push(...parser.end());
+  return [...new Composer({ ...OPTIONS, lineCounter: lines }).compose(tokens, true, text.length)] as Document.Parsed[];
 }
 
 function refuseText(path: string, text: string): Finding | undefined {
@@ -104,8 +129,7 @@ const tooDeep = (file: string, at: { line: number; column: number }): Finding =>
   message: `expected at most ${MAX_DEPTH} levels, found more`,
 });
 
-function yamlMessage(code: string, message: string): string {
-  if (code === "MULTIPLE_DOCS") return "expected one document, found another after `---`";
+function yamlMessage(message: string): string {
   const first = message.split("\n")[0]!;
   return `expected YAML, found a mistake: ${first.charAt(0).toLowerCase()}${first.slice(1)}`;
 }
@@ -133,7 +157,7 @@ class PlainReader {
         `expected a value, found the anchor \`&${parsed.anchor}\``,
         "write the value out where it is needed",
       );
-    if (parsed.tag && !PLAIN_TAGS.has(parsed.tag))
+    if (parsed.tag)
       return this.#refuse(parsed, `expected a value, found the tag ${quoted(parsed.tag)}`, "remove the tag");
     if (depth > MAX_DEPTH) return this.#refuse(parsed, tooDeep(this.#path, { line: 1, column: 1 }).message);
     if (isMap(parsed)) return this.#map(parsed, depth);
@@ -166,9 +190,10 @@ class PlainReader {
   }
 
   #valueOf(node: unknown, key: Node, depth: number): YamlValue | undefined {
-    return node === null || node === undefined
-      ? this.#refuse(key, "expected a value after the key, found none")
-      : this.read(node, depth + 1);
+    // The failsafe schema reads nothing at all as an empty text.
+    const absent =
+      node === null || node === undefined || (isScalar(node) && node.value === "" && node.type === "PLAIN");
+    return absent ? this.#refuse(key, "expected a value after the key, found none") : this.read(node, depth + 1);
   }
 
   #refuse(node: Node | undefined, message: string, hint?: string): undefined {
@@ -177,9 +202,6 @@ class PlainReader {
     return undefined;
   }
 }
-
-/** What the library writes on nodes by itself. */
-const PLAIN_TAGS = new Set(["tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str"]);
 
 /** A position is looked up only for a message, so this may walk the document each time. */
 function offsetOf(document: Document.Parsed, path: DocumentPath, part: "key" | "value"): number {

@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { compileClient, compileHouse } from "../../../src/policy/compile.ts";
+import { parsePolicy } from "../../../src/policy/parse.ts";
+import { policyJsonSchema } from "../../../src/policy/schema.ts";
+import { checkAccount } from "./fixture.ts";
+
+// Goal: what ships in `policies/` is what it says: valid, with addresses that exist, and described by the schema there.
+
+const POLICIES = new URL("../../../policies/", import.meta.url).pathname;
+const texts = new Map(
+  readdirSync(POLICIES, { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".yaml"))
+    .map((path) => [path, readFileSync(join(POLICIES, path), "utf8")]),
+);
+
+describe("policies/", () => {
+  it("schema.json is what the schemas say (PORTCULLIS_WRITE=1 writes it)", () => {
+    if (process.env.PORTCULLIS_WRITE) writeFileSync(join(POLICIES, "schema.json"), policyJsonSchema());
+    assert.equal(readFileSync(join(POLICIES, "schema.json"), "utf8"), policyJsonSchema());
+  });
+  it("every field that holds a value has a description", () => {
+    const missing: string[] = [];
+    walk(JSON.parse(policyJsonSchema()), "", missing);
+    assert.deepEqual(missing, []);
+  });
+  it("house.yaml is a house policy", () => {
+    assert.equal(compileHouse(parsePolicy("house.yaml", texts, checkAccount)).policyQuorum, 1);
+  });
+  for (const [path, client] of [
+    ["examples/hot-wallet/acme-fund.yaml", "acme-fund"],
+    ["examples/treasury/blue-harbor.yaml", "blue-harbor"],
+  ] as const) {
+    it(`${path} is a client policy`, () =>
+      assert.equal(compileClient(parsePolicy(path, texts, checkAccount)).client, client));
+  }
+});
+
+/** Fields are what stands under `properties`; what they are made of describes itself or is described by them. */
+function walk(schema: unknown, path: string, missing: string[]): void {
+  if (typeof schema !== "object" || schema === null) return;
+  for (const [key, value] of Object.entries(schema)) {
+    if (key === "properties") {
+      for (const [field, inner] of Object.entries(value as Record<string, { description?: string; $ref?: string }>)) {
+        if (!inner.description && !inner.$ref) missing.push(`${path}/${field}`);
+      }
+    }
+    walk(value, `${path}/${key}`, missing);
+  }
+}
