@@ -1,42 +1,56 @@
 import assert from "node:assert/strict";
-import { Transaction } from "ethers";
+import { Signature, Transaction } from "ethers";
 import fc from "fast-check";
 import { parseTransaction, serializeTransaction } from "viem";
-import { decodeUnsigned, encodeUnsigned, type EvmTransaction } from "../../src/chains/evm/transaction.ts";
+import {
+  decodeUnsigned,
+  encodeUnsigned,
+  type EvmTransaction,
+  type SignedAuthorization,
+} from "../../src/chains/evm/transaction.ts";
 import { GatewayError } from "../../src/domain/errors.ts";
-import { transaction } from "../unit/chains/evm/arbitraries.ts";
+import { bytesOf, hexOf, transaction } from "../unit/chains/evm/arbitraries.ts";
 
 // Goal: ours, ethers and viem read the same fields out of the same bytes, both ways; nothing but canonical bytes is read.
 
-type Hex = `0x${string}`;
-const hex = (bytes: Uint8Array): Hex => `0x${Buffer.from(bytes).toString("hex")}`;
-const bytesOf = (text: string) => Uint8Array.from(Buffer.from(text.slice(2), "hex"));
-const TYPE_NUMBER = { legacy: 0, eip2930: 1, eip1559: 2 } as const;
+const TYPE_NUMBER = { legacy: 0, eip2930: 1, eip1559: 2, eip4844: 3, eip7702: 4 } as const;
 
 /** The same transaction as ethers writes its fields. */
-function toEthers({ data, accessList, type, ...fields }: EvmTransaction & { accessList?: unknown }): Transaction {
+function toEthers({ data, type, ...fields }: EvmTransaction): Transaction {
   const like = {
     ...fields,
     type: TYPE_NUMBER[type],
-    data: hex(data),
+    data: hexOf(data),
     nonce: Number(fields.nonce),
     to: fields.to ?? null,
     chainId: fields.chainId ?? 0n,
+    ...("authorizationList" in fields
+      ? {
+          authorizationList: fields.authorizationList.map(({ r32, s32, yParity, ...rest }) => ({
+            ...rest,
+            signature: Signature.from({ r: hexOf(r32), s: hexOf(s32), yParity }),
+          })),
+        }
+      : {}),
   };
-  return Transaction.from({ ...like, ...(accessList ? { accessList } : {}) } as Parameters<typeof Transaction.from>[0]);
+  return Transaction.from(like as Parameters<typeof Transaction.from>[0]);
 }
 
 /** The same transaction as viem writes its fields; it leaves out what is zero or empty when it reads. */
-function toViem(tx: EvmTransaction): Record<string, unknown> {
-  const { gasLimit, chainId, nonce, data, ...rest } = tx;
-  return {
-    ...rest,
-    gas: gasLimit,
-    nonce: Number(nonce),
-    data: hex(data),
-    ...(chainId === undefined ? {} : { chainId: Number(chainId) }),
-  };
+function toViem({ gasLimit, chainId, nonce, data, ...rest }: EvmTransaction): Record<string, unknown> {
+  const authorizations =
+    "authorizationList" in rest ? { authorizationList: rest.authorizationList.map(toViemAuthorization) } : {};
+  const chain = chainId === undefined ? {} : { chainId: Number(chainId) };
+  return { ...rest, gas: gasLimit, nonce: Number(nonce), data: hexOf(data), ...chain, ...authorizations };
 }
+const toViemAuthorization = ({ chainId, nonce, address, r32, s32, yParity }: SignedAuthorization) => ({
+  chainId: Number(chainId),
+  nonce: Number(nonce),
+  address,
+  r: hexOf(r32),
+  s: hexOf(s32),
+  yParity,
+});
 const written = (fields: Record<string, unknown>) =>
   Object.fromEntries(
     Object.entries(fields).filter(
@@ -50,8 +64,15 @@ const written = (fields: Record<string, unknown>) =>
   );
 const lower = (value: unknown): unknown =>
   JSON.parse(
-    JSON.stringify(value, (_key, inner: unknown) =>
-      typeof inner === "bigint" ? `${inner}n` : typeof inner === "string" ? inner.toLowerCase() : inner,
+    JSON.stringify(value, (key, inner: unknown) =>
+      // viem adds v to each authorization beside yParity.
+      key === "v"
+        ? undefined
+        : typeof inner === "bigint"
+          ? `${inner}n`
+          : typeof inner === "string"
+            ? inner.toLowerCase()
+            : inner,
     ),
   );
 
@@ -60,8 +81,8 @@ describe("property: EVM transactions", () => {
     fc.assert(
       fc.property(transaction, (tx) => {
         const bytes = encodeUnsigned(tx);
-        assert.equal(hex(bytes), toEthers(tx).unsignedSerialized);
-        assert.equal(hex(bytes), serializeTransaction(toViem(tx) as Parameters<typeof serializeTransaction>[0]));
+        assert.equal(hexOf(bytes), toEthers(tx).unsignedSerialized);
+        assert.equal(hexOf(bytes), serializeTransaction(toViem(tx) as Parameters<typeof serializeTransaction>[0]));
         assert.deepEqual(decodeUnsigned(bytes), tx);
       }),
       { numRuns: 2000 },
@@ -71,7 +92,7 @@ describe("property: EVM transactions", () => {
   it("viem reads the same fields out of our bytes", () => {
     fc.assert(
       fc.property(transaction, (tx) => {
-        const parsed = written(parseTransaction(hex(encodeUnsigned(tx))));
+        const parsed = written(parseTransaction(hexOf(encodeUnsigned(tx))));
         assert.deepEqual(lower(parsed), lower(written(toViem(tx))));
       }),
       { numRuns: 1000 },
@@ -81,7 +102,7 @@ describe("property: EVM transactions", () => {
   /** What ethers refuses although it is well-formed: nonces beyond 2^53, a priority fee above the maximum. */
   const ethersTakes = (tx: EvmTransaction) =>
     tx.nonce <= BigInt(Number.MAX_SAFE_INTEGER) &&
-    (tx.type !== "eip1559" || tx.maxPriorityFeePerGas <= tx.maxFeePerGas);
+    (!("maxFeePerGas" in tx) || tx.maxPriorityFeePerGas <= tx.maxFeePerGas);
 
   const edit = fc.oneof(
     fc.record({ kind: fc.constant("set" as const), at: fc.nat(), byte: fc.integer({ min: 0, max: 255 }) }),
@@ -112,7 +133,7 @@ describe("property: EVM transactions", () => {
           return;
         }
         assert.deepEqual(encodeUnsigned(read), mutated);
-        if (ethersTakes(read)) assert.equal(Transaction.from(hex(mutated)).unsignedSerialized, hex(mutated));
+        if (ethersTakes(read)) assert.equal(Transaction.from(hexOf(mutated)).unsignedSerialized, hexOf(mutated));
       }),
       { numRuns: 3000 },
     );
@@ -133,7 +154,7 @@ describe("property: EVM transactions", () => {
 
   it("answers within 50 ms on a megabyte, and on lists nested a thousandfold", () => {
     const nested = Array.from({ length: 1000 }).reduce<Uint8Array>(
-      (inner) => bytesOf(`0xf9${inner.length.toString(16).padStart(4, "0")}${hex(inner).slice(2)}`),
+      (inner) => bytesOf(`0xf9${inner.length.toString(16).padStart(4, "0")}${hexOf(inner).slice(2)}`),
       new Uint8Array(60),
     );
     for (const input of [

@@ -50,6 +50,7 @@ if (existsSync(new URL("evm-tx/", VECTORS))) {
       ["unsignedEip155", "signedEip155"],
       ["unsignedBerlin", "signedBerlin"],
       ["unsignedLondon", "signedLondon"],
+      ["unsignedCancun", "signedCancun"],
     ] as const;
     type Case = { name: string; transaction: { chainId?: string } } & Record<
       (typeof FORMS)[number][number],
@@ -60,7 +61,7 @@ if (existsSync(new URL("evm-tx/", VECTORS))) {
         for (const [unsignedName, signedName] of FORMS) {
           const [unsigned, raw] = [item[unsignedName], item[signedName]];
           // EIP-155 and the types need a chain; some of these cases name chain zero.
-          if (unsigned === undefined || raw === undefined) continue;
+          if (!unsigned || !raw || unsigned === "0x") continue;
           if (unsignedName !== "unsignedLegacy" && BigInt(item.transaction.chainId ?? 0) === 0n) continue;
           const { transaction, ...signature } = decodeSigned(bytesOf(raw));
           assert.equal(hex(encodeUnsigned(transaction)), unsigned);
@@ -72,6 +73,12 @@ if (existsSync(new URL("evm-tx/", VECTORS))) {
   });
 
   describe("vectors: signed transactions by ethereumjs", () => {
+    it("a blob transaction with its sidecar", () => {
+      const raw = bytesOf((read("evm-tx/ethereumjs/serialized4844tx.json") as { tx: string }).tx);
+      const { transaction, ...signature } = decodeSigned(raw);
+      assert.ok(transaction.type === "eip4844" && transaction.sidecar?.blobs.length === 1);
+      assert.deepEqual(encodeSigned(transaction, signature), raw);
+    });
     for (const { sender, rlp } of read("evm-tx/ethereumjs/transactionTestEip155VitalikTests.json") as {
       sender: string;
       rlp: string;

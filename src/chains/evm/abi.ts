@@ -3,7 +3,7 @@ import { utf8ToBytes } from "@noble/hashes/utils.js";
 import type { AbiFunction, AbiParameter } from "../../domain/assets.ts";
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import { checksumAddress } from "./address.ts";
-import { toHex, uintOf } from "./bytes.ts";
+import { copyOf, toHex, uintOf } from "./bytes.ts";
 
 /*
  * The contract ABI, read strictly: arguments have one encoding, the one that every common encoder writes, and no other
@@ -253,7 +253,7 @@ class AbiReader {
     this.end += Math.ceil(length / WORD) * WORD;
     this.#require(this.end);
     requireZeros(this.#data, start + length, this.end);
-    return this.#data.slice(start, start + length);
+    return copyOf(this.#data, start, start + length);
   }
 
   #require(end: number): void {
@@ -278,7 +278,7 @@ function wordValue(type: AbiType, data: Uint8Array, at: number): AbiValue {
     }
     case "fixed-bytes":
       requireZeros(data, at + type.size, at + WORD);
-      return data.slice(at, at + type.size);
+      return copyOf(data, at, at + type.size);
     default:
       throw new GatewayError("invalid-abi", `expected a type of one word, found \`${type.kind}\``);
   }

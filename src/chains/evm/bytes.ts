@@ -1,6 +1,9 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 
-/** The big-endian integer in these bytes. Six bytes at a time: a number holds 53 bits exactly, and arithmetic on numbers is what is fast. */
+/**
+ * The big-endian integer in these bytes. Six at a time: a number holds 53 bits exactly, and arithmetic on numbers is
+ * what is fast.
+ */
 export function uintOf(bytes: Uint8Array, start: number, end: number): bigint {
   let value = 0n;
   for (let at = start; at < end;) {
@@ -14,3 +17,7 @@ export function uintOf(bytes: Uint8Array, start: number, end: number): bigint {
 }
 
 export const toHex = (bytes: Uint8Array): string => `0x${bytesToHex(bytes)}`;
+
+/** A copy that is a plain Uint8Array, whatever was given: `slice` of a Node Buffer would be a window on it. */
+export const copyOf = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
+  new Uint8Array(bytes.subarray(start, end));

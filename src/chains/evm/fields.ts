@@ -2,13 +2,17 @@ import { hexToBytes } from "@noble/hashes/utils.js";
 import { z } from "zod";
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import { parseAddress } from "./address.ts";
+import { checkScalars, parityOf, scalarOf } from "./signature.ts";
 import {
+  checkAuthorizations,
+  checkBlobHashes,
   checkChainId,
   checkNonce,
   type AccessList,
   type EvmTransaction,
   type EvmTransactionType,
-} from "./transaction.ts";
+  type SignedAuthorization,
+} from "./transaction-fields.ts";
 
 /*
  * A transaction as JSON: what callers send who have no bytes yet. Read in two steps, since nonce, gas and prices may be
@@ -22,6 +26,8 @@ export type PartialTransaction = {
   readonly value: bigint;
   readonly data: Uint8Array;
   readonly accessList: AccessList;
+  readonly blobVersionedHashes: readonly string[];
+  readonly authorizationList: readonly SignedAuthorization[];
 } & Filling;
 
 /** What may be filled later; it never overrides what the caller wrote. */
@@ -32,12 +38,13 @@ export type Filling = {
   readonly gasPrice?: bigint;
   readonly maxFeePerGas?: bigint;
   readonly maxPriorityFeePerGas?: bigint;
+  readonly maxFeePerBlobGas?: bigint;
 };
 
 const quantity = z.union([z.string(), z.number()]);
 
 const Fields = z.strictObject({
-  type: z.enum(["0x0", "0x1", "0x2"]).optional(),
+  type: z.enum(["0x0", "0x1", "0x2", "0x3", "0x4"]).optional(),
   chainId: quantity.optional(),
   to: z.string().nullable(),
   value: quantity,
@@ -47,25 +54,42 @@ const Fields = z.strictObject({
   gasPrice: quantity.optional(),
   maxFeePerGas: quantity.optional(),
   maxPriorityFeePerGas: quantity.optional(),
+  maxFeePerBlobGas: quantity.optional(),
+  blobVersionedHashes: z.array(z.string()).optional(),
+  authorizationList: z
+    .array(
+      z.strictObject({
+        chainId: quantity,
+        address: z.string(),
+        nonce: quantity,
+        yParity: quantity,
+        r: z.string(),
+        s: z.string(),
+      }),
+    )
+    .optional(),
   accessList: z.array(z.strictObject({ address: z.string(), storageKeys: z.array(z.string()) })).optional(),
 });
 type Fields = z.infer<typeof Fields>;
 
-const TYPES = { "0x0": "legacy", "0x1": "eip2930", "0x2": "eip1559" } as const;
+const TYPES = { "0x0": "legacy", "0x1": "eip2930", "0x2": "eip1559", "0x3": "eip4844", "0x4": "eip7702" } as const;
 
 /** Which fields of price and extras each type has; all others contradict it. */
 const OWN_FIELDS = {
   legacy: ["gasPrice"],
   eip2930: ["gasPrice", "accessList"],
   eip1559: ["maxFeePerGas", "maxPriorityFeePerGas", "accessList"],
+  eip4844: ["maxFeePerGas", "maxPriorityFeePerGas", "accessList", "maxFeePerBlobGas", "blobVersionedHashes"],
+  eip7702: ["maxFeePerGas", "maxPriorityFeePerGas", "accessList", "authorizationList"],
 } as const satisfies Record<EvmTransactionType, readonly (keyof Fields)[]>;
-const EXTRA_FIELDS = ["gasPrice", "maxFeePerGas", "maxPriorityFeePerGas", "accessList"] as const;
+const EXTRA_FIELDS = [...new Set(Object.values(OWN_FIELDS).flat())];
 
 /**
  * @param json the `transaction` member of a signing request. `to` is an address with checksum, or null for a contract
  * creation; numbers are decimal strings, `0x` strings or safe integers; `type` is inferred where it is left out
  * @throws {GatewayError} `unknown-field`, `missing-field`, `invalid-field`, `conflicting-fields`, `invalid-number`,
- * `number-too-large`, `invalid-data`, `invalid-address`, `address-checksum`, `nonce-too-large`, `chain-id-zero`
+ * `number-too-large`, `invalid-data`, `invalid-address`, `address-checksum`, `nonce-too-large`, `chain-id-zero`,
+ * `no-blobs`, `unknown-blob-version`, `no-authorizations`, `invalid-signature`
  */
 export function parseFields(json: unknown): PartialTransaction {
   const fields = parseShape(json);
@@ -82,6 +106,8 @@ export function parseFields(json: unknown): PartialTransaction {
     value: parseQuantity(fields.value, "value", 256),
     data: parseData(fields.data ?? "0x", "data"),
     accessList: (fields.accessList ?? []).map(parseAccess),
+    blobVersionedHashes: parseBlobHashes(fields, type),
+    authorizationList: parseAuthorizations(fields, type),
     ...parseFilling(fields),
   };
 }
@@ -122,17 +148,40 @@ function assemble(partial: PartialTransaction, values: Required<Filling>): EvmTr
       return { type: "legacy", ...common, gasPrice: values.gasPrice };
     case "eip2930":
       return { type: "eip2930", ...common, gasPrice: values.gasPrice, accessList };
-    case "eip1559": {
-      const { maxFeePerGas, maxPriorityFeePerGas } = values;
-      return { type: "eip1559", ...common, maxFeePerGas, maxPriorityFeePerGas, accessList };
+    case "eip1559":
+      return { type: "eip1559", ...common, ...feesOf(values), accessList };
+    case "eip4844": {
+      const { maxFeePerBlobGas } = values;
+      const { blobVersionedHashes } = partial;
+      return {
+        type: "eip4844",
+        ...common,
+        to: required(to),
+        ...feesOf(values),
+        accessList,
+        maxFeePerBlobGas,
+        blobVersionedHashes,
+      };
+    }
+    case "eip7702": {
+      const { authorizationList } = partial;
+      return { type: "eip7702", ...common, to: required(to), ...feesOf(values), accessList, authorizationList };
     }
     default:
       return partial.type satisfies never;
   }
 }
 
-const pricesOf = (type: EvmTransactionType) =>
-  OWN_FIELDS[type].filter((name): name is Exclude<typeof name, "accessList"> => name !== "accessList");
+const feesOf = ({ maxFeePerGas, maxPriorityFeePerGas }: Required<Filling>) => ({ maxFeePerGas, maxPriorityFeePerGas });
+
+/** EIP-4844 and EIP-7702: these types create no contracts. */
+function required(to: string | undefined): string {
+  if (to !== undefined) return to;
+  throw new GatewayError("missing-field", "expected an address in `to`, found null", { facts: { fields: ["to"] } });
+}
+
+const isPrice = (name: string): name is Exclude<keyof Filling, "chainId" | "nonce" | "gas"> => name in FILLING_BITS;
+const pricesOf = (type: EvmTransactionType) => OWN_FIELDS[type].filter(isPrice);
 
 function parseShape(json: unknown): Fields {
   const parsed = Fields.safeParse(json);
@@ -160,6 +209,8 @@ function parseShape(json: unknown): Fields {
 /** EIP-1559 unless the fields say otherwise: the dearer mistake would be a legacy transaction nobody asked for. */
 function typeOf(fields: Fields): EvmTransactionType {
   if (fields.type !== undefined) return TYPES[fields.type];
+  if (fields.authorizationList !== undefined) return "eip7702";
+  if (fields.blobVersionedHashes !== undefined) return "eip4844";
   if (fields.gasPrice === undefined) return "eip1559";
   return fields.accessList === undefined ? "legacy" : "eip2930";
 }
@@ -172,6 +223,7 @@ const FILLING_BITS = {
   gasPrice: 256,
   maxFeePerGas: 256,
   maxPriorityFeePerGas: 256,
+  maxFeePerBlobGas: 256,
 } as const satisfies Record<keyof Filling, number>;
 
 function parseFilling(fields: Fields): Filling {
@@ -223,12 +275,40 @@ function parseData(text: string, name: string): Uint8Array {
 }
 
 function parseAccess({ address, storageKeys }: NonNullable<Fields["accessList"]>[number]): AccessList[number] {
-  return { address: parseAddress(address), storageKeys: storageKeys.map(parseStorageKey) };
+  return { address: parseAddress(address), storageKeys: storageKeys.map((key) => parseBytes32(key, "accessList")) };
 }
 
-function parseStorageKey(text: string): string {
+function parseBlobHashes({ blobVersionedHashes = [] }: Fields, type: EvmTransactionType): readonly string[] {
+  const hashes = blobVersionedHashes.map((hash) => parseBytes32(hash, "blobVersionedHashes"));
+  return type === "eip4844" ? checkBlobHashes(hashes) : hashes;
+}
+
+function parseAuthorizations(
+  { authorizationList = [] }: Fields,
+  type: EvmTransactionType,
+): readonly SignedAuthorization[] {
+  const list = authorizationList.map(parseAuthorization);
+  return type === "eip7702" ? checkAuthorizations(list) : list;
+}
+
+function parseAuthorization(json: NonNullable<Fields["authorizationList"]>[number]): SignedAuthorization {
+  const [r32, s32] = [parseScalar(json.r), parseScalar(json.s)];
+  checkScalars(scalarOf(r32, "r"), scalarOf(s32, "s"));
+  return {
+    chainId: parseQuantity(json.chainId, "chainId", 256),
+    address: parseAddress(json.address),
+    nonce: checkNonce(parseQuantity(json.nonce, "nonce", 64)),
+    yParity: parityOf(parseQuantity(json.yParity, "yParity", 8)),
+    r32,
+    s32,
+  };
+}
+
+const parseScalar = (text: string) => hexToBytes(parseBytes32(text, "authorizationList").slice(2));
+
+function parseBytes32(text: string, name: string): string {
   if (/^0x[0-9a-fA-F]{64}$/.test(text)) return text.toLowerCase();
-  throw new GatewayError("invalid-data", `expected a storage key of 32 bytes, found ${quoted(text)}`, {
-    facts: { field: "accessList" },
+  throw new GatewayError("invalid-data", `expected 32 bytes in \`${name}\`, found ${quoted(text)}`, {
+    facts: { field: name },
   });
 }

@@ -1,31 +1,42 @@
-import { bytesToHex } from "@noble/hashes/utils.js";
-import type { Asset, AssetRegistry } from "../../domain/assets.ts";
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import { hexToBytes } from "@noble/hashes/utils.js";
+import type { AssetRegistry } from "../../domain/assets.ts";
 import { addressOf, chainOf, evmChain, type Account } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
-import type { Intent, Operation } from "../../domain/intent.ts";
-import { evmAccount } from "./address.ts";
+import type { Claim, Intent, Operation } from "../../domain/intent.ts";
+import { ADDRESS_BYTES } from "./address.ts";
+import { authorityOf, type RecoverPublicKey } from "./authorization.ts";
+import { toHex } from "./bytes.ts";
+import { transfer } from "./calls/amounts.ts";
+import { Unfolding } from "./calls/unfold.ts";
+import { encodeRlp, integerBytes } from "./rlp.ts";
 import type { EvmTransaction } from "./transaction.ts";
 
 /**
  * What a transaction would do when this account signs it: facts from the bytes, meanings from the pinned registry.
+ * A call that cannot be decoded is an operation too (`call` without `method`); the policy decides on it as unbounded.
  * @param account the address of the key that would sign, on the chain it is meant for
- * @throws {GatewayError} `no-replay-protection`, `wrong-chain`, `unknown-chain`, `priority-fee-above-max-fee`, and what
- * cannot be known: `contract-creation`, `undecoded-call`, `calldata-length`, `calldata-padding`
+ * @param recover finds who signed an EIP-7702 authorization; without it type 4 is refused
+ * @throws {GatewayError} `no-replay-protection`, `wrong-chain`, `unknown-chain`, `priority-fee-above-max-fee`; calldata
+ * that breaks the ABI at a pinned contract: `calldata-length`, `calldata-padding`, `calldata-offset`, `calldata-value`;
+ * `unsafe-delegatecall`, `undecoded-refund`, `call-too-deep`, `too-many-operations`, `too-many-arguments`;
+ * `authorization-for-every-chain`, `authority-unknown`
  */
-export function intentOf(transaction: EvmTransaction, account: Account, registry: AssetRegistry): Intent {
+export function intentOf(
+  transaction: EvmTransaction,
+  account: Account,
+  registry: AssetRegistry,
+  recover?: RecoverPublicKey,
+): Intent {
   requireChain(transaction, account);
-  const native = registry.nativeOf.get(chainOf(account));
-  if (!native) {
-    throw new GatewayError("unknown-chain", `expected \`${chainOf(account)}\` in the asset registry, found nothing`, {
-      hint: "name the chain's native asset in the asset registry",
-    });
-  }
+  const scene = new Unfolding(registry, account, true);
+  const delegations = delegationsOf(transaction, account, recover);
   return {
     chain: chainOf(account),
     account,
-    operations: operationsOf(transaction, account, native, registry),
-    fee: { asset: native.symbol, max: transaction.gasLimit * worstPrice(transaction) },
-    claims: [{ kind: "evm-nonce", account, nonce: transaction.nonce }],
+    operations: [...operationsOf(transaction, account, scene), ...delegations.operations],
+    fee: { asset: scene.native.symbol, max: feeMax(transaction, registry, account) },
+    claims: [{ kind: "evm-nonce", account, nonce: transaction.nonce }, ...delegations.claims],
   };
 }
 
@@ -43,9 +54,22 @@ function requireChain(transaction: EvmTransaction, account: Account): void {
   });
 }
 
+/** EIP-4844: GAS_PER_BLOB. */
+const GAS_PER_BLOB = 131_072n;
+
+/** Everything besides the value that the bytes permit to be taken; value is a transfer. */
+function feeMax(transaction: EvmTransaction, registry: AssetRegistry, account: Account): bigint {
+  const execution = transaction.gasLimit * worstPrice(transaction);
+  const blobs =
+    transaction.type === "eip4844"
+      ? BigInt(transaction.blobVersionedHashes.length) * GAS_PER_BLOB * transaction.maxFeePerBlobGas
+      : 0n;
+  return execution + blobs + (registry.l1FeeMax?.get(chainOf(account)) ?? 0n);
+}
+
 /** The most that one unit of gas can cost; a block's proposer may take all of it. */
 function worstPrice(transaction: EvmTransaction): bigint {
-  if (transaction.type !== "eip1559") return transaction.gasPrice;
+  if ("gasPrice" in transaction) return transaction.gasPrice;
   const { maxFeePerGas, maxPriorityFeePerGas } = transaction;
   if (maxPriorityFeePerGas <= maxFeePerGas) return maxFeePerGas;
   // EIP-1559: no node takes it. Signed, it would burn the nonce's claim for nothing.
@@ -55,67 +79,24 @@ function worstPrice(transaction: EvmTransaction): bigint {
   );
 }
 
-function operationsOf(tx: EvmTransaction, from: Account, native: Asset, registry: AssetRegistry): readonly Operation[] {
-  if (tx.to === undefined) {
-    throw new GatewayError("contract-creation", "expected a recipient, found a contract creation", {
-      hint: "this gateway does not sign contract creations",
-    });
-  }
-  const to = evmAccount(tx.chainId!, tx.to);
-  const ether: Operation = { kind: "transfer", asset: native.symbol, from, to, amount: tx.value };
-  // Nothing sent and nothing said is a transfer of zero: how a stuck nonce is freed.
-  if (tx.data.length === 0) return [ether];
-  const call = callOperation(tx.data, from, to, registry);
-  return tx.value === 0n ? [call] : [call, ether];
+function operationsOf(tx: EvmTransaction, from: Account, scene: Unfolding): readonly Operation[] {
+  if (tx.to === undefined) return creation(tx, from, scene);
+  return scene.unfold({ from, to: scene.account(tx.to), value: tx.value, data: tx.data });
 }
 
-/** ERC-20 `transfer(address,uint256)`: a selector is four bytes of a hash, so it has this meaning at pinned tokens only. */
-const TRANSFER = "a9059cbb";
-const SELECTOR_BYTES = 4;
-const WORD_BYTES = 32;
-
-function callOperation(data: Uint8Array, from: Account, to: Account, registry: AssetRegistry): Operation {
-  const selector = bytesToHex(data.subarray(0, SELECTOR_BYTES));
-  const asset = registry.byContract.get(to);
-  if (asset?.standard !== "erc20" || selector !== TRANSFER) throw undecoded(selector, to, asset);
-  requireLength(data, SELECTOR_BYTES + 2 * WORD_BYTES);
-  const recipient = addressWord(data, 0);
-  const amount = BigInt(`0x${bytesToHex(wordAt(data, 1))}`);
-  return { kind: "transfer", asset: asset.symbol, from, to: evmAccount(chainNumber(to), recipient), amount };
+/** Yellow Paper, equation 88: the new account's address is the Keccak of sender and nonce. */
+function creation(tx: EvmTransaction, from: Account, scene: Unfolding): readonly Operation[] {
+  const name = keccak_256(encodeRlp([hexToBytes(addressOf(from).slice(2)), integerBytes(tx.nonce)]));
+  const creates = scene.account(toHex(name.subarray(-ADDRESS_BYTES)));
+  const deploy: Operation = { kind: "deploy", from, creates, codeHash: toHex(keccak_256(tx.data)) };
+  return tx.value === 0n ? [deploy] : [deploy, transfer(scene.native, from, creates, tx.value)];
 }
 
-const chainNumber = (account: Account): bigint => BigInt(chainOf(account).slice("eip155:".length));
+type Delegations = { readonly operations: readonly Operation[]; readonly claims: readonly Claim[] };
 
-/** Bytes behind the arguments are read by no standard token, but by some contracts: what is not understood is refused. */
-function requireLength(data: Uint8Array, expected: number): void {
-  if (data.length === expected) return;
-  throw new GatewayError("calldata-length", `expected ${expected} bytes of calldata, found ${data.length}`, {
-    facts: { expected, found: data.length },
-  });
-}
-
-const wordAt = (data: Uint8Array, index: number): Uint8Array =>
-  data.subarray(SELECTOR_BYTES + index * WORD_BYTES, SELECTOR_BYTES + (index + 1) * WORD_BYTES);
-
-/** The ABI leaves the upper twelve bytes zero. Old contracts ignore them, newer ones revert: one spelling is enough. */
-function addressWord(data: Uint8Array, index: number): Uint8Array {
-  const word = wordAt(data, index);
-  if (word.subarray(0, 12).every((byte) => byte === 0)) return word.subarray(12);
-  throw new GatewayError("calldata-padding", "expected an address padded with zeros in calldata", {
-    facts: { argument: index },
-  });
-}
-
-function undecoded(selector: string, to: Account, asset: Asset | undefined): GatewayError {
-  const where = asset ? `\`${asset.symbol}\`` : "a contract that the asset registry does not name";
-  return new GatewayError(
-    "undecoded-call",
-    `expected a call that can be decoded, found \`0x${selector}\` at ${where}`,
-    {
-      facts: { to, selector: `0x${selector}` },
-      hint: asset
-        ? "of a token, `transfer` alone is understood"
-        : `pin ${addressOf(to)} in the asset registry with its symbol and decimals`,
-    },
-  );
+/** EIP-7702: each authorization gives its signer's account the code of another, and uses up one of its nonces. */
+function delegationsOf(tx: EvmTransaction, account: Account, recover: RecoverPublicKey | undefined): Delegations {
+  if (tx.type !== "eip7702") return { operations: [], claims: [] };
+  const parts = tx.authorizationList.map((authorization) => authorityOf(authorization, account, recover));
+  return { operations: parts.map((part) => part.operation), claims: parts.map((part) => part.claim) };
 }

@@ -1,5 +1,5 @@
 import { GatewayError } from "../../domain/errors.ts";
-import { uintOf } from "./bytes.ts";
+import { copyOf, uintOf } from "./bytes.ts";
 
 /*
  * Recursive Length Prefix, strict in both directions: one value has one encoding, and every other is refused.
@@ -58,7 +58,7 @@ export class RlpReader {
   /** A copy: what the caller does to its bytes afterwards changes nothing here. */
   bytes(name: string): Uint8Array {
     this.#string(name);
-    return this.#bytes.slice(this.#payloadStart, this.#payloadEnd);
+    return copyOf(this.#bytes, this.#payloadStart, this.#payloadEnd);
   }
 
   /** @throws {GatewayError} `wrong-length` */
@@ -70,7 +70,7 @@ export class RlpReader {
         facts: { field: name, length: found },
       });
     }
-    return this.#bytes.slice(this.#payloadStart, this.#payloadEnd);
+    return copyOf(this.#bytes, this.#payloadStart, this.#payloadEnd);
   }
 
   /**
@@ -105,6 +105,13 @@ export class RlpReader {
       });
     }
     return new RlpReader(this.#bytes, this.#payloadStart, this.#payloadEnd);
+  }
+
+  /** The next item as it stands, with its header: what a hash is taken over. */
+  encoded(name: string): Uint8Array {
+    const start = this.#position;
+    this.#header(name);
+    return copyOf(this.#bytes, start, this.#position);
   }
 
   /** @throws {GatewayError} `rlp-extra-items` if anything is left */

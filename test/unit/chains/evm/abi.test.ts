@@ -19,14 +19,12 @@ import { refusal } from "./refusal.ts";
 const bytesOf = (text: string) => Uint8Array.from(Buffer.from(text.replace(/^0x/, ""), "hex"));
 const SELECTOR = [1, 2, 3, 4];
 /** Types with values of them. */
-const call = fc
-  .array(typed, { minLength: 1, maxLength: 4 })
-  .chain((parts) =>
-    fc.record({
-      inputs: fc.constant(parts.map((part) => part.parameter)),
-      values: fc.tuple(...parts.map((part) => part.value)),
-    }),
-  );
+const call = fc.array(typed, { minLength: 1, maxLength: 4 }).chain((parts) =>
+  fc.record({
+    inputs: fc.constant(parts.map((part) => part.parameter)),
+    values: fc.tuple(...parts.map((part) => part.value)),
+  }),
+);
 
 describe("chains/evm/abi", () => {
   it("reads the values that ethers and viem wrote", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Transaction } from "ethers";
+import { Signature, Transaction } from "ethers";
 import { completeTransaction, parseFields } from "../../../../src/chains/evm/fields.ts";
 import { encodeUnsigned } from "../../../../src/chains/evm/transaction.ts";
 import { refusal, refusalOf } from "./refusal.ts";
@@ -50,6 +50,33 @@ describe("chains/evm/fields", () => {
       );
     });
   }
+
+  const [r, s] = [`0x${"01".repeat(32)}`, `0x${"02".repeat(32)}`];
+  const authorization = { chainId: 5, address: TO, nonce: "0x3", yParity: "0x1", r, s };
+  const hash = `0x01${"ab".repeat(31)}`;
+  it("makes the bytes that ethers makes: EIP-4844 and EIP-7702, inferred", () => {
+    const fees = { type: 3, maxFeePerGas: 30, maxPriorityFeePerGas: 2 };
+    const blobs = { ...ethersWhole, ...fees, maxFeePerBlobGas: 9, blobVersionedHashes: [hash] };
+    assert.equal(
+      encoded({ ...whole, maxFeePerBlobGas: 9, blobVersionedHashes: [hash] }),
+      Transaction.from(blobs).unsignedSerialized,
+    );
+    const signed = { chainId: 5n, address: TO, nonce: 3n, signature: Signature.from({ r, s, yParity: 1 }) };
+    const delegating = { ...ethersWhole, ...fees, type: 4, authorizationList: [signed] };
+    assert.equal(
+      encoded({ ...whole, authorizationList: [authorization] }),
+      Transaction.from(delegating).unsignedSerialized,
+    );
+  });
+
+  it("refuses a type 3 or 4 that would create a contract, and names the blob price that is missing", () => {
+    assert.equal(
+      refusal(() => encoded({ ...whole, to: null, authorizationList: [authorization] })),
+      "missing-field",
+    );
+    const error = refusalOf(() => encoded({ ...whole, blobVersionedHashes: [hash] }));
+    assert.deepEqual(error.facts["fields"], ["maxFeePerBlobGas"]);
+  });
 
   it("fills what was left out, and never what was written", () => {
     const filling = { chainId: 1n, nonce: 9n, gas: 50_000n, maxFeePerGas: 100n, maxPriorityFeePerGas: 1n };
@@ -135,6 +162,28 @@ describe("chains/evm/fields", () => {
       { ...whole, value },
       Number.isFinite(value) ? "invalid-number" : "invalid-field",
     ]),
+    [
+      "a blob hash of another version",
+      { ...whole, blobVersionedHashes: [`0x02${"ab".repeat(31)}`] },
+      "unknown-blob-version",
+    ],
+    ["blobs without hashes", { ...whole, blobVersionedHashes: [] }, "no-blobs"],
+    ["an empty list of authorizations", { ...whole, authorizationList: [] }, "no-authorizations"],
+    [
+      "blob hashes in a type 2",
+      { ...whole, type: "0x2", blobVersionedHashes: [`0x01${"ab".repeat(31)}`] },
+      "conflicting-fields",
+    ],
+    [
+      "an authorization with s in the upper half",
+      {
+        ...whole,
+        authorizationList: [
+          { chainId: 5, address: TO, nonce: 1, yParity: 0, r: `0x${"01".repeat(32)}`, s: `0x${"f0".repeat(32)}` },
+        ],
+      },
+      "invalid-signature",
+    ],
     ["a number that is a boolean", { ...whole, value: true }, "invalid-field"],
   ];
   for (const [name, json, code] of refused) {

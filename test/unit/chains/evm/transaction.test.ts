@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { SigningKey, Transaction } from "ethers";
-import { serializeTransaction, type TransactionSerializable } from "viem";
+import { serializeTransaction, type Hex, type TransactionSerializable } from "viem";
 import {
   decodeSigned,
   decodeUnsigned,
@@ -9,6 +10,8 @@ import {
   signingDigest,
   transactionHash,
 } from "../../../../src/chains/evm/transaction.ts";
+import { encodeRlp, integerBytes, RlpReader, type RlpItem } from "../../../../src/chains/evm/rlp.ts";
+import { hexOf } from "./arbitraries.ts";
 import { refusal, refusalOf } from "./refusal.ts";
 
 // Goal: the bytes of a transaction have one reading, everything else is refused with its own code.
@@ -36,6 +39,18 @@ function signatureOf(unsigned: Uint8Array) {
   const { r, s, yParity } = key.sign(signingDigest(unsigned));
   return { r32: hex(r), s32: hex(s), yParity };
 }
+
+/** The items of a typed transaction, and the same transaction with one of them replaced. */
+function decodeUnsignedItems(typed: Uint8Array): RlpItem[] {
+  const read = (reader: RlpReader): RlpItem[] => {
+    const items: RlpItem[] = [];
+    while (reader.hasMore) items.push(reader.nextIsList ? read(reader.list("item")) : reader.bytes("item"));
+    return items;
+  };
+  return read(RlpReader.listIn(typed, 1, "transaction"));
+}
+const withItems = (typed: Uint8Array, index: number, item: RlpItem) =>
+  encodeRlp(decodeUnsignedItems(typed).with(index, item), [typed[0]!]);
 
 describe("chains/evm/transaction", () => {
   it("reads the fields of an EIP-1559 transaction", () => {
@@ -90,7 +105,8 @@ describe("chains/evm/transaction", () => {
     ["no bytes", new Uint8Array(0), "empty-transaction"],
     ["an unknown type", hex("05c0"), "unknown-transaction-type"],
     ["a string", hex("83010203"), "unknown-transaction-type"],
-    ["more than a node takes", new Uint8Array(131_073), "transaction-too-large"],
+    ["more than a node takes", new Uint8Array(131_073).fill(0xf9), "transaction-too-large"],
+    ["more blobs than a node takes", new Uint8Array(1_048_577).fill(3), "transaction-too-large"],
     ["a byte behind the end", Uint8Array.from([...bytesOf(eip1559), 0]), "rlp-trailing-bytes"],
     ["a type without a list", hex("02"), "rlp-missing-item"],
     ["too few fields", list("01", "02", "03"), "rlp-missing-item"],
@@ -182,6 +198,125 @@ describe("chains/evm/transaction", () => {
         );
       }
     });
+  });
+
+  describe("blobs", () => {
+    const commitment = new Uint8Array(48).fill(7);
+    const hash = `0x01${createHash("sha256").update(commitment).digest("hex").slice(2)}` as const;
+    const sidecar = {
+      blob: `0x${"00".repeat(131_072)}`,
+      commitment: hexOf(commitment),
+      proof: `0x${"09".repeat(48)}`,
+    } as const;
+    const fields = { ...eip1559, type: "eip4844", maxFeePerBlobGas: 3n, blobVersionedHashes: [hash] } as const;
+    const alone = bytesOf(fields);
+    const accompanied = bytesOf({ ...fields, sidecars: [sidecar] });
+
+    it("a sidecar travels with the transaction, and changes neither what is signed nor its hash", () => {
+      const transaction = decodeUnsigned(accompanied);
+      assert.deepEqual(encodeUnsigned(transaction), accompanied);
+      assert.deepEqual(signingDigest(accompanied), signingDigest(alone));
+      const raw = encodeSigned(transaction, signatureOf(accompanied));
+      const { r, s, yParity } = key.sign(signingDigest(alone));
+      const byViem = serializeTransaction(
+        { ...fields, sidecars: [sidecar] },
+        { r: r as `0x${string}`, s: s as `0x${string}`, yParity },
+      );
+      assert.deepEqual(raw, hex(byViem));
+      assert.deepEqual(decodeSigned(raw).transaction, transaction);
+      assert.equal(transactionHash(raw), transactionHash(encodeSigned(decodeUnsigned(alone), signatureOf(alone))));
+    });
+
+    it("cells' proofs are read in a sidecar of version 1 (EIP-7594)", () => {
+      const items = [
+        decodeUnsignedItems(alone),
+        Uint8Array.of(1),
+        [new Uint8Array(131_072)],
+        [commitment],
+        Array.from({ length: 128 }, () => new Uint8Array(48)),
+      ];
+      const transaction = decodeUnsigned(encodeRlp(items, [3]));
+      assert.equal(transaction.type === "eip4844" && transaction.sidecar?.version, 1);
+      assert.equal(
+        refusal(() => decodeUnsigned(encodeRlp([items[0]!, Uint8Array.of(2), ...items.slice(2)], [3]))),
+        "blob-sidecar-mismatch",
+      );
+    });
+
+    const withBlobs = (...sidecars: { blob: Hex; commitment: Hex; proof: Hex }[]): TransactionSerializable => ({
+      ...fields,
+      sidecars,
+    });
+    const refusedBlobs: [string, TransactionSerializable, string][] = [
+      [
+        "another blob's commitment",
+        withBlobs({ ...sidecar, commitment: `0x${"08".repeat(48)}` }),
+        "blob-sidecar-mismatch",
+      ],
+      ["two blobs for one hash", withBlobs(sidecar, sidecar), "blob-sidecar-mismatch"],
+      ["half a blob", withBlobs({ ...sidecar, blob: "0x00" }), "wrong-length"],
+    ];
+    for (const [name, transaction, code] of refusedBlobs) {
+      it(`refuses ${name}: ${code}`, () =>
+        assert.equal(
+          refusal(() => decodeUnsigned(bytesOf(transaction))),
+          code,
+        ));
+    }
+
+    it("refuses a blob transaction without blobs, and hashes of another version", () => {
+      assert.equal(
+        refusal(() => decodeUnsigned(withItems(alone, 10, []))),
+        "no-blobs",
+      );
+      assert.equal(
+        refusal(() => decodeUnsigned(withItems(alone, 10, [new Uint8Array(32).fill(2)]))),
+        "unknown-blob-version",
+      );
+    });
+
+    it("refuses a blob transaction that would create a contract", () => {
+      assert.equal(
+        refusal(() => decodeUnsigned(withItems(alone, 5, new Uint8Array(0)))),
+        "wrong-length",
+      );
+    });
+  });
+
+  describe("authorizations", () => {
+    const authorization = {
+      chainId: 1,
+      address: TO,
+      nonce: 3,
+      r: `0x${"01".repeat(32)}`,
+      s: `0x${"02".repeat(32)}`,
+      yParity: 0,
+    } as const;
+    const bytes = bytesOf({ ...eip1559, type: "eip7702", authorizationList: [authorization] });
+    const item = (...parts: (bigint | Uint8Array)[]) =>
+      parts.map((part) => (typeof part === "bigint" ? integerBytes(part) : part));
+    const to = hex(TO);
+    const [r, s] = [hex(authorization.r), hex(authorization.s)];
+    const refusedLists: [string, RlpItem, string][] = [
+      ["an empty list", [], "no-authorizations"],
+      ["a parity of two", [item(1n, to, 3n, 2n, r, s)], "invalid-signature"],
+      ["r of zero", [item(1n, to, 3n, 1n, 0n, s)], "invalid-signature"],
+      ["s in the upper half", [item(1n, to, 3n, 1n, r, new Uint8Array(32).fill(0xf0))], "invalid-signature"],
+      ["the last nonce", [item(1n, to, 0xffff_ffff_ffff_ffffn, 1n, r, s)], "nonce-too-large"],
+      ["an address of 19 bytes", [item(1n, to.subarray(1), 3n, 1n, r, s)], "wrong-length"],
+      ["a field more", [item(1n, to, 3n, 1n, r, s, 0n)], "rlp-extra-items"],
+    ];
+    it("chain id zero is read here, for the refusal comes with the intent", () => {
+      const read = decodeUnsigned(withItems(bytes, 9, [item(0n, to, 3n, 0n, r, s)]));
+      assert.equal(read.type === "eip7702" && read.authorizationList[0]?.chainId, 0n);
+    });
+    for (const [name, list, code] of refusedLists) {
+      it(`refuses ${name}: ${code}`, () =>
+        assert.equal(
+          refusal(() => decodeUnsigned(withItems(bytes, 9, list))),
+          code,
+        ));
+    }
   });
 
   it("what a caller does to its bytes afterwards changes nothing", () => {
