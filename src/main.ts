@@ -84,7 +84,7 @@ export async function found({ gateway, vaultFolder, entry, files }: Founding): P
   mkdirSync(vaultFolder, { recursive: true, mode: 0o700 });
   const { modulePath, environment } = prepareSoftHsm(`${vaultFolder}/softhsm`);
   Object.assign(process.env, environment);
-  const hsm = await openHsm({ modulePath, sessionsPerToken: 1, queueLimit: 1, redeem: redeemPermit });
+  const hsm = await openHsm({ modulePath, sessionsPerToken: 2, queueLimit: 16, redeem: redeemPermit });
   const store = openSqliteStore(`${vaultFolder}/portcullis.db`);
   try {
     const pins = pinFiles(`${vaultFolder}/pins`);

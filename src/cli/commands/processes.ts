@@ -117,9 +117,7 @@ export async function untilTold(supervised = false): Promise<void> {
   const orphaned = new Promise<void>((done) => {
     if (supervised) setInterval(() => process.ppid !== parent && done(), 500).unref();
   });
-  const keepAlive = setInterval(() => undefined, 1 << 30);
   await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), orphaned]);
-  clearInterval(keepAlive);
 }
 
 type InitOptions = { readonly name: string; readonly dir: string; readonly listen: string; readonly house?: string };
