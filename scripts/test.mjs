@@ -60,7 +60,9 @@ async function runMocha(files, flags, soak) {
   const folder = mkdtempSync(join(tmpdir(), "portcullis-test-"));
   const countsFile = join(folder, "counts.json");
   try {
-    const exit = await mocha([...files, ...flags], { countsFile, soak });
+    // A filter leaves most files without a test to run; that none ran at all is seen at the end.
+    const filtered = flags.length > 0 ? ["--no-fail-zero", ...flags] : [];
+    const exit = await mocha([...files, ...filtered], { countsFile, soak });
     return judge(existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, "utf8")) : undefined, exit);
   } finally {
     rmSync(folder, { recursive: true, force: true });
