@@ -129,7 +129,7 @@ export const allowRule: fc.Arbitrary<object> = merged(
   maybe(fc.constantFrom("1h", "2h"), "delay"),
   ...matching,
 ).map((rule) =>
-  "allow" in rule && (rule.allow as string[]).includes("call") ? { ...rule, method: ["0x12345678"] } : rule,
+  "allow" in rule && (rule.allow as string[]).includes("call") ? { ...rule, method: ["0x12345678", "x()"] } : rule,
 );
 
 export const denyRule: fc.Arbitrary<object> = merged(

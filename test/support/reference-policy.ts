@@ -17,6 +17,8 @@ type Rule = Matched & {
   readonly id?: string;
   readonly chain?: Words;
   readonly format?: Words;
+  /** Selectors of calls, words of `govern`: the random documents use no signatures of calls. */
+  readonly method?: Words;
   readonly fee?: Bands;
   readonly unbounded?: string;
   readonly approvals?: Readonly<Record<string, string>>;
@@ -150,6 +152,8 @@ export function referenceDecision(
       )
     )
       return false;
+    if (operation.kind === "call" && rule.method && !rule.method.includes(operation.selector)) return false;
+    if (operation.kind === "govern" && rule.method && !rule.method.includes(operation.method)) return false;
     if (operation.kind === "message" && rule.format && !rule.format.includes(operation.format)) return false;
     if (!allows) return true;
     const blind =
