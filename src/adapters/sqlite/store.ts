@@ -268,15 +268,12 @@ function transactionOn(database: Database, clock: () => number): StoreTransactio
       );
       return row && requestRow(row);
     },
-    requests: async (client, { caller, state, before, limit }) =>
+    requests: async (client, { caller = null, state = null, before = null, limit }) =>
       all(
-        `SELECT * FROM requests WHERE client = ?1 AND (?2 IS NULL OR caller = ?2) AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR id < ?4)
-         ORDER BY id DESC LIMIT ?5`,
-        client,
-        caller ?? null,
-        state ?? null,
-        before ?? null,
-        limit,
+        `SELECT * FROM requests WHERE client = @client AND (@caller IS NULL OR caller = @caller)
+           AND (@state IS NULL OR state = @state) AND (@before IS NULL OR id < @before)
+         ORDER BY id DESC LIMIT @limit`,
+        { client, caller, state, before, limit },
       ).map(requestRow),
     insertRequest: async (row) =>
       run(
@@ -311,7 +308,7 @@ function transactionOn(database: Database, clock: () => number): StoreTransactio
     insertClaim: async (claim, account, nonce, request) => {
       run("INSERT INTO claims (claim, request) VALUES (?, ?)", claim, request);
       run(
-        "INSERT INTO nonces (account, next) VALUES (?1, ?2) ON CONFLICT (account) DO UPDATE SET next = max(next, ?2)",
+        "INSERT INTO nonces (account, next) VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET next = max(next, excluded.next)",
         account,
         nonce + 1n,
       );
