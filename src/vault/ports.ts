@@ -33,6 +33,18 @@ export type SigningPermit = { readonly __permit: never };
 /** What a permit turns out to be worth when it is redeemed. */
 export type SigningOrder = { readonly client: ClientId; readonly keyId: string; readonly digest32: Uint8Array };
 
+export type TokenHealth = {
+  readonly ref: TokenRef;
+  /** `healing`: a fault that callers do not see yet. `unavailable`: callers are refused until it answers again. */
+  readonly state: "ready" | "healing" | "unavailable";
+  /** Why it is not ready: PKCS#11's name of the answer, or the gateway's own code where the module gave none. */
+  readonly ckr?: string;
+  readonly leased: number;
+  readonly waiting: number;
+  /** Age of the oldest operation under way. */
+  readonly oldestMs: number;
+};
+
 export interface Hsm {
   /** As the module says of itself, for `status` and reports. */
   readonly module: { readonly path: string; readonly manufacturer: string; readonly version: string };
@@ -56,6 +68,9 @@ export interface Hsm {
    * @throws {GatewayError} also `token-in-use` if the token is open as a client's; `wrong-domain` for an unusable origin
    */
   openLogToken(token: TokenRef, pin: string, origin: string): Promise<LogToken>;
+
+  /** Every token that was opened, as it is now: for `readyz`, metrics and the watchdog. */
+  health(): readonly TokenHealth[];
 
   /** Waits for signatures under way, closes every session, C_Finalize. The last call. */
   close(): Promise<void>;

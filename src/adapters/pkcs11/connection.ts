@@ -1,10 +1,11 @@
 import pkcs11, { type Handle, type PKCS11, type TokenInfo } from "pkcs11js";
 import { GatewayError } from "../../domain/errors.ts";
 import type { Curve, KeyAttributes, KeyRef, TokenRef } from "../../vault/ports.ts";
+import { type AdoptedKey, adopt } from "./adopt.ts";
 import { ckrOf } from "./errors.ts";
 import { type FoundKey, type GeneratedKey, exactlyOne, generate, prove, scanPrivateKeys, signOn } from "./keys.ts";
 import type { Module } from "./module.ts";
-import { SessionPool } from "./sessions.ts";
+import { type PoolLoad, SessionPool } from "./sessions.ts";
 import { findToken } from "./tokens.ts";
 
 export type PoolSizes = { readonly sessionsPerToken: number; readonly queueLimit: number };
@@ -18,7 +19,9 @@ const SCAN_FRESH_MS = 1_000;
  * One login to one token, with all that dies with it: sessions, object handles, and which keys have proven themselves.
  */
 export class Connection {
+  readonly #module: Module;
   readonly #lib: PKCS11;
+  readonly #generation: number;
   readonly #slot: Handle;
   /** Never used for an operation: the login lasts as long as one session of the token is open (PKCS#11 2.40, 5.6). */
   readonly #anchor: Handle;
@@ -29,7 +32,9 @@ export class Connection {
 
   /** @throws what the module throws; the PIN is tried once */
   constructor(module: Module, ref: TokenRef, pin: string, sizes: PoolSizes) {
+    this.#module = module;
     this.#lib = module.lib;
+    this.#generation = module.generation;
     const { slot, info } = findToken(module, ref);
     refuseLastTry(ref, info);
     this.#slot = slot;
@@ -43,10 +48,25 @@ export class Connection {
     this.#pool = new SessionPool({
       // Read-only sessions: signing needs no more, and nothing can be made or destroyed on them.
       open: () => this.#lib.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION),
-      close: (session) => this.#lib.C_CloseSession(session),
+      close: (session) => this.#closeSession(session),
+      lanes: module.lanes,
       sessionsMax: sizes.sessionsPerToken,
       queueLimit: sizes.queueLimit,
     });
+  }
+
+  /** False once the module was restarted: no handle of this connection means anything any more. */
+  get isCurrent(): boolean {
+    return this.#module.generation === this.#generation;
+  }
+
+  load(): PoolLoad {
+    return this.#pool.load();
+  }
+
+  /** Keys that have proven themselves here, for the connection that comes after this one. */
+  provenKeys(): KeyRef[] {
+    return [...this.#proven.values()].map(({ key }) => key);
   }
 
   /** Signs with a key that has proven itself on this connection; a key that has not does so first (I1). */
@@ -70,22 +90,50 @@ export class Connection {
     return generation;
   }
 
-  /** The private keys of the token, as it is now. */
-  async privateKeys(): Promise<readonly FoundKey[]> {
-    return this.#pool.lease(async (session) => this.#rescan(session));
+  /**
+   * Every private key of the token, proven; with one that cannot be, none.
+   * @throws {GatewayError} `key-refused`, `key-ambiguous`
+   */
+  async adoptKeys(): Promise<AdoptedKey[]> {
+    return this.#pool.lease(async (session) => {
+      const adopted: AdoptedKey[] = [];
+      const keys = this.#rescan(session);
+      for (const found of keys) adopted.push(await this.#adopt(session, exactlyOne(keys, found)));
+      return adopted;
+    });
   }
 
-  /** For what needs a session of the pool and is no signature. */
-  async lease<T>(operation: (lib: PKCS11, session: Handle) => Promise<T>): Promise<T> {
-    return this.#pool.lease((session) => operation(this.#lib, session));
+  /** The same for the one key with this label, if the token has one. */
+  async adoptKey(label: string): Promise<KeyRef | undefined> {
+    return this.#pool.lease(async (session) => {
+      const keys = this.#rescan(session);
+      const found = keys.find((key) => key.label === label);
+      return found && (await this.#adopt(session, exactlyOne(keys, found))).key;
+    });
   }
 
-  /** Waits for what is under way; then logs out, which ends every login of this token in the process. */
+  /** Waits for what is under way and in the queue; then logs out, which ends every login of this token in the process. */
   async close(): Promise<void> {
     await this.#lastGeneration;
     await this.#pool.drain();
+    if (!this.isCurrent) return;
     this.#lib.C_Logout(this.#anchor);
     this.#lib.C_CloseAllSessions(this.#slot);
+  }
+
+  /** Gives the connection up for another: what is in the queue is sent there, what is under way may finish. */
+  async retire(): Promise<void> {
+    await this.#lastGeneration;
+    await this.#pool.retire();
+    try {
+      this.#closeSession(this.#anchor);
+    } catch {
+      // Most often it is lost, and that is why the connection is given up.
+    }
+  }
+
+  #closeSession(session: Handle): void {
+    if (this.isCurrent) this.#lib.C_CloseSession(session);
   }
 
   async #proveOn(session: Handle, key: KeyRef): Promise<{ proven: ProvenKey; attributes: KeyAttributes }> {
@@ -98,6 +146,12 @@ export class Connection {
     return { proven, attributes };
   }
 
+  async #adopt(session: Handle, found: FoundKey): Promise<AdoptedKey> {
+    const adopted = await adopt(this.#lib, session, found);
+    this.#proven.set(found.id, { handle: found.handle, key: adopted.key });
+    return adopted;
+  }
+
   #recentScan(session: Handle): readonly FoundKey[] {
     const recent = this.#scan !== undefined && performance.now() - this.#scan.at < SCAN_FRESH_MS;
     return recent ? this.#scan!.keys : this.#rescan(session);
@@ -105,6 +159,8 @@ export class Connection {
 
   #rescan(session: Handle): readonly FoundKey[] {
     const keys = scanPrivateKeys(this.#lib, session);
+    // Without a login private objects are not found, and no error says so (PKCS#11 2.40, 5.7): "no such key" would be wrong.
+    if (keys.length === 0) assertLoggedIn(this.#lib, session);
     this.#scan = { at: performance.now(), keys };
     return keys;
   }
@@ -128,6 +184,15 @@ function logIn(lib: PKCS11, session: Handle, pin: string): void {
   } catch (error) {
     // Login belongs to the process, not to the session (PKCS#11 2.40, 5.6.5).
     if (ckrOf(error)?.code !== pkcs11.CKR_USER_ALREADY_LOGGED_IN) throw error;
+  }
+}
+
+/** CKS_RO_USER_FUNCTIONS (PKCS#11 2.40, 3.4): what the sessions of the pool, which are read-only, show after a login. */
+const READ_ONLY_USER = 1;
+
+function assertLoggedIn(lib: PKCS11, session: Handle): void {
+  if (lib.C_GetSessionInfo(session).state !== READ_ONLY_USER) {
+    throw new Error(`CKR_USER_NOT_LOGGED_IN:${pkcs11.CKR_USER_NOT_LOGGED_IN}`);
   }
 }
 

@@ -24,12 +24,27 @@ export function ckr(code: number): Ckr {
   return { code, name: NAMES.get(code) ?? `CKR_0x${code.toString(16).padStart(8, "0")}` };
 }
 
+/** The connection was replaced while the call waited for its turn: nothing was done, and the next one may do it. */
+export class Retired extends Error {
+  constructor() {
+    super("the connection to the token was replaced");
+  }
+}
+
+/** A call that may have done its work although it failed, and whose work must not be done twice. */
+export class NotRepeatable extends Error {
+  constructor(cause: unknown) {
+    super("the outcome of a call that changes the token is unknown", { cause });
+  }
+}
+
 /**
  * What the rest of the gateway is told of a failed call. Nothing of the call's arguments goes into it: they may be PINs.
  * @param act what was being done, for the message: "opening token `acme`"
  */
 export function hsmError(error: unknown, act: string): GatewayError {
   if (error instanceof GatewayError) return error as GatewayError;
+  if (error instanceof NotRepeatable) return hsmError(error.cause, act);
   const answer = ckrOf(error);
   const facts = { ckr: answer?.name ?? "none", act };
   const cause = error;

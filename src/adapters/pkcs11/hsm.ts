@@ -1,8 +1,9 @@
 import pkcs11 from "pkcs11js";
 import { GatewayError, quoted } from "../../domain/errors.ts";
-import type { Hsm, LogToken, SigningOrder, SigningPermit, Token, TokenRef } from "../../vault/ports.ts";
-import { Connection, type PoolSizes } from "./connection.ts";
+import type { Hsm, LogToken, SigningOrder, SigningPermit, Token, TokenHealth, TokenRef } from "../../vault/ports.ts";
+import type { PoolSizes } from "./connection.ts";
 import { ckrOf, hsmError, translated } from "./errors.ts";
+import { TokenLink } from "./link.ts";
 import { checkOrigin } from "./log-texts.ts";
 import { GatewayLogToken } from "./log-token.ts";
 import { Module } from "./module.ts";
@@ -12,26 +13,33 @@ import { createToken } from "./tokens.ts";
 export type HsmOptions = PoolSizes & {
   /** The vendor's shared library. */
   readonly modulePath: string;
+  /**
+   * Operations of all tokens that run at a time; more wait for their turn. Twice the size of the thread pool keeps its
+   * threads busy, and a client that comes later from waiting long. A network HSM may want more of both.
+   */
+  readonly lanes?: number;
   /** `redeemPermit` of the vault; handed in, since only `sign.ts` may reach the place where permits are made. */
   readonly redeem: (permit: SigningPermit) => SigningOrder;
 };
+
+const LANES = 8;
+
+/**
+ * Restarting the module interrupts every token: soon when none of them answers anyway, seldom for the sake of one.
+ */
+const RESTART_PAUSE_MS = { whenAllAreAway: 1_000, whenOthersAnswer: 30_000 };
 
 /**
  * Loads and initialises the module. One per process: it owns C_Initialize and C_Finalize.
  * @throws {GatewayError} `hsm-unavailable`
  */
 export async function openHsm(options: HsmOptions): Promise<Hsm> {
-  const module = new Module(options.modulePath);
+  const module = new Module(options.modulePath, options.lanes ?? LANES);
   module.initialize();
   return new Pkcs11Hsm(module, options);
 }
 
-type Opened = {
-  readonly purpose: "client" | "log";
-  readonly pin: string;
-  readonly connection: Connection;
-  readonly token: Token | LogToken;
-};
+type Opened = { readonly purpose: "client" | "log"; readonly link: TokenLink; readonly token: Token | LogToken };
 
 class Pkcs11Hsm implements Hsm {
   readonly module: Hsm["module"];
@@ -51,24 +59,23 @@ class Pkcs11Hsm implements Hsm {
   async createToken(label: string, pin: string): Promise<TokenRef> {
     return translated(`making token ${quoted(label)}`, () => {
       this.#refuseWhenClosed();
-      return createToken(this.#module, label, pin);
+      return this.#module.shared(() => createToken(this.#module, label, pin));
     });
   }
 
   async openToken(ref: TokenRef, pin: string): Promise<Token> {
-    const opened = await this.#open(
-      "client",
-      ref,
-      pin,
-      (connection) => new ClientToken(ref, connection, this.#options.redeem),
-    );
-    return opened as Token;
+    const token = await this.#open("client", ref, pin, (link) => new ClientToken(link, this.#options.redeem));
+    return token as Token;
   }
 
   async openLogToken(ref: TokenRef, pin: string, origin: string): Promise<LogToken> {
     checkOrigin(origin);
-    const opened = await this.#open("log", ref, pin, (connection) => new GatewayLogToken(ref, connection, origin));
-    return opened as LogToken;
+    const token = await this.#open("log", ref, pin, (link) => new GatewayLogToken(link, origin));
+    return token as LogToken;
+  }
+
+  health(): TokenHealth[] {
+    return [...this.#opened.values()].map(({ link }) => link.health());
   }
 
   close(): Promise<void> {
@@ -80,29 +87,40 @@ class Pkcs11Hsm implements Hsm {
     purpose: Opened["purpose"],
     ref: TokenRef,
     pin: string,
-    make: (connection: Connection) => Token | LogToken,
+    make: (link: TokenLink) => Token | LogToken,
   ): Promise<Token | LogToken> {
-    return translated(`opening token ${quoted(ref.label)}`, () => {
-      this.#refuseWhenClosed();
-      const name = JSON.stringify([ref.label, ref.serial]);
-      const before = this.#opened.get(name);
-      if (before) return reopened(before, purpose, ref, pin);
-      const connection = this.#connect(name, ref, pin);
-      const token = make(connection);
-      this.#opened.set(name, { purpose, pin, connection, token });
-      return token;
-    });
+    return translated(`opening token ${quoted(ref.label)}`, () =>
+      this.#module.shared(() => {
+        this.#refuseWhenClosed();
+        const name = JSON.stringify([ref.label, ref.serial]);
+        const before = this.#opened.get(name);
+        if (before && !before.link.isRefused) return reopened(before, purpose, ref, pin);
+        if (before?.link.isOpenWith(pin)) throw pinRefused(ref, "one that it has refused before");
+        const link = this.#connect(name, ref, pin);
+        const token = make(link);
+        this.#opened.set(name, { purpose, link, token });
+        return token;
+      }),
+    );
   }
 
-  #connect(name: string, ref: TokenRef, pin: string): Connection {
+  #connect(name: string, ref: TokenRef, pin: string): TokenLink {
     if (this.#refusedPins.get(name)?.has(pin)) throw pinRefused(ref, "one that it has refused before");
+    const restarts = { mayRestart: () => this.#mayRestart() };
     try {
-      return new Connection(this.#module, ref, pin, this.#options);
+      return new TokenLink(this.#module, ref, pin, this.#options, restarts);
     } catch (error) {
-      if (ckrOf(error)?.code === pkcs11.CKR_PIN_INCORRECT)
+      if (ckrOf(error)?.code === pkcs11.CKR_PIN_INCORRECT) {
         this.#refusedPins.set(name, (this.#refusedPins.get(name) ?? new Set()).add(pin));
+      }
       throw error;
     }
+  }
+
+  #mayRestart(): boolean {
+    const othersAnswer = [...this.#opened.values()].some(({ link }) => link.isReady);
+    const pauseMs = othersAnswer ? RESTART_PAUSE_MS.whenOthersAnswer : RESTART_PAUSE_MS.whenAllAreAway;
+    return performance.now() - this.#module.initializedAtMs >= pauseMs;
   }
 
   #refuseWhenClosed(): void {
@@ -110,10 +128,9 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async #close(): Promise<void> {
-    const closing = [...this.#opened.values()].map(({ connection }) => connection.close());
-    const results = await Promise.allSettled(closing);
+    const results = await Promise.allSettled([...this.#opened.values()].map(({ link }) => link.close()));
     // Whatever could not be closed one by one ends here.
-    this.#module.finalize();
+    await this.#module.shared(() => this.#module.finalize());
     const failed = results.find((result) => result.status === "rejected");
     if (failed) throw hsmError(failed.reason, "closing the HSM");
   }
@@ -131,7 +148,7 @@ function reopened(before: Opened, purpose: Opened["purpose"], ref: TokenRef, pin
       },
     );
   }
-  if (before.pin !== pin) throw pinRefused(ref, "another PIN than it was opened with");
+  if (!before.link.isOpenWith(pin)) throw pinRefused(ref, "another PIN than it was opened with");
   return before.token;
 }
 

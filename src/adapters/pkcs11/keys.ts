@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
-import pkcs11, { type Handle, type PKCS11, type Template } from "pkcs11js";
+import pkcs11, { type Handle, type KeyPair, type PKCS11, type Template } from "pkcs11js";
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import type { Curve, KeyAttributes, KeyRef } from "../../vault/ports.ts";
 import { CURVES, SIGNATURE_BYTES, checkAttributes, keyPairTemplates, readAttributes } from "./attributes.ts";
-import { ckrOf } from "./errors.ts";
+import { ckrOf, NotRepeatable } from "./errors.ts";
 import { freshChallenge, verifies } from "./proof.ts";
 
 /** A private key object as a scan of the token found it. */
@@ -105,10 +105,22 @@ export async function generate(lib: PKCS11, session: Handle, label: string, curv
   refuseUsedLabel(lib, session, label);
   const id = randomBytes(16);
   const pair = await generatePair(lib, session, label, curve, id);
+  try {
+    return await introduce(lib, session, pair, { id: id.toString("hex"), label, curve });
+  } catch (error) {
+    throw new NotRepeatable(error);
+  }
+}
+
+async function introduce(
+  lib: PKCS11,
+  session: Handle,
+  pair: KeyPair,
+  named: Omit<KeyRef, "publicKey">,
+): Promise<GeneratedKey> {
   // Read through the handle of this very generation; a search could find an object that somebody planted.
   const [point] = lib.C_GetAttributeValue(session, pair.publicKey, [{ type: pkcs11.CKA_EC_POINT }]);
-  const publicKey = rawPoint(point!.value, curve);
-  const key: KeyRef = { id: id.toString("hex"), label, curve, publicKey };
+  const key: KeyRef = { ...named, publicKey: rawPoint(point!.value, named.curve) };
   return { key, handle: pair.privateKey, attributes: await prove(lib, session, key, pair.privateKey) };
 }
 
@@ -131,7 +143,7 @@ async function generatePair(lib: PKCS11, session: Handle, label: string, curve: 
     try {
       return await lib.C_GenerateKeyPairAsync(session, mechanism, publicKey, privateKey);
     } catch (error) {
-      if (!isTemplateRefusal(error) || index === templates.length - 1) throw error;
+      if (!isTemplateRefusal(error) || index === templates.length - 1) throw new NotRepeatable(error);
     }
   }
   throw new Error("unreachable: the last template returns or throws");

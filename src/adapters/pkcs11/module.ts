@@ -1,14 +1,24 @@
 import pkcs11, { type Handle, type PKCS11, type TokenInfo } from "pkcs11js";
 import { GatewayError } from "../../domain/errors.ts";
 import { ckrOf, hsmError } from "./errors.ts";
+import { Lanes } from "./lanes.ts";
 
 /** One shared library, initialised once per process: PKCS#11 knows one application per process, however many objects load it. */
 export class Module {
   readonly path: string;
   readonly lib: PKCS11;
+  readonly lanes: Lanes;
+  /** On the clock of `performance.now`. */
+  initializedAtMs = 0;
+  #generation = 0;
+  #running = 0;
+  #restarting: Promise<void> | undefined;
+  #quiet: (() => void) | undefined;
 
-  constructor(path: string) {
+  /** @param lanes operations of all tokens that run at a time */
+  constructor(path: string, lanes: number) {
     this.path = path;
+    this.lanes = new Lanes(lanes);
     this.lib = new pkcs11.PKCS11();
     try {
       this.lib.load(path);
@@ -26,6 +36,7 @@ export class Module {
    * pool, and a module that was not told so corrupts its memory.
    */
   initialize(): void {
+    this.initializedAtMs = performance.now();
     try {
       this.lib.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
     } catch (error) {
@@ -38,6 +49,47 @@ export class Module {
         cause: error,
       });
     }
+  }
+
+  /**
+   * Grows with each C_Initialize. Handles of an earlier generation must never be used or closed: the numbers are given
+   * out anew, and a stale one could name another client's session or key.
+   */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Runs work on the module; a restart waits for it, and it waits for a restart. */
+  async shared<T>(work: () => T | Promise<T>): Promise<T> {
+    while (this.#restarting) await this.#restarting.catch(() => undefined);
+    this.#running += 1;
+    try {
+      return await work();
+    } finally {
+      this.#running -= 1;
+      if (this.#running === 0) this.#quiet?.();
+    }
+  }
+
+  /**
+   * C_Finalize and C_Initialize, for modules that find their device again in no other way. Waits until nothing runs, since
+   * finalizing under a running call is undefined (PKCS#11 2.40, 5.4); everything opened before is void.
+   * @throws what C_Initialize throws; the module is then not initialised
+   */
+  restart(): Promise<void> {
+    this.#restarting ??= this.#restart().finally(() => (this.#restarting = undefined));
+    return this.#restarting;
+  }
+
+  async #restart(): Promise<void> {
+    if (this.#running > 0) await new Promise<void>((resolve) => (this.#quiet = resolve));
+    this.#generation += 1;
+    try {
+      this.lib.C_Finalize();
+    } catch {
+      // Not initialised any more, or the device is away: C_Initialize says what matters.
+    }
+    this.initialize();
   }
 
   /** Ends every session and login of the process. */

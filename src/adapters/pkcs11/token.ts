@@ -1,29 +1,31 @@
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import type { Curve, KeyAttributes, KeyRef, SigningOrder, SigningPermit, Token, TokenRef } from "../../vault/ports.ts";
-import type { Connection } from "./connection.ts";
 import { hsmError, translated } from "./errors.ts";
+import type { TokenLink } from "./link.ts";
 
 /** A client's token: one login, its keys, and signatures for permits only. */
 export class ClientToken implements Token {
   readonly ref: TokenRef;
-  readonly #connection: Connection;
+  readonly #link: TokenLink;
   readonly #redeem: (permit: SigningPermit) => SigningOrder;
 
-  constructor(ref: TokenRef, connection: Connection, redeem: (permit: SigningPermit) => SigningOrder) {
-    this.ref = ref;
-    this.#connection = connection;
+  constructor(link: TokenLink, redeem: (permit: SigningPermit) => SigningOrder) {
+    this.ref = link.ref;
+    this.#link = link;
     this.#redeem = redeem;
   }
 
   async generateKey(label: string, curve: Curve): Promise<{ key: KeyRef; attributes: KeyAttributes }> {
     const act = `making key ${quoted(label)} in token ${quoted(this.ref.label)}`;
-    const { key, attributes } = await translated(act, () => this.#connection.generateKey(label, curve));
+    const { key, attributes } = await translated(act, () =>
+      this.#link.run((connection) => connection.generateKey(label, curve)),
+    );
     return { key, attributes };
   }
 
   async proveKey(key: KeyRef): Promise<KeyAttributes> {
     const act = `proving key ${quoted(key.label)} of token ${quoted(this.ref.label)}`;
-    return translated(act, () => this.#connection.proveKey(key));
+    return translated(act, () => this.#link.run((connection) => connection.proveKey(key)));
   }
 
   async sign(key: KeyRef, permit: SigningPermit): Promise<Uint8Array> {
@@ -38,7 +40,7 @@ export class ClientToken implements Token {
       throw new GatewayError("permit-invalid", `expected a digest of 32 bytes, found ${order.digest32.length}`);
     }
     try {
-      return await this.#connection.sign(key, order.digest32);
+      return await this.#link.run((connection) => connection.sign(key, order.digest32));
     } catch (error) {
       throw hsmError(error, `signing with key ${quoted(key.label)} of token ${quoted(this.ref.label)}`);
     }

@@ -2,6 +2,7 @@
 // Method: sessions are numbered buffers; operations end when the test says so.
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
+import { Lanes } from "../../../../src/adapters/pkcs11/lanes.ts";
 import { SessionPool } from "../../../../src/adapters/pkcs11/sessions.ts";
 
 function poolOf(sessionsMax: number, queueLimit: number) {
@@ -13,6 +14,7 @@ function poolOf(sessionsMax: number, queueLimit: number) {
       return Buffer.from([opened]);
     },
     close: (session) => assert.ok(open.delete(session[0]!), "closed twice"),
+    lanes: new Lanes(8),
     sessionsMax,
     queueLimit,
   });
@@ -83,6 +85,7 @@ describe("the session pool", () => {
         return Buffer.from([1]);
       },
       close: () => undefined,
+      lanes: new Lanes(8),
       sessionsMax: 1,
       queueLimit: 2,
     });

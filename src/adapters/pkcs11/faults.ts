@@ -1,0 +1,45 @@
+import pkcs11 from "pkcs11js";
+import { ckrOf, NotRepeatable, Retired } from "./errors.ts";
+
+/** What may help after a failed call; each remedy includes the ones before it. */
+export type Remedy = "none" | "another-session" | "new-login" | "restart";
+
+const ANOTHER_SESSION: ReadonlySet<number> = new Set([
+  pkcs11.CKR_SESSION_CLOSED,
+  pkcs11.CKR_SESSION_HANDLE_INVALID,
+  pkcs11.CKR_OPERATION_ACTIVE,
+  pkcs11.CKR_OPERATION_NOT_INITIALIZED,
+  pkcs11.CKR_FUNCTION_CANCELED,
+]);
+
+/** Handles of another life, a login that is gone, a device that is away: all that was opened is opened again. */
+const NEW_LOGIN: ReadonlySet<number> = new Set([
+  pkcs11.CKR_USER_NOT_LOGGED_IN,
+  pkcs11.CKR_OBJECT_HANDLE_INVALID,
+  pkcs11.CKR_KEY_HANDLE_INVALID,
+  pkcs11.CKR_DEVICE_ERROR,
+  pkcs11.CKR_DEVICE_MEMORY,
+  pkcs11.CKR_DEVICE_REMOVED,
+  pkcs11.CKR_TOKEN_NOT_PRESENT,
+  pkcs11.CKR_TOKEN_NOT_RECOGNIZED,
+  pkcs11.CKR_SLOT_ID_INVALID,
+  pkcs11.CKR_SESSION_COUNT,
+  pkcs11.CKR_HOST_MEMORY,
+  pkcs11.CKR_FUNCTION_FAILED,
+  pkcs11.CKR_GENERAL_ERROR,
+]);
+
+/** CKR_VENDOR_DEFINED: the codes from here on are the vendor's own. */
+const VENDOR_DEFINED = 0x8000_0000;
+
+/** What a code not named here asks for is that somebody looks: a wrong PIN, a mechanism that the token lacks. */
+export function remedyFor(error: unknown): Remedy {
+  if (error instanceof Retired) return "another-session";
+  if (error instanceof NotRepeatable) return remedyFor(error.cause);
+  const code = ckrOf(error)?.code;
+  if (code === undefined) return "none";
+  if (code === pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED) return "restart";
+  if (ANOTHER_SESSION.has(code)) return "another-session";
+  // A vendor's own codes mostly speak of its network or its daemon.
+  return NEW_LOGIN.has(code) || code >= VENDOR_DEFINED ? "new-login" : "none";
+}
