@@ -1,5 +1,14 @@
 import { randomUUID } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -100,26 +109,25 @@ async function start(host: Host, folder: string, options: DevOptions, note: (tex
   const serving = await host.serve(configPath, ["portcullis-edge", "nobody"]);
   const gateway: GatewayFile = { ...(JSON.parse(readFileSync(gatewayFile, "utf8")) as GatewayFile), url: serving.url };
   writeFileSync(gatewayFile, JSON.stringify(gateway));
+  refreshUrls(join(folder, "callers"), gateway);
   const listing = join(folder, "clients.json");
   if (fresh) {
     const policies = options.policy.length > 0 ? options.policy : DEMO_POLICIES;
     const made: DemoClient[] = [];
     for (const file of policies) made.push(await addDemoClient(folder, gateway, file, note));
-    writeFileSync(listing, JSON.stringify(made));
+    writeFileSync(listing, JSON.stringify(made), { mode: 0o600 });
   }
   const clients = JSON.parse(readFileSync(listing, "utf8")) as DemoClient[];
-  refreshUrls(clients, gateway);
   const proxy = await startProxy(connect(proxyCaller(clients[0]!)), options.proxyPort);
   return { serving, proxy, clients };
 }
 
-/** A kept gateway may come back at another port: its callers learn it. */
-function refreshUrls(clients: readonly DemoClient[], { url }: GatewayFile): void {
-  for (const path of clients.flatMap(({ callers }) => Object.values(callers))) {
-    writeFileSync(
-      path,
-      `${JSON.stringify({ ...(JSON.parse(readFileSync(path, "utf8")) as CallerFile), url }, undefined, 2)}\n`,
-    );
+/** The port is known only now, and a kept gateway may come back at another one: its callers learn it. */
+function refreshUrls(callers: string, { url }: GatewayFile): void {
+  const files = readdirSync(callers, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".json"));
+  for (const path of files.map((name) => join(callers, name))) {
+    const caller = JSON.parse(readFileSync(path, "utf8")) as CallerFile;
+    writeFileSync(path, `${JSON.stringify({ ...caller, url }, undefined, 2)}\n`);
   }
 }
 

@@ -1,0 +1,51 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { connect, type GatewayClient } from "../../src/sdk/client.ts";
+
+const PROGRAM = fileURLToPath(new URL("../../bin/portcullis.js", import.meta.url));
+
+export type DevClient = {
+  readonly client: string;
+  readonly keys: readonly { readonly name: string; readonly accounts: readonly string[] }[];
+  /** Caller name → path of its caller file. */
+  readonly callers: Readonly<Record<string, string>>;
+};
+
+export type DevGateway = {
+  readonly url: string;
+  readonly proxyUrl: string;
+  readonly folder: string;
+  readonly isolation: string;
+  readonly clients: readonly DevClient[];
+  readonly process: ChildProcess;
+  /** Speaks as that caller; callers of the house are under `house`. */
+  readonly as: (client: string, caller: string) => GatewayClient;
+  /** SIGTERM, and waits until everything is gone. */
+  readonly stop: () => Promise<void>;
+};
+
+/** The real thing, as `portcullis dev` runs it: edge, vault, SoftHSM, SQLite, on free ports. */
+export async function startDevGateway(flags: readonly string[] = []): Promise<DevGateway> {
+  const child = spawn(process.execPath, [PROGRAM, "dev", "--json", "--port", "0", "--proxy-port", "0", ...flags], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const said: string[] = [];
+  child.stderr.on("data", (chunk: Buffer) => said.push(chunk.toString()));
+  const first = once(createInterface({ input: child.stdout }), "line") as Promise<[string]>;
+  const ended = once(child, "exit").then(() => Promise.reject(new Error(`the gateway ended: ${said.join("")}`)));
+  const [line] = await Promise.race([first, ended]);
+  ended.catch(() => undefined);
+  const ready = JSON.parse(line) as Omit<DevGateway, "as" | "stop" | "process">;
+  return {
+    ...ready,
+    process: child,
+    as: (client, caller) => connect(`${ready.folder}/callers/${client}/${caller}.json`),
+    stop: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill("SIGTERM");
+      await once(child, "exit");
+    },
+  };
+}
