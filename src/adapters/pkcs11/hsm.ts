@@ -27,7 +27,7 @@ const LANES = 8;
 /**
  * Restarting the module interrupts every token: soon when none of them answers anyway, seldom for the sake of one.
  */
-const RESTART_PAUSE_MS = { whenAllAreAway: 1_000, whenOthersAnswer: 30_000 };
+const RESTART_PAUSE_MS = { whenAllAreAway: 500, whenOthersAnswer: 30_000 };
 
 /**
  * Loads and initialises the module. One per process: it owns C_Initialize and C_Finalize.

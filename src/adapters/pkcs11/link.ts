@@ -10,8 +10,8 @@ import type { Module } from "./module.ts";
 /** A fault that healing ends within this time is seen by no caller; after it, callers are refused at once. */
 const HIDE_MS = 2_000;
 
-/** Pauses before attempts to connect again; the last one repeats. Short enough to be back soon after a fault ends. */
-const BACKOFF_MS = [0, 25, 50, 100, 200, 400, 800, 1_500];
+/** Pauses between attempts to connect again double up to these: while callers wait, and after. */
+const PAUSE_MS = { first: 25, whileHidden: 200, after: 1_500 };
 
 type State =
   | { readonly kind: "ready"; readonly connection: Connection }
@@ -160,24 +160,32 @@ export class TokenLink {
 
   async #heal(lost: Connection): Promise<void> {
     await lost.retire();
+    let restarted = false;
     for (let attempt = this.#lostInARow++; ; attempt += 1) {
-      const pauseMs = BACKOFF_MS[Math.min(attempt, BACKOFF_MS.length - 1)];
-      await delay(pauseMs, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
+      await delay(restarted ? 0 : this.#pauseMs(attempt), undefined, { signal: this.#stopped.signal }).catch(
+        () => undefined,
+      );
       if (this.#state.kind !== "healing") return;
       try {
-        const connection = await this.#module.shared(() => this.#connect());
-        await this.#settle(connection);
-        return;
+        return await this.#settle(await this.#module.shared(() => this.#connect()));
       } catch (error) {
-        if (this.#state.kind !== "healing") return;
-        if (isRefusal(error)) {
-          this.#state = { kind: "refused", error };
-          return;
-        }
-        this.#state.error = error;
-        await this.#restartIfItMayHelp(remedyFor(error), attempt);
+        if (!this.#mayTryAgain(error)) return;
+        restarted = await this.#restartIfItMayHelp(remedyFor(error), attempt);
       }
     }
+  }
+
+  #pauseMs(attempt: number): number {
+    if (attempt === 0) return 0;
+    const longest = this.#healthState() === "healing" ? PAUSE_MS.whileHidden : PAUSE_MS.after;
+    return Math.min(PAUSE_MS.first * 2 ** attempt, longest);
+  }
+
+  #mayTryAgain(error: unknown): boolean {
+    if (this.#state.kind !== "healing") return false;
+    if (isRefusal(error)) this.#state = { kind: "refused", error };
+    else this.#state.error = error;
+    return !isRefusal(error);
   }
 
   /** Closed while it was healing: the new connection is closed as well. */
@@ -199,12 +207,16 @@ export class TokenLink {
   }
 
   /** The first failure may be over at the next attempt; only then, and never for one token alone without need. */
-  async #restartIfItMayHelp(remedy: Remedy, attempt: number): Promise<void> {
+  async #restartIfItMayHelp(remedy: Remedy, attempt: number): Promise<boolean> {
     const uninitialised = remedy === "restart";
-    if (!uninitialised && (attempt === 0 || !this.#restarts.mayRestart())) return;
-    await this.#module.restart().catch((error: unknown) => {
+    if (!uninitialised && (attempt === 0 || !this.#restarts.mayRestart())) return false;
+    try {
+      await this.#module.restart();
+      return true;
+    } catch (error) {
       if (this.#state.kind === "healing") this.#state.error = error;
-    });
+      return false;
+    }
   }
 
   #healthState(): TokenHealth["state"] {
