@@ -33,7 +33,7 @@ export function chargesIn({ client, house }: { readonly client: Scene; readonly 
 
 function chargeLimit(limit: CompiledLimit, scene: Scene, charges: LimitCharge[]): void {
   if (!limitApplies(limit, scene)) return;
-  if (limit.per === "destination") return chargeDestinations(limit, scene, charges);
+  if (limit.per === "destination" || limit.per === "asset") return chargeEach(limit, scene, charges);
   let amount = 0n;
   for (const view of scene.operations) {
     if (!limitCounts(limit, view)) continue;
@@ -44,14 +44,15 @@ function chargeLimit(limit: CompiledLimit, scene: Scene, charges: LimitCharge[])
 }
 
 /** The fee goes to nobody's address: as with a limit that has `to`, it is not in what a destination gets. */
-function chargeDestinations(limit: CompiledLimit, scene: Scene, charges: LimitCharge[]): void {
+function chargeEach(limit: CompiledLimit, scene: Scene, charges: LimitCharge[]): void {
   const sums = new Map<string, bigint>();
   for (const view of scene.operations) {
-    if (view.to === undefined || !limitCounts(limit, view)) continue;
-    sums.set(view.to, limit.asset ? (sums.get(view.to) ?? 0n) + amountOf(view) : 1n);
+    const scope = limit.per === "destination" ? view.to : view.asset?.symbol;
+    if (scope === undefined || !limitCounts(limit, view)) continue;
+    sums.set(scope, limit.asset ? (sums.get(scope) ?? 0n) + amountOf(view) : 1n);
   }
-  for (const [account, amount] of sums) {
-    if (amount > 0n) charges.push({ limit, charge: chargeOf(limit, scene, amount, account) });
+  for (const [scope, amount] of sums) {
+    if (amount > 0n) charges.push({ limit, charge: chargeOf(limit, scene, amount, scope) });
   }
 }
 
@@ -73,6 +74,7 @@ function scopeOf(limit: CompiledLimit, { facts }: Scene): string {
   switch (limit.per) {
     case undefined:
     case "destination":
+    case "asset":
       return "-";
     case "client":
       return facts.client;
@@ -92,6 +94,6 @@ function chargeOf(limit: CompiledLimit, { facts }: Scene, amount: bigint, scope:
     limit: limit.name,
     of: limit.of,
     amount,
-    windowStartsAt: facts.now - limit.lengthMs,
+    windowStartsAt: limit.windowStartsAt(facts.now),
   };
 }

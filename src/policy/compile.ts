@@ -8,6 +8,7 @@ import { addressesOf, declaredIn, type Declared } from "./declared.ts";
 import {
   isAllow,
   type AllowRule,
+  type ArgumentDocument,
   type Band as BandDocument,
   type ClientPolicy,
   type DenyRule,
@@ -18,6 +19,7 @@ import {
 import { durationMs } from "./fields.ts";
 import { policyHash, type ResolvedPolicy } from "./parse.ts";
 import { selectorOf } from "./selector.ts";
+import { calendarStart, zoneOf, type Weekday, type Zone } from "./zone.ts";
 
 /**
  * A policy made ready for deciding: amounts in smallest units, names as sets, addresses behind one map. Nothing here
@@ -95,6 +97,8 @@ export type CompiledRule = Match & {
   readonly chain: ReadonlySet<ChainId> | undefined;
   readonly fee: ReadonlyMap<AssetSymbol, Band> | undefined;
   readonly method: { readonly selectors: ReadonlySet<string>; readonly words: ReadonlySet<string> } | undefined;
+  readonly when: CompiledWhen | undefined;
+  readonly arguments: readonly (readonly [name: string, test: ArgumentTest])[] | undefined;
   readonly domain: readonly (readonly [string, string])[] | undefined;
   readonly primaryType: ReadonlySet<string> | undefined;
   readonly format: ReadonlySet<string> | undefined;
@@ -104,6 +108,19 @@ export type CompiledRule = Match & {
   readonly delayMs: number;
 };
 
+/** Minutes of the day: from the first, before the second. */
+export type CompiledWhen = {
+  readonly zone: Zone;
+  readonly days: ReadonlySet<Weekday> | undefined;
+  readonly minutes: readonly [from: number, to: number] | undefined;
+  readonly text: string;
+};
+
+export type ArgumentTest =
+  | { readonly kind: "in"; readonly values: ReadonlySet<string> }
+  | { readonly kind: "band"; readonly band: Band }
+  | { readonly kind: "to"; readonly to: Destinations };
+
 export type CompiledLimit = Match & {
   readonly name: string;
   readonly of: "client" | "house";
@@ -111,8 +128,9 @@ export type CompiledLimit = Match & {
   readonly asset: Asset | undefined;
   readonly max: bigint;
   readonly maxText: string;
-  readonly per: "client" | "key" | "caller" | "destination" | undefined;
-  readonly lengthMs: number;
+  readonly per: "client" | "key" | "caller" | "destination" | "asset" | undefined;
+  /** Entries after this moment count at that time. */
+  readonly windowStartsAt: (now: number) => number;
   readonly windowText: string;
 };
 
@@ -238,6 +256,9 @@ function compileRule(rule: AllowRule | DenyRule, of: "client" | "house", registr
     chain: rule.chain && new Set(rule.chain as ChainId[]),
     fee: rule.fee && compileBands(rule.fee, registry),
     method: rule.method && compileMethods(rule.method),
+    when: rule.when && compileWhen(rule.when),
+    arguments:
+      rule.arguments && Object.entries(rule.arguments).map(([name, test]) => [name, compileArgument(test)] as const),
     domain: rule.domain && Object.entries(rule.domain),
     primaryType: rule.primaryType && new Set(rule.primaryType),
     format: rule.format && new Set<string>(rule.format),
@@ -273,9 +294,39 @@ function compileLimit(
     max,
     maxText: asset ? formatAmount(max, asset.decimals) : limit.max,
     per: limit.per,
-    lengthMs: durationMs(limit.window.rolling),
-    windowText: `rolling ${limit.window.rolling}`,
+    ...compileWindow(limit.window),
   };
+}
+
+function compileWindow(window: LimitDocument["window"]): Pick<CompiledLimit, "windowStartsAt" | "windowText"> {
+  if (window === "lifetime") return { windowStartsAt: () => -1, windowText: "lifetime" };
+  if ("rolling" in window) {
+    const lengthMs = durationMs(window.rolling);
+    return { windowStartsAt: (now) => now - lengthMs, windowText: `rolling ${window.rolling}` };
+  }
+  const zone = zoneOf(window.tz);
+  // The first moment of the day, week or month is in the window; what lies before it is not.
+  return {
+    windowStartsAt: (now) => calendarStart(zone, window.calendar, now) - 1,
+    windowText: `calendar ${window.calendar}, ${window.tz}`,
+  };
+}
+
+function compileWhen({ days, hours, tz }: NonNullable<DenyRule["when"]>): CompiledWhen {
+  const minuteOf = (clock: string) => Number(clock.slice(0, 2)) * 60 + Number(clock.slice(3));
+  const text = [days?.join(", "), hours, tz].filter(Boolean).join(" ");
+  return {
+    zone: zoneOf(tz),
+    days: days && new Set(days),
+    minutes: hours === undefined ? undefined : [minuteOf(hours.slice(0, 5)), minuteOf(hours.slice(6))],
+    text,
+  };
+}
+
+function compileArgument(test: ArgumentDocument): ArgumentTest {
+  if ("in" in test) return { kind: "in", values: new Set(test.in) };
+  if ("to" in test) return { kind: "to", to: compileDestinations(test.to) };
+  return { kind: "band", band: { over: test.over === undefined ? -1n : BigInt(test.over), max: BigInt(test.max) } };
 }
 
 function compileMatch(match: Pick<DenyRule, "by" | "key" | "to" | "amount">, registry: AssetRegistry): Match {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { OPERATION_KINDS } from "../domain/intent.ts";
 import * as field from "./fields.ts";
+import { WEEKDAYS } from "./zone.ts";
 
 /**
  * The policy documents of DESIGN section 6, as schemas: what is not written here is refused. `policies/schema.json` and
@@ -193,6 +194,44 @@ const domain = z
   )
   .describe("Fields of the EIP-712 domain of `typed-data`, all of which must have these values.");
 
+const when = z
+  .strictObject({
+    days: nonEmpty(z.enum(WEEKDAYS)).optional().describe("Days of the week, any of which matches."),
+    hours: z
+      .string()
+      .regex(
+        /^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$/,
+        "expected hours such as `09:00-17:30`",
+      )
+      .refine((hours) => hours.slice(0, 5) < hours.slice(6), "expected hours that end after they begin")
+      .optional()
+      .describe(
+        "From the first minute, which is included, to the second, which is not: `09:00-17:30`. A night is two rules.",
+      ),
+    tz: field.TimeZone,
+  })
+  .describe("Local time at the decision, such as `{days: [sat, sun], tz: Europe/Zurich}`.");
+
+const argument = z
+  .union([
+    z.strictObject({
+      in: nonEmpty(z.string().max(200, "expected at most 200 characters").describe("A value.")).describe(
+        "Values, one of which it must be, as the decoder writes them.",
+      ),
+    }),
+    z.strictObject({
+      over: field.Whole.optional().describe("A whole number above this one, which itself is excluded."),
+      max: field.Whole.describe("A whole number up to this one, which itself is included."),
+    }),
+    z.strictObject({
+      to: to.describe(
+        "Address book names, tags or CAIP-10 accounts, one of which the address must be; no other words.",
+      ),
+    }),
+  ])
+  .describe('What an argument must be: `{in: [...]}`, `{max: "..."}` or `{to: [...]}`.');
+export type ArgumentDocument = z.infer<typeof argument>;
+
 const matched = {
   by: by.optional(),
   key: key.optional(),
@@ -202,10 +241,17 @@ const matched = {
   amount: amount.optional(),
   fee: amount.optional().describe("The highest fee that the bytes permit, by native asset."),
   method: matchMethod.optional(),
+  arguments: z
+    .record(z.string().regex(/^[A-Za-z_$][A-Za-z0-9_$.]{0,99}$/, "expected an argument's name"), argument)
+    .optional()
+    .describe(
+      "Arguments of a `call` by their names in the pinned ABI, all of which must hold; a call that is not decoded has none.",
+    ),
   domain: domain.optional(),
   primaryType: nonEmpty(z.string().regex(/^[A-Za-z_$][A-Za-z0-9_$]{0,99}$/, "expected an EIP-712 type name"))
     .optional()
     .describe("Primary types of `typed-data`, any of which matches."),
+  when: when.optional(),
   format: nonEmpty(z.enum(["text", "opaque", "siwe"]))
     .optional()
     .describe("Kinds of `message`, any of which matches."),
@@ -277,8 +323,15 @@ const fee = z
   );
 
 const window = z
-  .strictObject({ rolling: field.Duration.describe("The time up to now, such as `24h`.") })
-  .describe("What the limit counts over.");
+  .union([
+    z.literal("lifetime").describe("Everything ever counted."),
+    z.strictObject({ rolling: field.Duration.describe("The time up to now, such as `24h`.") }),
+    z.strictObject({
+      calendar: z.enum(["day", "week", "month"]).describe("The day, ISO week (from Monday) or month that it is now."),
+      tz: field.TimeZone,
+    }),
+  ])
+  .describe("What the limit counts over: `{rolling: 24h}`, `{calendar: month, tz: Europe/Zurich}` or `lifetime`.");
 
 const limitFields = {
   window,
@@ -289,26 +342,32 @@ const limitFields = {
   note,
 };
 
-const limitOf = <const P extends readonly [string, ...string[]]>(per: P) =>
+const limitOf = <const S extends readonly [string, ...string[]], const C extends readonly [string, ...string[]]>(
+  perOfSum: S,
+  perOfCount: C,
+) =>
   z
     .union([
       z.strictObject({
         sum: field.Symbol.describe("Asset whose transfers and allowances are added up, those to `own` excepted."),
         max: field.Amount,
         ...limitFields,
-        per: z.enum(per).optional().describe("A window of its own for each value."),
+        per: z.enum(perOfSum).optional().describe("A window of its own for each value."),
       }),
       z.strictObject({
         count: z.literal("transactions").describe("Counts transactions."),
         max: field.count("a number of transactions").describe("How many transactions the window may hold."),
         ...limitFields,
-        per: z.enum(per).optional().describe("A window of its own for each value."),
+        per: z.enum(perOfCount).optional().describe("A window of its own for each value."),
       }),
     ])
     .describe("A cap on a sum or a number in a window, whichever rule allowed what it counts.");
 
-const ClientLimit = limitOf(["key", "caller", "destination"]);
-const HouseLimit = limitOf(["client", "key", "caller", "destination"]);
+const ClientLimit = limitOf(["key", "caller", "destination"], ["key", "caller", "destination", "asset"]);
+const HouseLimit = limitOf(
+  ["client", "key", "caller", "destination"],
+  ["client", "key", "caller", "destination", "asset"],
+);
 export type LimitDocument = z.infer<typeof HouseLimit>;
 
 const limitName = field.ruleName("a limit's name");

@@ -59,6 +59,10 @@ export function becauseOf(
       return amountBecause(rule, view);
     case "fee":
       return `the highest fee of ${amountText(scene.intent.fee.max, scene.feeAsset)} is not in its band`;
+    case "when":
+      return `it holds at other times (${rule.when!.text})`;
+    case "argument":
+      return `an argument of ${methodText(view)} is not as it says`;
     case "method":
       return `it is about ${list(rule.method!.words)}, not ${methodText(view)}`;
     case "domain":

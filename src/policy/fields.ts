@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { EVM_CHAIN } from "../domain/chain.ts";
+import { isZone } from "./zone.ts";
 
 /**
  * The small words of a policy document. Every scalar is text: the YAML is read with the failsafe schema, so that no
@@ -70,6 +71,18 @@ export const Instant = z
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/, "expected a UTC time such as `2026-11-20T12:00:00Z`")
   .refine((text) => !Number.isNaN(Date.parse(text)), "expected a time that exists")
   .describe("UTC time, ISO 8601 with `Z`, quoted.");
+
+export const TimeZone = z
+  .string()
+  .regex(/^[A-Za-z_]+(\/[A-Za-z0-9_+-]+)*$/, "expected a time zone such as `Europe/Zurich`")
+  .refine(isZone, "expected a time zone that exists")
+  .describe("IANA time zone, such as `Europe/Zurich` or `UTC`.");
+
+export const Whole = z
+  .string()
+  .regex(/^(0|[1-9][0-9]{0,77})$/, "expected a whole number")
+  .meta(alsoInteger)
+  .describe("A whole number.");
 
 /** `true` is the only value: what is not wanted is left out. */
 export const yes = (description: string) =>

@@ -85,7 +85,7 @@ function cost(issues: readonly Raw[]): number {
   let sum = 0;
   for (const issue of issues) {
     if (issue.code === "unrecognized_keys") sum += 10 * issue.keys.length;
-    else if (issue.code === "invalid_type" && issue.path.length === 0) sum += 100;
+    else if ((issue.code === "invalid_type" || issue.code === "invalid_value") && issue.path.length === 0) sum += 100;
     else sum += 1;
   }
   return sum;

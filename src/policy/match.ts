@@ -1,7 +1,17 @@
+import type { Account } from "../domain/chain.ts";
 import type { DecisionFacts } from "../domain/decision.ts";
 import type { Operation } from "../domain/intent.ts";
 import { HOUSE } from "../domain/names.ts";
-import type { Band, CompiledLimit, CompiledRule, Destinations, KnownAddress } from "./compile.ts";
+import type {
+  ArgumentTest,
+  Band,
+  CompiledLimit,
+  CompiledRule,
+  CompiledWhen,
+  Destinations,
+  KnownAddress,
+} from "./compile.ts";
+import { minuteOfDayAt, weekdayAt } from "./zone.ts";
 import { movesAsset, type OperationView, type Scene } from "./scene.ts";
 
 /**
@@ -15,7 +25,9 @@ export const MISMATCHES = [
   "key",
   "chain",
   "from",
+  "when",
   "method",
+  "argument",
   "domain",
   "primary-type",
   "format",
@@ -42,8 +54,10 @@ export function mismatchOf(
   if (rule.key && !rule.key.has(facts.key)) return "key";
   if (rule.chain && !rule.chain.has(scene.intent.chain)) return "chain";
   if (!fromHolds(rule, scene, view, facts)) return "from";
+  if (rule.when && !whenHolds(rule.when, facts.now)) return "when";
   return (
     contentMismatch(rule, operation) ??
+    argumentMismatch(rule, scene, operation, facts) ??
     destinationMismatch(rule, view, facts) ??
     amountMismatch(rule, scene, view) ??
     (rule.effect === "allow" ? boundMismatch(rule, view, facts) : undefined)
@@ -62,6 +76,13 @@ function fromHolds(rule: CompiledRule, scene: Scene, view: OperationView, facts:
 
 const isNamed = (names: ReadonlySet<string>, known: KnownAddress | undefined): boolean =>
   known !== undefined && known.names.some((name) => names.has(name));
+
+function whenHolds({ zone, days, minutes }: CompiledWhen, now: number): boolean {
+  if (days && !days.has(weekdayAt(zone, now))) return false;
+  if (!minutes) return true;
+  const minute = minuteOfDayAt(zone, now);
+  return minute >= minutes[0] && minute < minutes[1];
+}
 
 // ---- to ---------------------------------------------------------------------------------------------------------
 
@@ -90,7 +111,9 @@ function ownerNamed(to: Destinations, view: OperationView): boolean {
   return view.owner === HOUSE ? to.house : to.clients.has(view.owner);
 }
 
-function bookNamed(to: Destinations, { known, to: account }: OperationView): boolean {
+type Named = Pick<OperationView, "known" | "to">;
+
+function bookNamed(to: Destinations, { known, to: account }: Named): boolean {
   if (account !== undefined && to.accounts.has(account)) return true;
   return (
     known !== undefined &&
@@ -98,7 +121,7 @@ function bookNamed(to: Destinations, { known, to: account }: OperationView): boo
   );
 }
 
-function coolingOff({ known, to }: OperationView, facts: DecisionFacts): Mismatch | undefined {
+function coolingOff({ known, to }: Named, facts: DecisionFacts): Mismatch | undefined {
   if (!known || known.coolOffMs === 0) return undefined;
   const since = facts.heldSince.get(to!);
   if (since === undefined) return "held-unknown";
@@ -153,6 +176,44 @@ function contentMismatch(rule: CompiledRule, operation: Operation): Mismatch | u
     default:
       operation satisfies never;
       return "operation";
+  }
+}
+
+/** A call that was not decoded has no arguments, so nothing holds of them. */
+function argumentMismatch(
+  rule: CompiledRule,
+  scene: Scene,
+  operation: Operation,
+  facts: DecisionFacts,
+): Mismatch | undefined {
+  if (!rule.arguments || operation.kind !== "call") return undefined;
+  const given = operation.method?.arguments ?? {};
+  const holds = rule.arguments.every(
+    ([name, test]) => Object.hasOwn(given, name) && argumentHolds(test, given[name]!, scene, rule, facts),
+  );
+  return holds ? undefined : "argument";
+}
+
+function argumentHolds(
+  test: ArgumentTest,
+  value: string,
+  scene: Scene,
+  rule: CompiledRule,
+  facts: DecisionFacts,
+): boolean {
+  switch (test.kind) {
+    case "in":
+      return test.values.has(value);
+    case "band":
+      return /^[0-9]{1,78}$/.test(value) && inBand(BigInt(value), test.band);
+    case "to": {
+      const account = `${scene.intent.chain}:${value}` as Account;
+      const named = { to: account, known: scene.policy.addresses.get(account) };
+      return bookNamed(test.to, named) && (rule.effect === "deny" || coolingOff(named, facts) === undefined);
+    }
+    default:
+      test satisfies never;
+      return false;
   }
 }
 

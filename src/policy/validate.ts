@@ -149,7 +149,31 @@ function checkRules(checked: Checked, checkAccount: CheckAccount): void {
     checkMatch(checked, rule, path, checkAccount);
     checkBands(checked, rule.amount, [...path, "amount"]);
     checkBands(checked, rule.fee, [...path, "fee"]);
+    checkArguments(checked, rule, path, checkAccount);
     if (isAllow(rule)) checkAllow(checked, rule, path);
+  }
+}
+
+function checkArguments(
+  checked: Checked,
+  rule: AllowRule | DenyRule,
+  path: DocumentPath,
+  checkAccount: CheckAccount,
+): void {
+  for (const [name, test] of Object.entries(rule.arguments ?? {})) {
+    const at = [...path, "arguments", name];
+    if (!("to" in test)) {
+      if ("max" in test && test.over !== undefined && BigInt(test.over) >= BigInt(test.max)) {
+        checked.report([...at, "max"], `expected \`max\` above \`over\`, found \`${test.max}\` and \`${test.over}\``);
+      }
+      continue;
+    }
+    checkMatch(checked, { to: test.to }, at, checkAccount);
+    test.to.forEach((word, index) => {
+      // Whose an address is that stands in an argument is no fact of the decision.
+      if (!["own", "house", "anyone"].includes(word) && !word.startsWith("client:")) return;
+      checked.report([...at, "to", index], `expected an address book name, a tag or an account, found ${quoted(word)}`);
+    });
   }
 }
 

@@ -288,6 +288,18 @@ describe("a policy document", () => {
       "policy.yaml:20:53 expected a duration such as `30m`, `24h` or `7d`, found `24`",
     ],
     [
+      "a time zone that does not exist",
+      "{rolling: 24h}",
+      "{calendar: day, tz: Mars/Olympus}",
+      "policy.yaml:20:63 expected a time zone that exists, found `Mars/Olympus`",
+    ],
+    [
+      "hours that end before they begin",
+      "    by: [payouts]\n",
+      '    by: [payouts]\n    when: {hours: "22:00-06:00", tz: UTC}\n',
+      "policy.yaml:17:19 expected hours that end after they begin, found `22:00-06:00`",
+    ],
+    [
       "two rules of one id",
       "limits:\n",
       "  - {id: payouts, deny: [call]}\nlimits:\n",

@@ -112,6 +112,25 @@ describe("sentence 2: a rule matches when all its fields hold", () => {
   }
 });
 
+describe("sentence 2: local time", () => {
+  const when = (fields: object) => policies({ rules: [allow({ when: { tz: "Europe/Zurich", ...fields } })] });
+  const at = (time: string) => ({ now: Date.parse(time) });
+  const cases: [string, object, string, "allow" | "deny"][] = [
+    ["Saturday has begun in Zurich while it is Friday in UTC", { days: ["sat"] }, "2026-11-20T23:00:00Z", "allow"],
+    ["a minute before it has not", { days: ["sat"] }, "2026-11-20T22:59:59Z", "deny"],
+    ["the first minute is in the hours", { hours: "09:00-17:30" }, "2026-11-20T08:00:00Z", "allow"],
+    ["the minute before is not", { hours: "09:00-17:30" }, "2026-11-20T07:59:59Z", "deny"],
+    ["the last minute is in", { hours: "09:00-17:30" }, "2026-11-20T16:29:59Z", "allow"],
+    ["the end is not", { hours: "09:00-17:30" }, "2026-11-20T16:30:00Z", "deny"],
+    ["summer time is an hour earlier in UTC", { hours: "09:00-17:30" }, "2026-07-20T07:00:00Z", "allow"],
+    ["24:00 is the end of the day", { hours: "23:00-24:00" }, "2026-11-20T22:59:59Z", "allow"],
+    ["day and hours have to hold both", { days: ["fri"], hours: "09:00-10:00" }, "2026-11-20T10:00:00Z", "deny"],
+  ];
+  for (const [name, fields, time, outcome] of cases) {
+    it(name, () => assert.equal(decide(when(fields), toTreasury("1"), at(time)).outcome, outcome));
+  }
+});
+
 describe("sentence 3: amount is the transaction's total", () => {
   const banded = policies({ rules: [allow({ amount: { ETH: { over: "2", max: "10" } } })] });
   it("`max` includes and `over` excludes", () => {
@@ -319,6 +338,41 @@ describe("sentence 5: limits stand by themselves", () => {
       [4n, 2n],
     );
   });
+  const startOf = (window: object | string, now: string) =>
+    chargesFor({ window }, toTreasury("2"), { now: Date.parse(now) }).map(({ windowStartsAt }) =>
+      new Date(windowStartsAt + 1).toISOString(),
+    );
+  it("a calendar window begins with the local day, week or month, through changes of the clocks", () => {
+    const zurich = (calendar: string) => ({ calendar, tz: "Europe/Zurich" });
+    assert.deepEqual(startOf(zurich("day"), "2026-11-20T12:00:00Z"), ["2026-11-19T23:00:00.000Z"]);
+    assert.deepEqual(startOf(zurich("week"), "2026-11-20T12:00:00Z"), ["2026-11-15T23:00:00.000Z"]);
+    assert.deepEqual(startOf(zurich("month"), "2026-11-20T12:00:00Z"), ["2026-10-31T23:00:00.000Z"]);
+    // Summer time ended on 2026-10-25: the month began at another offset than the one of now.
+    assert.deepEqual(startOf(zurich("month"), "2026-10-28T12:00:00Z"), ["2026-09-30T22:00:00.000Z"]);
+    assert.deepEqual(startOf(zurich("week"), "2026-10-31T23:59:59Z"), ["2026-10-25T23:00:00.000Z"]);
+    // In Beirut the clocks went forward at midnight of 2026-03-29: the day began at 01:00.
+    assert.deepEqual(startOf({ calendar: "day", tz: "Asia/Beirut" }, "2026-03-29T12:00:00Z"), [
+      "2026-03-28T22:00:00.000Z",
+    ]);
+    // In Havana they go back from 01:00 to midnight on 2026-11-01: the day begins at the first of two midnights.
+    assert.deepEqual(startOf({ calendar: "day", tz: "America/Havana" }, "2026-11-01T12:00:00Z"), [
+      "2026-11-01T04:00:00.000Z",
+    ]);
+  });
+  it("a lifetime window holds everything", () => {
+    assert.deepEqual(
+      chargesFor({ window: "lifetime" }).map(({ windowStartsAt }) => windowStartsAt),
+      [-1],
+    );
+  });
+  it("a count per asset has a window for each asset that moves", () => {
+    const intent = intentOf(transfer(ACCOUNTS.treasury, 1n), transfer(ACCOUNTS.treasury, 1n, "USDC"));
+    const fields = { sum: undefined, count: "transactions", max: "3", per: "asset" };
+    assert.deepEqual(
+      chargesFor(fields, intent).map(({ counter }) => counter),
+      ["acme-fund/extra/ETH", "acme-fund/extra/USDC"],
+    );
+  });
   it("a count counts transactions, not operations", () => {
     const policy = policies({
       limits: { ...LIMITS, extra: { count: "transactions", max: "2", window: { rolling: "1h" } } },
@@ -375,6 +429,33 @@ describe("sentence 7: calls, typed data and what else is signed", () => {
     assert.equal(outcome({ allow: ["call"], to: ["treasury"], method: ["stake(uint256)"] }, call), "allow");
     assert.equal(outcome({ allow: ["call"], to: ["treasury"], method: ["0xa694fc3a"] }, call), "allow");
     assert.equal(outcome({ allow: ["call"], to: ["treasury"], method: ["unstake(uint256)"] }, call), "deny");
+  });
+  const staking = (args: Record<string, string>): Operation => ({
+    ...call,
+    method: { signature: "stake(uint256,address)", arguments: args },
+  });
+  const bounded = (tests: object) => ({ allow: ["call"], to: ["treasury"], method: ["0xa694fc3a"], arguments: tests });
+  it("arguments have to be what the rule says", () => {
+    const cases: [object, Record<string, string>, "allow" | "deny"][] = [
+      [{ amount: { max: "32" } }, { amount: "32" }, "allow"],
+      [{ amount: { max: "32" } }, { amount: "33" }, "deny"],
+      [{ amount: { over: "31", max: "32" } }, { amount: "31" }, "deny"],
+      [{ amount: { max: "32" } }, { amount: "0x20" }, "deny"],
+      [{ amount: { max: "32" } }, { amount: "-1" }, "deny"],
+      [{ amount: { max: "32" } }, {}, "deny"],
+      [{ mode: { in: ["1", "2"] } }, { mode: "2" }, "allow"],
+      [{ mode: { in: ["1", "2"] } }, { mode: "3" }, "deny"],
+      [{ who: { to: ["treasury"] } }, { who: ACCOUNTS.treasury.slice(9) }, "allow"],
+      [{ who: { to: ["tag:exchange"] } }, { who: ACCOUNTS.kraken.slice(9) }, "allow"],
+      [{ who: { to: ["treasury"] } }, { who: ACCOUNTS.kraken.slice(9) }, "deny"],
+      [{ amount: { max: "32" }, who: { to: ["treasury"] } }, { amount: "1", who: ACCOUNTS.kraken.slice(9) }, "deny"],
+      [{ toString: { in: ["x"] } }, {}, "deny"],
+    ];
+    for (const [tests, args, expected] of cases)
+      assert.equal(outcome(bounded(tests), staking(args)), expected, JSON.stringify([tests, args]));
+  });
+  it("a call that was not decoded has no arguments", () => {
+    assert.equal(outcome({ ...bounded({ amount: { max: "32" } }), unbounded: "true" }, blind), "deny");
   });
   it("a call that was not decoded needs `unbounded`", () => {
     const rule = { allow: ["call"], to: ["treasury"], method: ["0xa694fc3a"] };
