@@ -35,8 +35,20 @@ const resolve = ({ entry, files }: Pick<PolicyRow, "entry" | "files">) =>
 
 export const compilers: PolicyCompilers = {
   client: (row) => compileClient(resolve(row)),
-  house: (row) => compileHouse(resolve(row)),
+  house: (row) => onlyWhatIsKept(compileHouse(resolve(row))),
 };
+
+/** A rule that this version would not keep is refused, never ignored. */
+function onlyWhatIsKept(house: CompiledHouse): CompiledHouse {
+  if (house.policyDelayMs === 0) return house;
+  throw new GatewayError(
+    "policy-unsupported",
+    "expected no `policyDelay`: this version makes every signed change active at once",
+    {
+      hint: "leave `policyDelay` out, and raise `policyQuorum` instead",
+    },
+  );
+}
 
 export type PolicyDependencies = {
   readonly store: Store;

@@ -18,6 +18,8 @@ export type DevGateway = {
   readonly proxyUrl: string;
   readonly folder: string;
   readonly isolation: string;
+  /** At the time when it was ready; the supervisor may have started others since. */
+  readonly pids: { readonly vault: number; readonly edge: number };
   readonly clients: readonly DevClient[];
   readonly process: ChildProcess;
   /** Speaks as that caller; callers of the house are under `house`. */

@@ -52,6 +52,8 @@ function asGatewayError(error: unknown): never {
 function open(path: string): Database {
   try {
     const database = new SqliteDatabase(path, { timeout: 5000 });
+    // One file, one vault: a second one would decide beside the first's memory. The lock ends with the process.
+    database.pragma("locking_mode = EXCLUSIVE");
     database.pragma("journal_mode = WAL");
     database.pragma("synchronous = FULL"); // a COMMIT that has returned survives a power cut
     database.pragma("foreign_keys = ON");

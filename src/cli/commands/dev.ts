@@ -78,6 +78,7 @@ async function dev(host: Host, options: DevOptions): Promise<void> {
       proxyUrl: proxy.url,
       folder,
       isolation: serving.isolation,
+      pids: serving.pids(),
       clients: started.clients,
       ...(tour ? { tour } : {}),
     };
