@@ -17,13 +17,13 @@ const PERMITTED = "(address token,uint256 amount)";
 const REQUESTED = "(address to,uint256 requestedAmount)";
 type Requested = readonly [to: string, amount: bigint];
 
-/** One operation for each item, or undefined if any of them has none. */
+/** One operation for each item, or undefined if any of them has none, or nothing is there. */
 export function forEach<T>(
   items: readonly T[],
   operationOf: (item: T) => Operation | undefined,
 ): Operation[] | undefined {
   const operations = items.map(operationOf);
-  return operations.every((operation) => operation !== undefined) ? operations : undefined;
+  return items.length > 0 && operations.every((operation) => operation !== undefined) ? operations : undefined;
 }
 
 /** An allowance in Permit2's own book, which runs out; 2^160 − 1 is never used up. */

@@ -19,7 +19,7 @@ import { refusal } from "./refusal.ts";
 
 // Goal: a call at a pinned contract is told as what it does to assets and allowances, in whose name; any other is opaque.
 // Method: calldata written by viem; each row says what must be told. What really happens is checked on a node in
-// test/integration/evm-state-diff.test.ts.
+// test/property/evm-state-diff.test.ts.
 
 const { OWN, OTHER, THIRD, USDC, DAI, WETH, APE, ITEMS, PERMIT2, MULTICALL3, ROUTER, SAFE, MULTISEND, UNPINNED, ZERO } =
   at;

@@ -1,0 +1,62 @@
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import type { AssetRegistry } from "../../domain/assets.ts";
+import { chainOf, type Account } from "../../domain/chain.ts";
+import { GatewayError } from "../../domain/errors.ts";
+import type { Intent, Operation } from "../../domain/intent.ts";
+import { toHex } from "./bytes.ts";
+import { Unfolding } from "./calls/unfold.ts";
+import { siweOf } from "./siwe.ts";
+
+/** More than a person reads before signing. */
+const MAX_MESSAGE_BYTES = 16_384;
+
+/** EIP-191, version 0x45: "\x19Ethereum Signed Message:\n", the length in decimal, the message. */
+export function messageDigest(message: Uint8Array): Uint8Array {
+  return keccak_256(concatBytes(utf8ToBytes(`\x19Ethereum Signed Message:\n${message.length}`), message));
+}
+
+/**
+ * What it says to sign this message (`personal_sign`, `eth_sign`).
+ * @throws {GatewayError} `message-too-large`, `unknown-chain`, `siwe-malformed`, `siwe-other-account`, `wrong-chain`
+ */
+export function intentOfMessage(message: Uint8Array, account: Account, registry: AssetRegistry): Intent {
+  if (message.length > MAX_MESSAGE_BYTES) {
+    throw new GatewayError("message-too-large", `expected at most ${MAX_MESSAGE_BYTES} bytes, found ${message.length}`);
+  }
+  const { native } = new Unfolding(registry, account, false);
+  return {
+    chain: chainOf(account),
+    account,
+    operations: [operationOf(message, account)],
+    fee: { asset: native.symbol, max: 0n },
+    claims: [],
+  };
+}
+
+function operationOf(message: Uint8Array, from: Account): Operation {
+  // Contracts take the signature of a 32-byte message as one over that hash: a Safe with v > 30, every other one that
+  // uses toEthSignedMessageHash. What the hash stands for cannot be seen, whether or not it also reads as a text.
+  if (message.length === 32) return { kind: "raw-digest", from, digest: toHex(message) };
+  const text = printable(message);
+  if (text === undefined) return { kind: "message", from, format: "opaque" };
+  const digits = /^\s*(?:0x)?([0-9a-fA-F]{64})\s*$/.exec(text);
+  if (digits) return { kind: "raw-digest", from, digest: `0x${digits[1]!.toLowerCase()}` };
+  const siwe = siweOf(text, from);
+  return siwe ? { kind: "message", from, format: "siwe", text, siwe } : { kind: "message", from, format: "text", text };
+}
+
+/**
+ * Tab and line feed are the only controls. Format characters (bidi, zero width), private ones and those nobody has
+ * assigned would show something else than what is signed, or nothing.
+ */
+const UNPRINTABLE = /[\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]|(?![\t\n])\p{Cc}/u;
+
+function printable(message: Uint8Array): string | undefined {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(message);
+    return UNPRINTABLE.test(text) ? undefined : text;
+  } catch {
+    return undefined;
+  }
+}
