@@ -39,7 +39,8 @@ export async function startDevGateway(flags: readonly string[] = []): Promise<De
   const ended = once(child, "exit").then(() => Promise.reject(new Error(`the gateway ended: ${said.join("")}`)));
   const [line] = await Promise.race([first, ended]);
   ended.catch(() => undefined);
-  const ready = JSON.parse(line) as Omit<DevGateway, "as" | "stop" | "process">;
+  const ready = JSON.parse(line) as Omit<DevGateway, "as" | "stop" | "process"> & { error?: unknown };
+  if (ready.error !== undefined) throw new Error(`the gateway did not start: ${line}`);
   return {
     ...ready,
     process: child,
