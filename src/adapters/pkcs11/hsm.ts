@@ -14,15 +14,18 @@ export type HsmOptions = PoolSizes & {
   /** The vendor's shared library. */
   readonly modulePath: string;
   /**
-   * Operations of all tokens that run at a time; more wait for their turn. Twice the size of the thread pool keeps its
-   * threads busy, and a client that comes later from waiting long. A network HSM may want more of both.
+   * Operations of all tokens that run at a time; more wait for their turn. As many as the thread pool has threads
+   * (UV_THREADPOOL_SIZE), unless told: what waits in the pool's own queue has no turns.
    */
   readonly lanes?: number;
   /** `redeemPermit` of the vault; handed in, since only `sign.ts` may reach the place where permits are made. */
   readonly redeem: (permit: SigningPermit) => SigningOrder;
 };
 
-const LANES = 8;
+/** Of libuv, where the environment does not say. */
+const THREADS_DEFAULT = 4;
+
+const threads = () => Number(process.env["UV_THREADPOOL_SIZE"]) || THREADS_DEFAULT;
 
 /**
  * Restarting the module interrupts every token: soon when none of them answers anyway, seldom for the sake of one.
@@ -34,7 +37,7 @@ const RESTART_PAUSE_MS = { whenAllAreAway: 500, whenOthersAnswer: 30_000 };
  * @throws {GatewayError} `hsm-unavailable`
  */
 export async function openHsm(options: HsmOptions): Promise<Hsm> {
-  const module = new Module(options.modulePath, options.lanes ?? LANES);
+  const module = new Module(options.modulePath, options.lanes ?? threads());
   module.initialize();
   return new Pkcs11Hsm(module, options);
 }

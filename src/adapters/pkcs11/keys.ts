@@ -74,7 +74,8 @@ export async function signOn(
   try {
     lib.C_SignInit(session, { mechanism: CURVES[key.curve].sign }, key.handle);
     const signature = await lib.C_SignAsync(session, input, Buffer.alloc(SIGNATURE_BYTES));
-    if (signature.length === SIGNATURE_BYTES) return Uint8Array.from(signature);
+    if (signature.length === SIGNATURE_BYTES)
+      return new Uint8Array(signature.buffer, signature.byteOffset, SIGNATURE_BYTES);
     throw new GatewayError("hsm-unavailable", `expected a signature of 64 bytes, found ${signature.length}`);
   } finally {
     input.fill(0);

@@ -80,7 +80,11 @@ export class TokenLink {
     for (let sessionFaults = 0; ;) {
       const connection = await this.#ready(deadline);
       try {
-        const result = await this.#module.shared(() => this.#onCurrent(connection, operation));
+        const result = await this.#module.shared(() => {
+          // A restart may have come between: its handles are void (see `Module.generation`).
+          if (!connection.isCurrent) throw new Retired();
+          return operation(connection);
+        });
         this.#lostInARow = 0;
         return result;
       } catch (error) {
@@ -100,12 +104,6 @@ export class TokenLink {
     this.#stopped.abort();
     if (state.kind === "ready") await state.connection.close();
     if (state.kind === "healing") await state.healed;
-  }
-
-  async #onCurrent<T>(connection: Connection, operation: (connection: Connection) => Promise<T>): Promise<T> {
-    // A restart may have come between: its handles are void (see `generation`).
-    if (!connection.isCurrent) throw new Retired();
-    return operation(connection);
   }
 
   /** The connection, as soon as there is one. */

@@ -41,6 +41,11 @@ export class SessionPool implements LaneUser {
     this.#lanes = options.lanes;
     this.#sessionsMax = options.sessionsMax;
     this.#queueLimit = options.queueLimit;
+    this.#lanes.join(this);
+  }
+
+  get running(): number {
+    return this.#leased.size;
   }
 
   /**
@@ -141,6 +146,7 @@ export class SessionPool implements LaneUser {
   async #closeWhenQuiet(): Promise<void> {
     if (this.#leased.size + this.#waiting.length > 0) await new Promise<void>((resolve) => (this.#quiet = resolve));
     for (const session of this.#idle.splice(0)) this.#closeQuietly(session);
+    this.#lanes.quit(this);
   }
 
   #closeQuietly(session: Handle): void {
