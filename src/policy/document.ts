@@ -403,6 +403,10 @@ const acts = {
       method: field.Prose.describe("Signature or selector."),
       chain: field.Chain.optional(),
       decoded: field.yes("The registry pins the contract's ABI.").optional(),
+      arguments: z
+        .record(z.string().max(100), z.string().max(200).describe("Value."))
+        .optional()
+        .describe("Arguments of a decoded call by name."),
       account: origin,
     })
     .optional()

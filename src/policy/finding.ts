@@ -1,5 +1,8 @@
 /** One thing that is wrong with a document, where it stands and what to do about it. */
 export type Finding = {
+  /** Which check: `invalid` for what makes a document no policy, else the lint's name. */
+  readonly code: string;
+  readonly severity: "error" | "warning" | "note";
   readonly file: string;
   /** From 1. */
   readonly line: number;
@@ -18,3 +21,19 @@ export const compareFindings = (a: Finding, b: Finding): number =>
 
 export const findingText = (finding: Finding): string =>
   `${finding.file}:${finding.line}:${finding.column}: ${finding.message}${finding.hint ? ` (${finding.hint})` : ""}`;
+
+/** What makes a document no policy. */
+export const invalid = (
+  file: string,
+  at: { readonly line: number; readonly column: number },
+  message: string,
+  hint?: string,
+): Finding => ({
+  code: "invalid",
+  severity: "error",
+  file,
+  line: at.line,
+  column: at.column,
+  message,
+  ...(hint ? { hint } : {}),
+});

@@ -10,7 +10,7 @@ import {
   HousePolicy,
   type PolicyDocument,
 } from "./document.ts";
-import { compareFindings, findingText, type DocumentPath, type Finding } from "./finding.ts";
+import { compareFindings, findingText, invalid, type DocumentPath, type Finding } from "./finding.ts";
 import { describeIssues } from "./issues.ts";
 import { validate } from "./validate.ts";
 import { readYaml, type SourceFile } from "./yaml.ts";
@@ -97,12 +97,7 @@ class Reader {
   read<D>(path: string, kinds: Readonly<Record<string, z.ZodType<D>>>): D | undefined {
     const text = this.#files.get(path);
     if (text === undefined) {
-      this.findings.push({
-        file: path,
-        line: 1,
-        column: 1,
-        message: `expected a file, found nothing at ${quoted(path)}`,
-      });
+      this.findings.push(invalid(path, { line: 1, column: 1 }, `expected a file, found nothing at ${quoted(path)}`));
       return undefined;
     }
     const { source, findings } = readYaml(path, text);
@@ -136,7 +131,7 @@ class Reader {
 
   #report(file: string, path: DocumentPath, part: "key" | "value", message: string, hint?: string): undefined {
     const at = this.sources.get(file)?.locate(path, part) ?? { line: 1, column: 1 };
-    this.findings.push({ file, ...at, message, ...(hint ? { hint } : {}) });
+    this.findings.push(invalid(file, at, message, hint));
     return undefined;
   }
 }

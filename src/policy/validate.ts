@@ -12,7 +12,7 @@ import {
   type LimitDocument,
 } from "./document.ts";
 import { durationMs } from "./fields.ts";
-import type { DocumentPath, Finding } from "./finding.ts";
+import { invalid, type DocumentPath, type Finding } from "./finding.ts";
 import type { CheckAccount, ResolvedPolicy } from "./parse.ts";
 import { requireBounds } from "./bounds.ts";
 
@@ -35,7 +35,7 @@ export function validate(policy: ResolvedPolicy, checkAccount: CheckAccount): Fi
   const findings: Finding[] = [];
   const report: Report = (path, message, { hint, part, file = policy.entry } = {}) => {
     const at = policy.sources.get(file)!.locate(path, part);
-    findings.push({ file, ...at, message, ...(hint ? { hint } : {}) });
+    findings.push(invalid(file, at, message, hint));
   };
   const checked: Checked = { policy, declared: declaredIn(policy), report };
   checkRepeated(checked);

@@ -16,7 +16,7 @@ import {
   type YAMLMap,
 } from "yaml";
 import { quoted } from "../domain/errors.ts";
-import type { DocumentPath, Finding } from "./finding.ts";
+import { invalid, type DocumentPath, type Finding } from "./finding.ts";
 
 /** A book of 10,000 addresses is 800 KiB. */
 const MAX_BYTES = 1024 * 1024;
@@ -54,23 +54,15 @@ export function readYaml(path: string, text: string): ReadResult {
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   const documents = compose(text, lines);
-  if (!documents) return { findings: [tooDeep(path, { line: 1, column: 1 })] };
+  if (!documents) return { findings: [invalid(path, START, TOO_DEEP)] };
   const [document, second] = documents;
   if (second)
-    return {
-      findings: [{ file: path, ...at(second.range[0]), message: "expected one document, found another after `---`" }],
-    };
-  if (!document)
-    return { findings: [{ file: path, line: 1, column: 1, message: "expected a document, found an empty file" }] };
-  const findings: Finding[] = document.errors.map((error) => ({
-    file: path,
-    ...at(error.pos[0]),
-    message: yamlMessage(error.message),
-  }));
+    return { findings: [invalid(path, at(second.range[0]), "expected one document, found another after `---`")] };
+  if (!document) return { findings: [invalid(path, START, "expected a document, found an empty file")] };
+  // A directive that is warned of is something that we did not understand.
+  const problems = [...document.errors, ...document.warnings];
+  const findings = problems.map(({ pos, message }) => invalid(path, at(pos[0]), yamlMessage(message)));
   const value = new PlainReader(path, at, findings).read(document.contents, 0);
-  // A directive or a warning is something that we did not understand.
-  for (const warning of document.warnings)
-    findings.push({ file: path, ...at(warning.pos[0]), message: yamlMessage(warning.message) });
   if (findings.length > 0 || value === undefined) return { findings };
   return { source: { path, value, locate: (where, part) => at(offsetOf(document, where, part ?? "value")) }, findings };
 }
@@ -101,33 +93,25 @@ function compose(text: string, lines: LineCounter): Document.Parsed[] | undefine
   return [...new Composer({ ...OPTIONS, lineCounter: lines }).compose(tokens, true, text.length)] as Document.Parsed[];
 }
 
+const START = { line: 1, column: 1 };
+const TOO_DEEP = `expected at most ${MAX_DEPTH} levels, found more`;
+
 function refuseText(path: string, text: string): Finding | undefined {
   if (text.length > MAX_BYTES) {
-    return {
-      file: path,
-      line: 1,
-      column: 1,
-      message: `expected at most ${MAX_BYTES} characters, found ${text.length}`,
-      hint: "split the address book into several files",
-    };
+    const hint = "split the address book into several files";
+    return invalid(path, START, `expected at most ${MAX_BYTES} characters, found ${text.length}`, hint);
   }
   const index = text.search(INVISIBLE);
   if (index === -1) return undefined;
   const before = text.slice(0, index).split("\n");
-  return {
-    file: path,
-    line: before.length,
-    column: before.at(-1)!.length + 1,
-    message: `expected visible characters, found ${quoted(text[index])}`,
-    hint: "remove the character; it hides what the file says",
-  };
+  const at = { line: before.length, column: before.at(-1)!.length + 1 };
+  return invalid(
+    path,
+    at,
+    `expected visible characters, found ${quoted(text[index])}`,
+    "remove the character; it hides what the file says",
+  );
 }
-
-const tooDeep = (file: string, at: { line: number; column: number }): Finding => ({
-  file,
-  ...at,
-  message: `expected at most ${MAX_DEPTH} levels, found more`,
-});
 
 function yamlMessage(message: string): string {
   const first = message.split("\n")[0]!;
@@ -159,7 +143,7 @@ class PlainReader {
       );
     if (parsed.tag)
       return this.#refuse(parsed, `expected a value, found the tag ${quoted(parsed.tag)}`, "remove the tag");
-    if (depth > MAX_DEPTH) return this.#refuse(parsed, tooDeep(this.#path, { line: 1, column: 1 }).message);
+    if (depth > MAX_DEPTH) return this.#refuse(parsed, TOO_DEEP);
     if (isMap(parsed)) return this.#map(parsed, depth);
     if (isSeq(parsed)) return parsed.items.map((item) => this.read(item, depth + 1) ?? "");
     if (isScalar(parsed) && typeof parsed.value === "string") return parsed.value;
@@ -198,7 +182,7 @@ class PlainReader {
 
   #refuse(node: Node | undefined, message: string, hint?: string): undefined {
     const where = this.#at(node?.range?.[0] ?? 0);
-    this.#findings.push({ file: this.#path, ...where, message, ...(hint ? { hint } : {}) });
+    this.#findings.push(invalid(this.#path, where, message, hint));
     return undefined;
   }
 }

@@ -3,6 +3,8 @@ import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compileClient, compileHouse } from "../../../src/policy/compile.ts";
 import { parsePolicy } from "../../../src/policy/parse.ts";
+import type { ClientPolicy } from "../../../src/policy/document.ts";
+import { runTests } from "../../../src/policy/test-runner.ts";
 import { policyJsonSchema } from "../../../src/policy/schema.ts";
 import { checkAccount } from "./fixture.ts";
 
@@ -32,8 +34,24 @@ describe("policies/", () => {
     ["examples/hot-wallet/acme-fund.yaml", "acme-fund"],
     ["examples/treasury/blue-harbor.yaml", "blue-harbor"],
   ] as const) {
-    it(`${path} is a client policy`, () =>
-      assert.equal(compileClient(parsePolicy(path, texts, checkAccount)).client, client));
+    it(`${path} is a client policy, and its own tests pass and match every rule and limit`, () => {
+      const resolved = parsePolicy(path, texts, checkAccount);
+      const compiled = compileClient(resolved);
+      assert.equal(compiled.client, client);
+      const run = runTests(
+        resolved.document as ClientPolicy,
+        compiled,
+        compileHouse(parsePolicy("house.yaml", texts, checkAccount)),
+      );
+      assert.deepEqual(
+        run.results.flatMap(({ name, failures }) => failures.map((failure) => `${name}: ${failure}`)),
+        [],
+      );
+      assert.deepEqual(
+        [...run.coverage.rules].filter(([, times]) => times === 0),
+        [],
+      );
+    });
   }
 });
 
