@@ -36,6 +36,10 @@ export const leafEntry = (index: number, at: number, commitment: Uint8Array): st
 export const leafSalt = (saltKey: Uint8Array, number: number): Buffer =>
   createHmac("sha256", saltKey).update(`portcullis/leaf-salt/v1\n${number}`).digest();
 
+/** Where a leaf stands: said by `appendLeaf` alone, so that no content can take the name of a link of the chain. */
+type Place = "type" | "index" | "at" | "client" | "number" | "previous";
+export type LeafContent = { readonly [field: string]: unknown } & { readonly [Field in Place]?: never };
+
 /**
  * Appends a leaf to the log and to its client's own chain of numbers (I9). Part of the transaction that does what the
  * leaf says: both become durable, or neither.
@@ -44,7 +48,7 @@ export async function appendLeaf(
   transaction: StoreTransaction,
   client: Pick<ClientRow, "id" | "saltKey">,
   type: LeafType,
-  content: Record<string, unknown>,
+  content: LeafContent,
 ): Promise<LeafRef & { readonly at: number }> {
   const [last, previous, at] = [
     await transaction.lastLeaf(),

@@ -197,7 +197,7 @@ async function activate(
   const { index, at } = await appendLeaf(transaction, owner, "policy-applied", {
     version: compiled.version,
     policy: compiled.hash,
-    previous: previous?.hash ?? null,
+    previousPolicy: previous?.hash ?? null,
     signatures,
     by,
   });
