@@ -91,6 +91,9 @@ export type Problem = {
   readonly [fact: string]: unknown;
 };
 
+/** Where a leaf stands: its index in the log, its number among the client's leaves, its RFC 6962 hash in hex. */
+export type LeafPlace = { readonly index: number; readonly number: number; readonly hash: string };
+
 /** A signing request as its caller sees it. */
 export type SigningRequestView = {
   readonly id: string;
@@ -112,6 +115,6 @@ export type SigningRequestView = {
     readonly transactionHash: string;
   };
   /** Where the decision and, once there is one, the outcome stand in the log. */
-  readonly leaves: { readonly decision?: Json; readonly outcome?: Json };
+  readonly leaves: { readonly decision?: LeafPlace; readonly outcome?: LeafPlace };
   readonly hint?: string;
 };

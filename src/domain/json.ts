@@ -1,9 +1,17 @@
 /** JSON as Portcullis writes it: amounts, which JSON cannot hold, become decimal strings of the smallest unit. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-const bigintsAsText = (_key: string, value: unknown): unknown => (typeof value === "bigint" ? value.toString() : value);
+/**
+ * The value that a reader of the JSON would get: plain objects and arrays, amounts as texts, nothing undefined.
+ * A copy is several times cheaper than a replacer, which the engine calls for every field.
+ */
+export function asJson(value: unknown): Json {
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value !== "object" || value === null) return value as Json;
+  if (Array.isArray(value)) return value.map(asJson);
+  const copy: Record<string, Json> = {};
+  for (const [key, member] of Object.entries(value)) if (member !== undefined) copy[key] = asJson(member);
+  return copy;
+}
 
-export const encodeJson = (value: unknown): string => JSON.stringify(value, bigintsAsText);
-
-/** The same, as a value: what a reader of the JSON would get. */
-export const asJson = (value: unknown): Json => JSON.parse(encodeJson(value)) as Json;
+export const encodeJson = (value: unknown): string => JSON.stringify(asJson(value));

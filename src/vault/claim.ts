@@ -11,7 +11,7 @@ import { evaluate } from "../policy/evaluate.ts";
 import type { ClientEntry, HouseEntry } from "./directory.ts";
 import type { ReadPayload, Understood } from "./payloads.ts";
 import type { KeyRow, RequestRow, StoreReader } from "./ports.ts";
-import { readRecord, writeRecord } from "./record.ts";
+import { readRecord, withRecord } from "./record.ts";
 
 /* Steps 2 and 3 of sign.ts, in parts: which request this is, which facts it meets, what is decided. */
 
@@ -70,22 +70,22 @@ export function standing(row: RequestRow, now: number): Claimed | undefined {
 
 export function newRequest(submission: Submission, now: number): RequestRow {
   const { body } = submission;
-  return {
+  const row = {
     id: requestId(now),
     client: submission.client,
     caller: submission.caller,
     key: body.key,
     idempotencyKey: submission.idempotencyKey,
     bodyHash: submission.bodyHash,
-    state: "pending",
+    state: "pending" as const,
     submittedAt: now,
     changedAt: now,
-    record: writeRecord({
-      payloadType: body.payload.type,
-      ...(body.reference === undefined ? {} : { reference: body.reference }),
-      evidence: submission.evidence,
-    }),
   };
+  return withRecord(row, {
+    payloadType: body.payload.type,
+    ...(body.reference === undefined ? {} : { reference: body.reference }),
+    evidence: submission.evidence,
+  });
 }
 
 /** Sorts by time, as cursors want it; 80 random bits, so that nobody guesses another's. */

@@ -12,7 +12,7 @@ import type { RequestId, RequestState } from "../domain/request.ts";
 /** A token is known by both: labels are not unique, slot ids change when a token is made. */
 export type TokenRef = { readonly label: string; readonly serial: string };
 
-export type Curve = "secp256k1" | "ed25519";
+export type Curve = "secp256k1" | "p256" | "ed25519";
 
 export type KeyRef = {
   /** CKA_ID, 32 hex digits: random, made with the key. */
@@ -20,7 +20,7 @@ export type KeyRef = {
   /** CKA_LABEL. */
   readonly label: string;
   readonly curve: Curve;
-  /** secp256k1: SEC 1 uncompressed, 65 bytes; ed25519: 32 bytes. From the key's creation, never from the token again. */
+  /** secp256k1, p256: SEC 1 uncompressed, 65 bytes; ed25519: 32 bytes. From the key's creation, never from the token again. */
   readonly publicKey: Uint8Array;
 };
 
@@ -49,6 +49,16 @@ export interface Hsm {
   /** As the module says of itself, for `status` and reports. */
   readonly module: { readonly path: string; readonly manufacturer: string; readonly version: string };
 
+  /** Tokens that the module shows. Some modules show those made by others only after `refresh`. */
+  listTokens(): Promise<readonly TokenRef[]>;
+
+  /**
+   * Initialises the module anew, to see tokens that others have made. Interrupts every token for a moment, which callers
+   * see as a pause; meant for a person's act, not for a timer.
+   * @throws {GatewayError} `hsm-unavailable`; it is then tried again by itself
+   */
+  refresh(): Promise<void>;
+
   /**
    * Makes a token with a user PIN (SoftHSM; on other HSMs their administrators do this). The SO PIN is random and not kept.
    * @throws {GatewayError} `token-exists` if any token has that label; `hsm-unavailable`
@@ -68,6 +78,13 @@ export interface Hsm {
    * @throws {GatewayError} also `token-in-use` if the token is open as a client's; `wrong-domain` for an unusable origin
    */
   openLogToken(token: TokenRef, pin: string, origin: string): Promise<LogToken>;
+
+  /**
+   * Gives an open token another PIN; whoever opens it from now on needs the new one. Write the new PIN down (sealed) BEFORE
+   * the call: where its outcome is unknown (`hsm-unavailable`), one of the two PINs is right, and opening tries one only.
+   * @throws {GatewayError} `token-not-found` if it is not open; `pin-incorrect`, `pin-invalid`: the old PIN stands
+   */
+  changePin(token: TokenRef, pin: string, newPin: string): Promise<void>;
 
   /** Every token that was opened, as it is now: for `readyz`, metrics and the watchdog. */
   health(): readonly TokenHealth[];
@@ -94,8 +111,15 @@ export interface Token {
   proveKey(key: KeyRef): Promise<KeyAttributes>;
 
   /**
+   * Takes on the keys of a token that others have made: all private keys in it, each held against I1, its public key
+   * proven by a challenge. With one that fails, none.
+   * @throws {GatewayError} `key-refused` (facts: `attribute`), `key-ambiguous`, `hsm-unavailable`
+   */
+  adoptKeys(): Promise<readonly { readonly key: KeyRef; readonly attributes: KeyAttributes }[]>;
+
+  /**
    * The only way to a signature of a client's key. Redeems the permit, whatever happens afterwards.
-   * @returns secp256k1: r ‖ s, 64 bytes, either half of the order, NOT yet verified
+   * @returns secp256k1, p256: r ‖ s, 64 bytes, either half of the order, NOT yet verified
    * @throws {GatewayError} `permit-invalid`, `key-not-found`, `hsm-unavailable`, `hsm-busy` (bounded queue; nothing was signed)
    */
   sign(key: KeyRef, permit: SigningPermit): Promise<Uint8Array>;

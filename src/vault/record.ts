@@ -1,7 +1,7 @@
 import type { Problem, SigningRequestView } from "../domain/api.ts";
 import type { Decision, Reason } from "../domain/decision.ts";
 import { GatewayError } from "../domain/errors.ts";
-import { asJson, encodeJson, type Json } from "../domain/json.ts";
+import { asJson, type Json } from "../domain/json.ts";
 import type { RequestState } from "../domain/request.ts";
 import type { LeafRef, RequestRow } from "./ports.ts";
 
@@ -31,10 +31,23 @@ export type RequestRecord = {
   readonly result?: NonNullable<SigningRequestView["result"]>;
 };
 
-export const writeRecord = (record: RequestRecord): string => encodeJson(record);
+/** Records of rows that this process wrote or read already: the next step of the same request needs no parser. */
+const known = new WeakMap<object, RequestRecord>();
+
+/** The row with another record. */
+export function withRecord<Row extends object>(row: Row, record: RequestRecord): Row & Pick<RequestRow, "record"> {
+  const json = asJson(record);
+  const changed = { ...row, record: JSON.stringify(json) };
+  known.set(changed, json as unknown as RequestRecord);
+  return changed;
+}
 
 /** Amounts inside come back as texts: a record is shown, never calculated with. */
-export const readRecord = (row: Pick<RequestRow, "record">): RequestRecord => JSON.parse(row.record) as RequestRecord;
+export function readRecord(row: Pick<RequestRow, "record">): RequestRecord {
+  let record = known.get(row);
+  if (!record) known.set(row, (record = JSON.parse(row.record) as RequestRecord));
+  return record;
+}
 
 export const storedProblem = (error: GatewayError): StoredProblem => ({
   code: error.code,
@@ -110,12 +123,12 @@ export function viewOf(
     changedAt: new Date(row.changedAt).toISOString(),
     ...(record.reference === undefined ? {} : { reference: record.reference }),
     ...(record.intent === undefined ? {} : { intent: record.intent }),
-    ...(record.decision === undefined ? {} : { decision: asJson(decision) }),
+    ...(record.decision === undefined ? {} : { decision: decision as unknown as Json }),
     ...(record.problem === undefined ? {} : { problem: asProblem(record.problem) }),
     ...(record.result === undefined ? {} : { result: record.result }),
     leaves: {
-      ...(record.decisionLeaf === undefined ? {} : { decision: asJson(record.decisionLeaf) }),
-      ...(record.outcomeLeaf === undefined ? {} : { outcome: asJson(record.outcomeLeaf) }),
+      ...(record.decisionLeaf === undefined ? {} : { decision: record.decisionLeaf }),
+      ...(record.outcomeLeaf === undefined ? {} : { outcome: record.outcomeLeaf }),
     },
     ...(hint === undefined ? {} : { hint }),
   };

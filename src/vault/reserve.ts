@@ -9,7 +9,7 @@ import type { ClientEntry } from "./directory.ts";
 import { appendLeaf, type LeafType } from "./log.ts";
 import { encodeSignedPayload, type Understood } from "./payloads.ts";
 import type { RequestRow, StoreTransaction } from "./ports.ts";
-import { denialProblem, readRecord, storedProblem, writeRecord, type RequestRecord } from "./record.ts";
+import { denialProblem, readRecord, storedProblem, withRecord, type RequestRecord } from "./record.ts";
 import type { RecoverableSignature } from "./verify.ts";
 
 /* Steps 4 and 7 of sign.ts, in parts: a decision, then an outcome, each in one transaction with its leaf. */
@@ -132,7 +132,7 @@ async function store(
   at: number,
   record: RequestRecord,
 ): Promise<RequestRow> {
-  const row: RequestRow = { ...request, state, changedAt: at, record: writeRecord(record) };
+  const row = withRecord({ ...request, state, changedAt: at }, record);
   if (readRecord(request).decisionLeaf === undefined) await transaction.insertRequest(row);
   else await transaction.updateRequest(row.id, row);
   return row;

@@ -11,7 +11,11 @@ const GROUP_MAX = 256;
  * A job that throws is undone alone (SAVEPOINT). Nobody is answered before COMMIT has returned; when COMMIT fails, all
  * of the group fail with its error and nothing of them is left.
  */
-export function groupCommit(database: Database): {
+export function groupCommit(
+  database: Database,
+  /** Something that was written is gone again: whoever remembers it must forget it. */
+  onUndone: () => void,
+): {
   run: <T>(job: () => Promise<T>) => Promise<T>;
   idle: () => Promise<void>;
 } {
@@ -28,6 +32,7 @@ export function groupCommit(database: Database): {
       return { job, value, failed: false };
     } catch (error) {
       undo!.run();
+      onUndone();
       release!.run();
       return { job, error, failed: true };
     }
@@ -41,6 +46,7 @@ export function groupCommit(database: Database): {
       commit!.run();
     } catch (error) {
       if (database.inTransaction) rollback!.run();
+      onUndone();
       for (const job of group) job.reject(error);
       return;
     }

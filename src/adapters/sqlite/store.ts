@@ -26,8 +26,9 @@ type Row = Record<string, never>;
  */
 export function openSqliteStore(path: string, clock: () => number = Date.now): Store {
   const database = open(path);
-  const transaction = transactionOn(database, clock);
-  const group = groupCommit(database);
+  const tail = new LogTail();
+  const transaction = transactionOn(database, clock, tail);
+  const group = groupCommit(database, () => tail.forget());
   return {
     write: (work) => group.run(() => work(transaction)).catch(asGatewayError),
     // better-sqlite3 is synchronous: between two statements of one read nobody else runs but a writer's microtasks, so
@@ -56,6 +57,7 @@ function open(path: string): Database {
     database.pragma("locking_mode = EXCLUSIVE");
     database.pragma("journal_mode = WAL");
     database.pragma("synchronous = FULL"); // a COMMIT that has returned survives a power cut
+    database.pragma("wal_autocheckpoint = 8000"); // pages: a checkpoint stops the vault, so it comes seldom
     database.pragma("foreign_keys = ON");
     database.pragma("trusted_schema = OFF");
     migrate(database);
@@ -137,16 +139,40 @@ function statementsOf(database: Database) {
   };
 }
 
-function transactionOn(database: Database, clock: () => number): StoreTransaction {
+/** The last leaf of the log and of each client: every request asks for them several times, and one vault writes them all. */
+class LogTail {
+  readonly #last = new Map<ClientId | "log", LeafRow>();
+
+  last(of: ClientId | "log", read: () => LeafRow | undefined): LeafRow | undefined {
+    let leaf = this.#last.get(of);
+    if (!leaf && (leaf = read())) this.#last.set(of, leaf);
+    return leaf;
+  }
+
+  appended(leaf: LeafRow): void {
+    this.#last.set("log", leaf);
+    this.#last.set(leaf.client, leaf);
+  }
+
+  forget(): void {
+    this.#last.clear();
+  }
+}
+
+function transactionOn(database: Database, clock: () => number, tail: LogTail): StoreTransaction {
   const sql = statementsOf(database);
   const one = (text: string, ...values: unknown[]): Row | undefined => sql(text).get(...values) as Row | undefined;
   const all = (text: string, ...values: unknown[]): Row[] => sql(text).all(...values) as Row[];
   const run = (text: string, ...values: unknown[]): void => void sql(text).run(...values);
 
-  const lastLeafRow = (client?: ClientId): Row | undefined =>
-    client === undefined
-      ? one("SELECT * FROM leaves ORDER BY idx DESC LIMIT 1")
-      : one("SELECT * FROM leaves WHERE client = ? ORDER BY number DESC LIMIT 1", client);
+  const lastLeaf = (client?: ClientId): LeafRow | undefined =>
+    tail.last(client ?? "log", () => {
+      const row =
+        client === undefined
+          ? one("SELECT * FROM leaves ORDER BY idx DESC LIMIT 1")
+          : one("SELECT * FROM leaves WHERE client = ? ORDER BY number DESC LIMIT 1", client);
+      return row && leafRow(row);
+    });
 
   const keyRow = (row: Row): KeyRow => ({
     client: row["client"]!,
@@ -164,8 +190,7 @@ function transactionOn(database: Database, clock: () => number): StoreTransactio
   });
 
   return {
-    now: async () =>
-      Math.max(clock(), (one("SELECT at FROM leaves ORDER BY idx DESC LIMIT 1")?.["at"] as number | undefined) ?? 0),
+    now: async () => Math.max(clock(), lastLeaf()?.at ?? 0),
 
     client: async (id) => {
       const row = one("SELECT * FROM clients WHERE id = ?", id);
@@ -371,10 +396,7 @@ function transactionOn(database: Database, clock: () => number): StoreTransactio
     },
     clearSpend: async (of) => run("DELETE FROM spend WHERE counter >= ? AND counter < ?", `${of}/`, `${of}0`),
 
-    lastLeaf: async (client) => {
-      const row = lastLeafRow(client);
-      return row && leafRow(row);
-    },
+    lastLeaf: async (client) => lastLeaf(client),
     leaf: async (index) => {
       const row = one("SELECT * FROM leaves WHERE idx = ?", index);
       return row && leafRow(row);
@@ -382,14 +404,11 @@ function transactionOn(database: Database, clock: () => number): StoreTransactio
     leaves: async (from, limit) =>
       all("SELECT * FROM leaves WHERE idx >= ? ORDER BY idx LIMIT ?", from, limit).map(leafRow),
     insertLeaf: async (row) => {
-      const last = one("SELECT idx, at FROM leaves ORDER BY idx DESC LIMIT 1");
-      if (
-        row.index !== ((last?.["idx"] as number | undefined) ?? -1) + 1 ||
-        row.at < ((last?.["at"] as number | undefined) ?? 0)
-      ) {
+      const last = lastLeaf();
+      if (row.index !== (last?.index ?? -1) + 1 || row.at < (last?.at ?? 0)) {
         throw new GatewayError(
           "integrity",
-          `expected leaf ${(last?.["idx"] ?? -1) + 1} at a time that does not fall, found leaf ${row.index}`,
+          `expected leaf ${(last?.index ?? -1) + 1} at a time that does not fall, found leaf ${row.index}`,
         );
       }
       run(
@@ -402,6 +421,7 @@ function transactionOn(database: Database, clock: () => number): StoreTransactio
         row.number,
         row.opening,
       );
+      tail.appended(row);
     },
   };
 }
