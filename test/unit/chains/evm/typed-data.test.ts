@@ -5,6 +5,7 @@ import { hashTypedData, type TypedDataDefinition } from "viem";
 import { parseTypedData, typeHashOf } from "../../../../src/chains/evm/typed-data.ts";
 import { GatewayError } from "../../../../src/domain/errors.ts";
 import { hexOf } from "./arbitraries.ts";
+import { cpuMsOf } from "./cpu.ts";
 import { refusal } from "./refusal.ts";
 import { typedDocument, type Document } from "./typed-data-arbitraries.ts";
 
@@ -242,14 +243,13 @@ describe("chains/evm/typed-data", () => {
     );
   });
 
-  it("answers within 250 ms on types that all refer to all others", () => {
+  it("answers within 250 ms of CPU on types that all refer to all others", () => {
     const names = Array.from({ length: 15 }, (_, index) => `T${index}`);
     const members = names.map((name, index) => ({ name: `m${index}`, type: `${name}[]` }));
     const types = { EIP712Domain: domainType, ...Object.fromEntries(names.map((name) => [name, members])) };
     const empty = Object.fromEntries(members.map(({ name }) => [name, []]));
     const message = Object.fromEntries(members.map(({ name }) => [name, [empty]]));
-    const startedAt = performance.now();
-    parseTypedData({ ...mail, types, primaryType: "T0", message });
-    assert.ok(performance.now() - startedAt < 250);
+    const cpuMs = cpuMsOf(() => parseTypedData({ ...mail, types, primaryType: "T0", message }));
+    assert.ok(cpuMs < 250, `${cpuMs} ms`);
   });
 });
