@@ -1,0 +1,648 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import Database from "better-sqlite3";
+import fc from "fast-check";
+import { openSqliteStore } from "../../src/adapters/sqlite/store.ts";
+import type { Account } from "../../src/domain/chain.ts";
+import type { CounterId } from "../../src/domain/decision.ts";
+import type { CallerName, ClientId, KeyName } from "../../src/domain/names.ts";
+import type { RequestId } from "../../src/domain/request.ts";
+import type {
+  ClientRow,
+  KeyRow,
+  LeafRow,
+  PolicyRow,
+  RequestRow,
+  Store,
+  StoreReader,
+  StoreTransaction,
+} from "../../src/vault/ports.ts";
+
+// Goal: every implementation of the `Store` port keeps its contract, word by word.
+// Method: one suite for all of them; sums and windows are held against a list that a child could keep.
+
+/** A place where a store can be: opened again and again, with what was written there. */
+type Place = {
+  readonly open: (clock?: () => number) => Promise<Store>;
+  /** Makes what is stored there look as if a newer Portcullis had written it. */
+  readonly raiseSchema: () => Promise<void>;
+  readonly remove: () => Promise<void>;
+};
+
+type Implementation = {
+  readonly name: string;
+  readonly place: () => Promise<Place>;
+  /** Opens a store where none can be. */
+  readonly openNowhere: () => Promise<Store>;
+};
+
+const IMPLEMENTATIONS: readonly Implementation[] = [
+  {
+    name: "SQLite",
+    place: async () => {
+      const folder = mkdtempSync(join(tmpdir(), "portcullis-store-"));
+      const path = join(folder, "store.db");
+      return {
+        open: async (clock) => openSqliteStore(path, clock),
+        raiseSchema: async () => {
+          const database = new Database(path);
+          const version = database.pragma("user_version", { simple: true }) as number;
+          database.pragma(`user_version = ${version + 1}`);
+          database.close();
+        },
+        remove: async () => rmSync(folder, { recursive: true, force: true }),
+      };
+    },
+    openNowhere: async () => {
+      const folder = mkdtempSync(join(tmpdir(), "portcullis-store-"));
+      try {
+        writeFileSync(join(folder, "file"), "");
+        return openSqliteStore(join(folder, "file", "store.db"));
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+  },
+];
+
+const SOAK = process.env["SOAK"] !== undefined;
+const NOW = 1_000_000;
+const [ACME, BLUE] = ["acme", "blue"] as ClientId[] as [ClientId, ClientId];
+const ACCOUNT = "eip155:1:0x1111111111111111111111111111111111111111" as Account;
+const OTHER_ACCOUNT = "eip155:1:0x2222222222222222222222222222222222222222" as Account;
+const bytes32 = (seed: string): Buffer => createHash("sha256").update(seed).digest();
+const DAILY = "acme/daily/-" as CounterId;
+
+const clientRow = (id: ClientId): ClientRow => ({
+  id,
+  owner: "client",
+  status: "active",
+  token: { label: id, serial: `serial of ${id}` },
+  saltKey: bytes32(id),
+});
+
+const keyRow = (changes: Partial<KeyRow> = {}): KeyRow => ({
+  client: ACME,
+  name: "hot-1" as KeyName,
+  id: "01".repeat(16),
+  curve: "secp256k1",
+  purpose: "transactions",
+  publicKey: Buffer.alloc(65, 4),
+  chains: ["eip155:1" as never],
+  accounts: [ACCOUNT],
+  state: "active",
+  leaf: 3,
+  ...changes,
+});
+
+const requestRow = (changes: Partial<RequestRow> = {}): RequestRow => ({
+  id: "request-1" as RequestId,
+  client: ACME,
+  caller: "payouts" as CallerName,
+  key: "hot-1" as KeyName,
+  idempotencyKey: "withdrawal-1",
+  bodyHash: "ab".repeat(32),
+  state: "authorized",
+  submittedAt: NOW,
+  changedAt: NOW,
+  record: "{}",
+  ...changes,
+});
+
+const policyRow = (changes: Partial<PolicyRow> = {}): PolicyRow => ({
+  client: ACME,
+  version: 1,
+  hash: "hash-1",
+  previousHash: null,
+  entry: "acme.yaml",
+  files: { "acme.yaml": "client: acme\n# a comment with ’ and \u0000" },
+  signatures: [{ person: "officer" as CallerName, signature: "c2ln" }],
+  appliedAt: NOW,
+  leaf: 4,
+  ...changes,
+});
+
+const leafRow = (index: number, at = NOW, number = index, client = ACME): LeafRow => ({
+  index,
+  at,
+  hash: bytes32(`hash ${index}`),
+  commitment: bytes32(`commitment ${index}`),
+  client,
+  number,
+  opening: `{"index":${index}}`,
+});
+
+const plain = <T extends object>(row: T | undefined): unknown =>
+  row &&
+  Object.fromEntries(
+    Object.entries(row).map(([name, value]) => [name, value instanceof Uint8Array ? Buffer.from(value) : value]),
+  );
+
+const code = (expected: string) => (error: unknown) => {
+  assert.equal((error as { code?: string }).code, expected, String(error));
+  return true;
+};
+
+for (const implementation of IMPLEMENTATIONS) {
+  describe(`store contract: ${implementation.name}`, () => {
+    let place: Place;
+    let store: Store;
+    let now: number;
+    const clock = (): number => now;
+
+    beforeEach(async () => {
+      now = NOW;
+      place = await implementation.place();
+      store = await place.open(clock);
+    });
+    afterEach(async () => {
+      await store.close();
+      await place.remove();
+    });
+
+    const write = <T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T> => store.write(work);
+    const read = <T>(work: (reader: StoreReader) => Promise<T>): Promise<T> => store.read(work);
+    const reopen = async (): Promise<void> => {
+      await store.close();
+      store = await place.open(clock);
+    };
+    /** What must be refused, whatever the implementation says; and nothing of it may stay. */
+    const refused = (work: (transaction: StoreTransaction) => Promise<unknown>): Promise<void> =>
+      assert.rejects(write(work));
+
+    describe("durability", () => {
+      it("everything that a write did is there when the store is opened again", async () => {
+        const held = new Map([[ACCOUNT, NOW - 5]]);
+        await write(async (transaction) => {
+          await transaction.insertClient(clientRow(ACME));
+          await transaction.insertKey(keyRow());
+          await transaction.insertPolicy(policyRow(), held);
+          await transaction.insertCallerKey("ed25519:key", ACME);
+          await transaction.insertRequest(requestRow());
+          await transaction.insertClaim("claim-1", ACCOUNT, 7n, "request-1" as RequestId);
+          await transaction.addSpend(DAILY, { at: NOW, leaf: 0, request: "request-1" as RequestId, amount: 12n });
+          await transaction.insertLeaf(leafRow(0));
+        });
+        await reopen();
+        await read(async (reader) => {
+          assert.deepEqual(plain(await reader.client(ACME)), plain(clientRow(ACME)));
+          assert.deepEqual((await reader.clients()).map(plain), [plain(clientRow(ACME))]);
+          assert.deepEqual((await reader.keys(ACME)).map(plain), [plain(keyRow())]);
+          assert.deepEqual(plain(await reader.policy(ACME)), plain(policyRow()));
+          assert.equal(await reader.policyHash(ACME), "hash-1");
+          assert.deepEqual(await reader.heldSince(ACME), held);
+          assert.equal(await reader.callerKeyOwner("ed25519:key"), ACME);
+          assert.deepEqual(await reader.owners([ACCOUNT, OTHER_ACCOUNT]), new Map([[ACCOUNT, ACME]]));
+          assert.deepEqual(plain(await reader.request(ACME, "request-1" as RequestId)), plain(requestRow()));
+          assert.equal(await reader.claimedBy("claim-1"), "request-1");
+          assert.equal(await reader.nextNonce(ACCOUNT), 8n);
+          assert.equal(await reader.spent(DAILY, NOW - 1), 12n);
+          assert.equal(await reader.spentBy("request-1" as RequestId, DAILY, NOW - 1), 12n);
+          assert.deepEqual(plain(await reader.lastLeaf()), plain(leafRow(0)));
+          assert.deepEqual(plain(await reader.lastLeaf(ACME)), plain(leafRow(0)));
+          assert.deepEqual(plain(await reader.leaf(0)), plain(leafRow(0)));
+        });
+      });
+
+      it("what is not there is not there", async () => {
+        await read(async (reader) => {
+          assert.equal(await reader.client(ACME), undefined);
+          assert.deepEqual(await reader.keys(ACME), []);
+          assert.equal(await reader.policy(ACME), undefined);
+          assert.equal(await reader.policyHash(ACME), undefined);
+          assert.equal(await reader.callerKeyOwner("ed25519:key"), undefined);
+          assert.equal(await reader.request(ACME, "request-1" as RequestId), undefined);
+          assert.equal(await reader.claimedBy("claim-1"), undefined);
+          assert.equal(await reader.nextNonce(ACCOUNT), undefined);
+          assert.equal(await reader.spent(DAILY, 0), 0n);
+          assert.equal(await reader.lastLeaf(), undefined);
+          assert.equal(await reader.leaf(0), undefined);
+        });
+      });
+
+      it("close waits for writes under way", async () => {
+        const writes = Array.from({ length: 20 }, (_, n) =>
+          write((transaction) => transaction.insertClaim(`claim-${n}`, ACCOUNT, BigInt(n), "r" as RequestId)),
+        );
+        await store.close();
+        await Promise.all(writes);
+        store = await place.open(clock);
+        assert.equal(await read((reader) => reader.nextNonce(ACCOUNT)), 20n);
+      });
+    });
+
+    describe("atomicity", () => {
+      it("a work that throws leaves nothing and does not disturb the others of its moment", async () => {
+        const works = Array.from({ length: 30 }, (_, n) =>
+          write(async (transaction) => {
+            await transaction.insertClaim(`claim-${n}`, ACCOUNT, BigInt(n), "r" as RequestId);
+            await transaction.addSpend(DAILY, { at: NOW, leaf: n, request: `r${n}` as RequestId, amount: 1n });
+            if (n % 3 === 1) throw new Error(`work ${n} fails`);
+            return n;
+          }),
+        );
+        const outcomes = await Promise.allSettled(works);
+        for (const [n, outcome] of outcomes.entries()) {
+          assert.equal(outcome.status, n % 3 === 1 ? "rejected" : "fulfilled");
+          if (outcome.status === "rejected") assert.equal((outcome.reason as Error).message, `work ${n} fails`);
+          else assert.equal(outcome.value, n);
+        }
+        await reopen();
+        await read(async (reader) => {
+          for (let n = 0; n < 30; n++)
+            assert.equal(await reader.claimedBy(`claim-${n}`), n % 3 === 1 ? undefined : "r", `claim ${n}`);
+          assert.equal(await reader.spent(DAILY, 0), 20n);
+        });
+      });
+
+      it("a statement that the store refuses undoes its whole work, and no other", async () => {
+        const [first, second, third] = await Promise.allSettled([
+          write((transaction) => transaction.insertClaim("claim", ACCOUNT, 1n, "first" as RequestId)),
+          write(async (transaction) => {
+            await transaction.insertClient(clientRow(ACME));
+            await transaction.insertClaim("claim", ACCOUNT, 2n, "second" as RequestId);
+          }),
+          write((transaction) => transaction.insertClient(clientRow(BLUE))),
+        ]);
+        assert.deepEqual([first.status, second.status, third.status], ["fulfilled", "rejected", "fulfilled"]);
+        assert.deepEqual(await read(async (reader) => (await reader.clients()).map(({ id }) => id)), [BLUE]);
+        assert.equal(await read((reader) => reader.claimedBy("claim")), "first");
+      });
+
+      it("works of one moment see those before them", async () => {
+        const seen = await Promise.all(
+          Array.from({ length: 50 }, (_, n) =>
+            write(async (transaction) => {
+              const before = await transaction.spent(DAILY, 0);
+              await transaction.addSpend(DAILY, { at: NOW, leaf: n, request: `r${n}` as RequestId, amount: 1n });
+              return before;
+            }),
+          ),
+        );
+        assert.deepEqual(
+          seen.toSorted((a, b) => Number(a - b)),
+          seen.map((_, n) => BigInt(n)),
+        );
+      });
+
+      it("a read sees whole transactions only", async () => {
+        const reads: Promise<readonly (string | undefined)[]>[] = [];
+        for (let n = 0; n < 20; n++) {
+          void write(async (transaction) => {
+            await transaction.insertClaim(`left-${n}`, ACCOUNT, BigInt(n), "r" as RequestId);
+            await Promise.resolve();
+            await transaction.insertClaim(`right-${n}`, OTHER_ACCOUNT, BigInt(n), "r" as RequestId);
+          });
+          reads.push(
+            read(async (reader) => [await reader.claimedBy(`left-${n}`), await reader.claimedBy(`right-${n}`)]),
+          );
+        }
+        for (const [left, right] of await Promise.all(reads)) assert.equal(left, right);
+      });
+    });
+
+    describe("the clock", () => {
+      it("is the one that it was opened with", async () => {
+        now = NOW + 17;
+        assert.equal(await read((reader) => reader.now()), NOW + 17);
+      });
+
+      it("is never less than the last leaf's time", async () => {
+        now = NOW + 100;
+        await write((transaction) => transaction.insertLeaf(leafRow(0, NOW + 100)));
+        now = NOW;
+        assert.equal(await read((reader) => reader.now()), NOW + 100);
+      });
+    });
+
+    describe("rolling windows", () => {
+      const spend = (at: number, leaf: number, amount: bigint, request = `r${leaf}`) =>
+        write((transaction) => transaction.addSpend(DAILY, { at, leaf, request: request as RequestId, amount }));
+      const spent = (since: number) => read((reader) => reader.spent(DAILY, since));
+
+      it("the window is open at its start and closed at its end", async () => {
+        await spend(NOW, 1, 5n);
+        assert.deepEqual([await spent(NOW - 1), await spent(NOW), await spent(NOW + 1)], [5n, 0n, 0n]);
+      });
+
+      it("sums are exact beyond what a float and 64 bits hold", async () => {
+        const huge = (1n << 256n) - 1n;
+        await spend(NOW, 1, huge);
+        await spend(NOW, 2, 1n);
+        assert.equal(await spent(0), huge + 1n);
+      });
+
+      it("time never falls from one entry to the next", async () => {
+        await spend(NOW, 5, 1n);
+        await assert.rejects(spend(NOW - 1, 6, 1n));
+        assert.equal(await spent(0), 1n);
+      });
+
+      it("at one time, authorizations never fall either", async () => {
+        await spend(NOW, 5, 1n);
+        await assert.rejects(spend(NOW, 4, 10n));
+        await spend(NOW, 6, 100n);
+        assert.equal(await spent(0), 101n);
+      });
+
+      it("one counter knows nothing of another", async () => {
+        await spend(NOW, 1, 5n);
+        const other = "acme/daily/-x" as CounterId;
+        assert.equal(await read((reader) => reader.spent(other, 0)), 0n);
+      });
+
+      it("removeSpend makes a request as if it had never been", async () => {
+        await spend(NOW, 1, 5n, "stays");
+        await spend(NOW + 10, 2, 70n, "goes");
+        await spend(NOW + 20, 3, 900n, "stays too");
+        await write((transaction) => transaction.removeSpend("goes" as RequestId));
+        assert.deepEqual(
+          [await spent(NOW - 1), await spent(NOW), await spent(NOW + 10), await spent(NOW + 20)],
+          [905n, 900n, 900n, 0n],
+        );
+        assert.equal(await read((reader) => reader.spentBy("goes" as RequestId, DAILY, 0)), 0n);
+      });
+
+      it("clearSpend drops the counters of one owner, also where another's name begins alike", async () => {
+        const counters = ["acme/a/-", "acme/b/hot-1", "acme-2/a/-", "acm/a/-", "house/a/acme"] as CounterId[];
+        for (const counter of counters)
+          await write((transaction) =>
+            transaction.addSpend(counter, { at: NOW, leaf: 1, request: "r" as RequestId, amount: 3n }),
+          );
+        await write((transaction) => transaction.clearSpend(ACME));
+        const left = await Promise.all(counters.map((counter) => read((reader) => reader.spent(counter, 0))));
+        assert.deepEqual(left, [0n, 0n, 3n, 3n, 3n]);
+      });
+
+      it("any sequence of spends and removals gives what a naive list gives, in every window", async () => {
+        type Entry = { counter: CounterId; at: number; leaf: number; request: RequestId; amount: bigint };
+        const counters = ["acme/one/-", "acme/two/-"] as CounterId[];
+        const act = fc.oneof(
+          {
+            weight: 4,
+            arbitrary: fc.record({
+              kind: fc.constant("spend" as const),
+              after: fc.nat({ max: 3 }),
+              request: fc.nat({ max: 9 }),
+              amounts: fc.array(fc.bigInt({ min: 1n, max: 1n << 200n }), { minLength: 1, maxLength: 2 }),
+            }),
+          },
+          { weight: 1, arbitrary: fc.record({ kind: fc.constant("remove" as const), request: fc.nat({ max: 9 }) }) },
+        );
+        let run = 0;
+        await fc.assert(
+          fc.asyncProperty(
+            fc.array(act, { maxLength: 25 }),
+            fc.array(fc.integer({ min: -1, max: 40 }), { minLength: 3, maxLength: 3 }),
+            async (acts, windows) => {
+              // Each run has counters of its own, so that one store serves all.
+              const named = counters.map((counter) => `${counter}${run}` as CounterId);
+              const requestOf = (n: number) => `run-${run}-${n}` as RequestId;
+              run += 1;
+              let list: Entry[] = [];
+              let at = 0;
+              let leaf = 0;
+              for (const step of acts) {
+                if (step.kind === "remove") {
+                  const request = requestOf(step.request);
+                  list = list.filter((entry) => entry.request !== request);
+                  await write((transaction) => transaction.removeSpend(request));
+                } else {
+                  at += step.after;
+                  leaf += 1;
+                  const entries = step.amounts.map((amount, n) => ({
+                    counter: named[n]!,
+                    at,
+                    leaf,
+                    request: requestOf(step.request),
+                    amount,
+                  }));
+                  list.push(...entries);
+                  await write(async (transaction) => {
+                    for (const { counter, ...entry } of entries) await transaction.addSpend(counter, entry);
+                  });
+                }
+              }
+              for (const since of windows) {
+                for (const counter of named) {
+                  const inside = list.filter((entry) => entry.counter === counter && entry.at > since);
+                  const sum = (entries: Entry[]) => entries.reduce((total, { amount }) => total + amount, 0n);
+                  assert.equal(await read((reader) => reader.spent(counter, since)), sum(inside));
+                  const mine = inside.filter(({ request }) => request === requestOf(3));
+                  assert.equal(await read((reader) => reader.spentBy(requestOf(3), counter, since)), sum(mine));
+                }
+              }
+            },
+          ),
+          { numRuns: SOAK ? 2_000 : 60 },
+        );
+      });
+    });
+
+    describe("the log", () => {
+      it("takes leaves that follow on the last", async () => {
+        for (const index of [0, 1, 2])
+          await write((transaction) => transaction.insertLeaf(leafRow(index, NOW + index)));
+        const leaves = await read((reader) => reader.leaves(1, 10));
+        assert.deepEqual(leaves.map(plain), [leafRow(1, NOW + 1), leafRow(2, NOW + 2)].map(plain));
+        assert.deepEqual((await read((reader) => reader.leaves(0, 2))).length, 2);
+      });
+
+      for (const [what, leaf] of [
+        ["a first leaf that is not leaf 0", undefined],
+        ["a leaf after a gap", leafRow(3)],
+        ["a leaf for a place that is taken", leafRow(1)],
+        ["a leaf whose time falls", leafRow(2, NOW - 1)],
+        ["a number of its client that is taken", leafRow(2, NOW, 1)],
+        ["a number of its client after a gap", leafRow(2, NOW, 3)],
+        ["a first number that is not 0", leafRow(2, NOW, 1, BLUE)],
+      ] as const) {
+        it(`refuses ${what}`, async () => {
+          if (leaf === undefined) await refused((transaction) => transaction.insertLeaf(leafRow(1)));
+          else {
+            for (const index of [0, 1]) await write((transaction) => transaction.insertLeaf(leafRow(index)));
+            await refused((transaction) => transaction.insertLeaf(leaf));
+          }
+          assert.equal((await read((reader) => reader.leaves(0, 10))).length, leaf === undefined ? 0 : 2);
+        });
+      }
+
+      it("knows the last leaf of each client", async () => {
+        await write(async (transaction) => {
+          await transaction.insertLeaf(leafRow(0, NOW, 0, ACME));
+          await transaction.insertLeaf(leafRow(1, NOW, 0, BLUE));
+          await transaction.insertLeaf(leafRow(2, NOW, 1, ACME));
+        });
+        const last = await read(async (reader) => [
+          (await reader.lastLeaf())?.index,
+          (await reader.lastLeaf(ACME))?.index,
+          (await reader.lastLeaf(BLUE))?.index,
+        ]);
+        assert.deepEqual(last, [2, 2, 1]);
+      });
+    });
+
+    describe("what there is once only", () => {
+      beforeEach(() =>
+        write(async (transaction) => {
+          await transaction.insertClient(clientRow(ACME));
+          await transaction.insertClient(clientRow(BLUE));
+          await transaction.insertKey(keyRow());
+          await transaction.insertRequest(requestRow());
+          await transaction.insertClaim("claim-1", ACCOUNT, 7n, "request-1" as RequestId);
+          await transaction.insertPolicy(policyRow(), new Map());
+        }),
+      );
+
+      const another = { id: "02".repeat(16), name: "hot-2" as KeyName, publicKey: Buffer.alloc(65, 5), accounts: [] };
+      for (const [what, work] of [
+        ["a client's id", (t) => t.insertClient({ ...clientRow(ACME), token: { label: "x", serial: "x" } })],
+        ["a token", (t) => t.insertClient({ ...clientRow("third" as ClientId), token: clientRow(ACME).token })],
+        ["a key's name within its client", (t) => t.insertKey(keyRow({ ...another, name: "hot-1" as KeyName }))],
+        ["a key's id", (t) => t.insertKey(keyRow({ ...another, id: keyRow().id }))],
+        ["a public key", (t) => t.insertKey(keyRow({ ...another, publicKey: keyRow().publicKey }))],
+        [
+          "an account, also of another client",
+          (t) => t.insertKey(keyRow({ ...another, client: BLUE, accounts: [ACCOUNT] })),
+        ],
+        ["a request's id", (t) => t.insertRequest(requestRow({ idempotencyKey: "another" }))],
+        ["a caller's idempotency key", (t) => t.insertRequest(requestRow({ id: "request-2" as RequestId }))],
+        ["a claim", (t) => t.insertClaim("claim-1", ACCOUNT, 7n, "request-2" as RequestId)],
+        ["a policy's version", (t) => t.insertPolicy(policyRow({ hash: "hash-2" }), new Map())],
+      ] as readonly (readonly [string, (transaction: StoreTransaction) => Promise<void>])[]) {
+        it(what, () => refused(work));
+      }
+
+      it("an idempotency key belongs to a caller of a client: others may use the same", async () => {
+        for (const [n, changes] of [{ caller: "trading" as CallerName }, { client: BLUE }].entries())
+          await write((transaction) =>
+            transaction.insertRequest(requestRow({ id: `request-1${n}` as RequestId, ...changes })),
+          );
+        const find = (client: ClientId, caller: string) =>
+          read((reader) => reader.requestByIdempotencyKey(client, caller as CallerName, "withdrawal-1"));
+        assert.equal((await find(ACME, "payouts"))?.id, "request-1");
+        assert.equal((await find(ACME, "trading"))?.id, "request-10");
+        assert.equal((await find(BLUE, "payouts"))?.id, "request-11");
+        assert.equal(await find(BLUE, "trading"), undefined);
+      });
+
+      it("a request is found under its own client only", async () => {
+        assert.equal(await read((reader) => reader.request(BLUE, "request-1" as RequestId)), undefined);
+      });
+
+      it("a caller's key stays with the client that declared it first", async () => {
+        await write((transaction) => transaction.insertCallerKey("ed25519:key", ACME));
+        await write((transaction) => transaction.insertCallerKey("ed25519:key", BLUE)).catch(() => undefined);
+        assert.equal(await read((reader) => reader.callerKeyOwner("ed25519:key")), ACME);
+      });
+    });
+
+    describe("nonces", () => {
+      const claim = (nonce: bigint, account = ACCOUNT) =>
+        write((transaction) => transaction.insertClaim(`${account}#${nonce}`, account, nonce, "r" as RequestId));
+      const next = (account = ACCOUNT) => read((reader) => reader.nextNonce(account));
+
+      it("the next is the one after the highest that was ever claimed", async () => {
+        for (const nonce of [4n, 2n, 9n, 3n]) await claim(nonce);
+        assert.equal(await next(), 10n);
+      });
+
+      it("each account has its own", async () => {
+        await claim(4n);
+        assert.equal(await next(OTHER_ACCOUNT), undefined);
+        await claim(1n, OTHER_ACCOUNT);
+        assert.deepEqual([await next(), await next(OTHER_ACCOUNT)], [5n, 2n]);
+      });
+
+      // EIP-2681: a nonce is below 2^64 − 1. A number of JavaScript is exact up to 2^53, one of SQLite up to 2^63.
+      for (const nonce of [1n << 53n, (1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 2n]) {
+        it(`is exact after ${nonce}`, async () => {
+          await claim(9n);
+          await claim(nonce);
+          assert.equal(await next(), nonce + 1n);
+        });
+      }
+    });
+
+    describe("requests", () => {
+      it("an update changes state, time and record, and nothing else", async () => {
+        await write((transaction) => transaction.insertRequest(requestRow()));
+        const change = { state: "signed", changedAt: NOW + 5, record: '{"a":1}' } as const;
+        await write((transaction) =>
+          transaction.updateRequest("request-1" as RequestId, { ...requestRow({ bodyHash: "other" }), ...change }),
+        );
+        const found = await read((reader) => reader.request(ACME, "request-1" as RequestId));
+        assert.deepEqual(plain(found), plain(requestRow(change)));
+      });
+
+      it("are listed newest first, by client, caller, state and cursor", async () => {
+        for (const [n, changes] of [
+          {},
+          { caller: "trading" as CallerName },
+          { state: "signed" as const },
+          { client: BLUE },
+        ].entries())
+          await write((transaction) =>
+            transaction.insertRequest(requestRow({ id: `r${n}` as RequestId, idempotencyKey: `k${n}`, ...changes })),
+          );
+        const list = async (filter: Partial<Parameters<StoreReader["requests"]>[1]>, client = ACME) =>
+          (await read((reader) => reader.requests(client, { limit: 10, ...filter }))).map(({ id }) => id as string);
+        assert.deepEqual(await list({}), ["r2", "r1", "r0"]);
+        assert.deepEqual(await list({ limit: 2 }), ["r2", "r1"]);
+        assert.deepEqual(await list({ before: "r2" as RequestId }), ["r1", "r0"]);
+        assert.deepEqual(await list({ caller: "trading" as CallerName }), ["r1"]);
+        assert.deepEqual(await list({ state: "signed" }), ["r2"]);
+        assert.deepEqual(await list({}, BLUE), ["r3"]);
+      });
+
+      it("authorized ones come in the order of their authorization, with those whose outcome was never known", async () => {
+        const states = ["authorized", "signed", "failed", "denied", "pending", "rejected", "expired"] as const;
+        for (const [n, state] of states.entries()) {
+          const record = JSON.stringify({ authorizedAt: NOW - n * 999_999, decisionLeaf: { index: 9 - n } });
+          await write((transaction) =>
+            transaction.insertRequest(requestRow({ id: `r${n}` as RequestId, idempotencyKey: `k${n}`, state, record })),
+          );
+        }
+        const found = await read((reader) => reader.authorizedRequests(ACME));
+        assert.deepEqual(
+          found.map(({ id }) => id as string),
+          ["r2", "r1", "r0"],
+        );
+      });
+    });
+
+    describe("policies", () => {
+      it("the one applied last is the active one; older ones are found by their version", async () => {
+        await write((transaction) => transaction.insertClient(clientRow(ACME)));
+        await write((transaction) => transaction.insertPolicy(policyRow(), new Map([[ACCOUNT, 1]])));
+        const second = policyRow({ version: 2, hash: "hash-2", previousHash: "hash-1" });
+        await write((transaction) => transaction.insertPolicy(second, new Map([[OTHER_ACCOUNT, 2]])));
+        await read(async (reader) => {
+          assert.deepEqual(plain(await reader.policy(ACME)), plain(second));
+          assert.deepEqual(plain(await reader.policy(ACME, 1)), plain(policyRow()));
+          assert.equal(await reader.policy(ACME, 3), undefined);
+          assert.equal(await reader.policyHash(ACME), "hash-2");
+          assert.deepEqual(await reader.heldSince(ACME), new Map([[OTHER_ACCOUNT, 2]]));
+        });
+      });
+    });
+
+    describe("opening", () => {
+      it("a schema that a newer Portcullis wrote is refused, and not touched", async () => {
+        await write((transaction) => transaction.insertLeaf(leafRow(0)));
+        await store.close();
+        await place.raiseSchema();
+        for (let attempt = 0; attempt < 2; attempt++) await assert.rejects(place.open(clock), code("store-too-new"));
+        await place.remove();
+        place = await implementation.place();
+        store = await place.open(clock);
+      });
+
+      it("a place where no store can be is refused as unavailable", () =>
+        assert.rejects(implementation.openNowhere(), code("store-unavailable")));
+    });
+  });
+}
