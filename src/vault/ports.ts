@@ -264,7 +264,10 @@ export interface StoreTransaction extends StoreReader {
   insertRequest(row: RequestRow): Promise<void>;
   updateRequest(id: RequestId, change: Pick<RequestRow, "state" | "changedAt" | "record">): Promise<void>;
   insertClaim(claim: string, account: Account, nonce: bigint, request: RequestId): Promise<void>;
-  /** `at` never falls from one entry of a counter to the next; `leaf` is the authorization that it belongs to. */
+  /**
+   * `leaf` is the authorization that it belongs to. From one entry of a counter to the next `at` never falls, and at the
+   * same `at` the leaf rises, or the transaction fails.
+   */
   addSpend(counter: CounterId, entry: { at: number; leaf: number; request: RequestId; amount: bigint }): Promise<void>;
   /** Takes a request's entries out at the moments at which they were counted: as if they had never been. */
   removeSpend(request: RequestId): Promise<void>;

@@ -87,9 +87,10 @@ export const MIGRATIONS: readonly string[] = [
     request TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
 
+  -- Twenty digits: a nonce has 64 bits (EIP-2681), an INTEGER has 63, and text of one length is in the order of numbers.
   CREATE TABLE nonces (
     account TEXT PRIMARY KEY,
-    next    INTEGER NOT NULL
+    next    TEXT NOT NULL CHECK (length(next) = 20)
   ) STRICT, WITHOUT ROWID;
 
   -- Each entry carries the sum of its counter up to and with itself: a window is the difference of two rows, however

@@ -51,8 +51,9 @@ function asGatewayError(error: unknown): never {
 }
 
 function open(path: string): Database {
+  let database: Database | undefined;
   try {
-    const database = new SqliteDatabase(path, { timeout: 5000 });
+    database = new SqliteDatabase(path, { timeout: 5000 });
     // One file, one vault: a second one would decide beside the first's memory. The lock ends with the process.
     database.pragma("locking_mode = EXCLUSIVE");
     database.pragma("journal_mode = WAL");
@@ -63,6 +64,7 @@ function open(path: string): Database {
     migrate(database);
     return database;
   } catch (error) {
+    database?.close(); // or its lock would outlive the attempt
     if (error instanceof GatewayError) throw error;
     throw new GatewayError("store-unavailable", `cannot open the store \`${path}\`: ${(error as Error).message}`, {
       cause: error,
@@ -128,6 +130,8 @@ const leafRow = (row: Row): LeafRow => ({
   number: row["number"]!,
   opening: row["opening"]!,
 });
+
+const NONCE_DIGITS = 20;
 
 /** Statements are prepared once: preparing costs more than running. */
 function statementsOf(database: Database) {
@@ -329,7 +333,7 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
     claimedBy: async (claim) =>
       one("SELECT request FROM claims WHERE claim = ?", claim)?.["request"] as RequestId | undefined,
     nextNonce: async (account) => {
-      const next = one("SELECT next FROM nonces WHERE account = ?", account)?.["next"] as number | undefined;
+      const next = one("SELECT next FROM nonces WHERE account = ?", account)?.["next"] as string | undefined;
       return next === undefined ? undefined : BigInt(next);
     },
     insertClaim: async (claim, account, nonce, request) => {
@@ -337,7 +341,7 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
       run(
         "INSERT INTO nonces (account, next) VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET next = max(next, excluded.next)",
         account,
-        nonce + 1n,
+        (nonce + 1n).toString().padStart(NONCE_DIGITS, "0"),
       );
     },
 
@@ -359,8 +363,12 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
         windowStartsAt,
       ).reduce((sum, row) => sum + BigInt(row["amount"]!), 0n),
     addSpend: async (counter, { at, leaf, request, amount }) => {
-      const latest = one("SELECT at, total FROM spend WHERE counter = ? ORDER BY at DESC, leaf DESC LIMIT 1", counter);
-      if (latest && at < latest["at"]!)
+      const latest = one(
+        "SELECT at, leaf, total FROM spend WHERE counter = ? ORDER BY at DESC, leaf DESC LIMIT 1",
+        counter,
+      );
+      // The order in which totals are read: an entry before the latest would be in no sum.
+      if (latest && (at < latest["at"]! || (at === latest["at"]! && leaf <= latest["leaf"]!)))
         throw new GatewayError("integrity", `expected entries of \`${counter}\` in the order of time`);
       const total = BigInt(latest?.["total"] ?? "0") + amount;
       run(
@@ -404,11 +412,11 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
     leaves: async (from, limit) =>
       all("SELECT * FROM leaves WHERE idx >= ? ORDER BY idx LIMIT ?", from, limit).map(leafRow),
     insertLeaf: async (row) => {
-      const last = lastLeaf();
-      if (row.index !== (last?.index ?? -1) + 1 || row.at < (last?.at ?? 0)) {
+      const [index, number] = [(lastLeaf()?.index ?? -1) + 1, (lastLeaf(row.client)?.number ?? -1) + 1];
+      if (row.index !== index || row.number !== number || row.at < (lastLeaf()?.at ?? 0)) {
         throw new GatewayError(
           "integrity",
-          `expected leaf ${(last?.index ?? -1) + 1} at a time that does not fall, found leaf ${row.index}`,
+          `expected leaf ${index}, number ${number} of \`${row.client}\`, at a time that does not fall; found leaf ${row.index}, number ${row.number}`,
         );
       }
       run(
