@@ -470,6 +470,26 @@ for (const implementation of IMPLEMENTATIONS) {
         });
       }
 
+      it("forgets a leaf whose work was undone", async () => {
+        await write((transaction) => transaction.insertLeaf(leafRow(0)));
+        const outcomes = await Promise.allSettled([
+          write(async (transaction) => {
+            await transaction.insertLeaf(leafRow(1));
+            throw new Error("undone");
+          }),
+          write(async (transaction) => {
+            assert.equal((await transaction.lastLeaf())?.index, 0);
+            assert.equal((await transaction.lastLeaf(ACME))?.index, 0);
+            await transaction.insertLeaf(leafRow(1, NOW + 1));
+          }),
+        ]);
+        assert.deepEqual(
+          outcomes.map(({ status }) => status),
+          ["rejected", "fulfilled"],
+        );
+        assert.equal((await read((reader) => reader.lastLeaf()))?.at, NOW + 1);
+      });
+
       it("knows the last leaf of each client", async () => {
         await write(async (transaction) => {
           await transaction.insertLeaf(leafRow(0, NOW, 0, ACME));
