@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { openHsm } from "../../src/adapters/pkcs11/hsm.ts";
-import { verifies } from "../../src/adapters/pkcs11/proof.ts";
+import { verifiesSecp256k1 } from "../../src/adapters/pkcs11/proof.ts";
 import type { GatewayError } from "../../src/domain/errors.ts";
 import { redeemPermit } from "../../src/vault/permit.ts";
 import type { Hsm, KeyRef, Token, TokenRef } from "../../src/vault/ports.ts";
@@ -44,7 +44,7 @@ describe("a module that goes wrong", () => {
   async function signOnce(by: Token = token, with_: KeyRef = key): Promise<void> {
     const digest = randomBytes(32);
     const signature = await by.sign(with_, permitFor(with_, digest));
-    assert.ok(verifies("secp256k1", with_.publicKey, digest, signature), "a signature that does not verify");
+    assert.ok(verifiesSecp256k1(with_.publicKey, digest, signature), "a signature that does not verify");
   }
 
   type Load = { readonly signed: number; readonly errors: GatewayError[]; readonly longestMs: number };
@@ -261,7 +261,7 @@ describe("a module that goes wrong", () => {
       await signOnce(await hsm.openToken(ref, SCRATCH_PIN));
     });
 
-    it("a PIN changed behind our back is tried once when the login is lost; a new one is taken", async () => {
+    it("a PIN changed behind our back is tried once when the login is lost", async () => {
       faulty.clear();
       faulty.inject({ at: "C_Login", kind: "answer", ckr: "CKR_PIN_INCORRECT" });
       faulty.inject({ at: "C_SignInit", kind: "loseAllSessions", times: 1 });
@@ -270,6 +270,16 @@ describe("a module that goes wrong", () => {
       await assert.rejects(hsm.openToken(ref, SCRATCH_PIN), { code: "pin-incorrect" });
       assert.equal(faulty.calls("C_Login"), 1);
       assert.equal(hsm.health()[0]!.state, "unavailable");
+    });
+
+    it("a PIN change whose answer is lost: the old one is tried once, the new one opens the token", async () => {
+      faulty.clear();
+      faulty.inject({ at: "C_SetPIN", kind: "answerAfterwards", ckr: "CKR_DEVICE_ERROR", times: 1 });
+      await assert.rejects(hsm.changePin(ref, SCRATCH_PIN, "another-pin"), { code: "hsm-unavailable" });
+      await assert.rejects(token.sign(key, permitFor(key)), { code: "pin-incorrect" });
+      assert.equal(faulty.calls("C_Login"), 1);
+      await signOnce(await hsm.openToken(ref, "another-pin"));
+      assert.equal(faulty.calls("C_SetPIN"), 1);
     });
 
     it("a locked token is told from a wrong PIN", async () => {

@@ -55,6 +55,7 @@ describe("what others put into a token", () => {
     const token = await restarted();
     await assert.rejects(token.proveKey(key), { code: "key-ambiguous" });
     await assert.rejects(token.sign(key, permitFor(key)), { code: "key-ambiguous" });
+    await assert.rejects(token.adoptKeys(), { code: "key-ambiguous" });
   });
 
   function importWithSoftHsmUtil(): void {
@@ -93,6 +94,7 @@ describe("what others put into a token", () => {
       };
       await assert.rejects(token.proveKey(key), isRefused);
       await assert.rejects(token.sign(key, permitFor(key)), isRefused);
+      await assert.rejects(token.adoptKeys(), isRefused);
     });
   }
 });

@@ -1,10 +1,11 @@
 // Goal: keys are born in the token, prove themselves, and sign for permits only (I1, I2, I3).
 // Method: a real SoftHSM in a folder of its own; signatures are held against ethers and Node's own verification.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import pkcs11 from "pkcs11js";
 import type { KeyRef, Token, TokenRef } from "../../src/vault/ports.ts";
-import { answerTo, inRawSession, isEd25519SignedBy, isSecp256k1SignedBy, permitFor } from "../support/pkcs11.ts";
+import { answerTo, inRawSession, isSignedBy, permitFor } from "../support/pkcs11.ts";
 import { reopened, SCRATCH_PIN, scratchHsm, type ScratchHsm } from "../support/softhsm.ts";
 
 describe("the HSM adapter on SoftHSM", () => {
@@ -27,8 +28,7 @@ describe("the HSM adapter on SoftHSM", () => {
   async function assertSigns(signer: Token, key: KeyRef): Promise<void> {
     const digest = randomBytes(32);
     const signature = await signer.sign(key, permitFor(key, digest));
-    const signed = key.curve === "ed25519" ? isEd25519SignedBy : isSecp256k1SignedBy;
-    assert.ok(signed(key.publicKey, digest, signature));
+    assert.ok(isSignedBy[key.curve](key.publicKey, digest, signature));
   }
 
   describe("keys", () => {
@@ -42,12 +42,18 @@ describe("the HSM adapter on SoftHSM", () => {
       await assertSigns(token, key);
     });
 
-    it("an ed25519 key does too", async () => {
-      const { key } = await token.generateKey("sol-1", "ed25519");
-      assert.equal(key.publicKey.length, 32);
-      await token.proveKey(key);
-      await assertSigns(token, key);
-    });
+    for (const [curve, bytes] of [
+      ["p256", 65],
+      ["ed25519", 32],
+    ] as const) {
+      it(`a ${curve} key does too`, async () => {
+        const { key } = await token.generateKey("hot-1", curve);
+        assert.equal(key.publicKey.length, bytes);
+        await token.proveKey(key);
+        await assertSigns(token, key);
+        await assertSigns(await restarted(), key);
+      });
+    }
 
     it("a key proves itself again after a restart, and signs unasked only after it has", async () => {
       const { key } = await token.generateKey("hot-1", "secp256k1");
@@ -192,6 +198,42 @@ describe("the HSM adapter on SoftHSM", () => {
       for (const each of wrong) {
         await assert.rejects(scratch.hsm.openToken(each, SCRATCH_PIN), { code: "token-not-found" });
       }
+    });
+
+    it("tokens made by another process are listed after a refresh, and open ones go on", async () => {
+      const { key } = await token.generateKey("hot-1", "secp256k1");
+      const command = ["--init-token", "--free", "--label", "elsewhere", "--pin", "1234", "--so-pin", "123456"];
+      execFileSync("softhsm2-util", command, { env: { ...process.env, ...scratch.environment }, stdio: "pipe" });
+      const labels = async () => (await scratch.hsm.listTokens()).map(({ label }) => label).sort();
+      assert.deepEqual(await labels(), ["acme"]);
+      const signatures = Array.from({ length: 20 }, () => token.sign(key, permitFor(key)));
+      await scratch.hsm.refresh();
+      assert.equal((await Promise.all(signatures)).length, 20);
+      assert.deepEqual(await labels(), ["acme", "elsewhere"]);
+      await assertSigns(token, key);
+    });
+
+    it("a changed PIN opens the token from then on, and the old one no more", async () => {
+      const { key } = await token.generateKey("hot-1", "secp256k1");
+      await assert.rejects(scratch.hsm.changePin(ref, "another-pin", "a-new-pin"), { code: "pin-incorrect" });
+      await assert.rejects(scratch.hsm.changePin(ref, SCRATCH_PIN, "123"), { code: "pin-invalid" });
+      await scratch.hsm.changePin(ref, SCRATCH_PIN, "a-new-pin");
+      await assertSigns(token, key);
+      await scratch.hsm.refresh();
+      await assertSigns(token, key);
+      scratch = await reopened(scratch);
+      await assert.rejects(scratch.hsm.openToken(ref, SCRATCH_PIN), { code: "pin-incorrect" });
+      await assertSigns(await scratch.hsm.openToken(ref, "a-new-pin"), key);
+    });
+
+    it("a token with keys of an earlier life is adopted whole: every key proven, of every curve", async () => {
+      const made = [];
+      for (const curve of ["secp256k1", "p256", "ed25519"] as const) {
+        made.push((await token.generateKey(`hot-${curve}`, curve)).key);
+      }
+      const adopted = (await (await restarted()).adoptKeys()).map(({ key }) => key);
+      const byLabel = (one: KeyRef, other: KeyRef) => one.label.localeCompare(other.label);
+      assert.deepEqual(adopted.sort(byLabel), made.sort(byLabel));
     });
 
     it("opening an open token again returns the same one, to the same PIN only", async () => {

@@ -1,5 +1,8 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createPublicKey, randomBytes, verify } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { SigningKey } from "ethers";
 import pkcs11, { type Handle, type PKCS11, type Template } from "pkcs11js";
 import { ckrOf } from "../../src/adapters/pkcs11/errors.ts";
@@ -31,6 +34,53 @@ export function isEd25519SignedBy(publicKey: Uint8Array, message: Uint8Array, si
   const x = Buffer.from(publicKey).toString("base64url");
   return verify(null, message, createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" }), signature);
 }
+
+/** OpenSSL, asked by its own command: Node verifies no bare digests. */
+export function isP256SignedBy(publicKey: Uint8Array, digest: Uint8Array, signature: Uint8Array): boolean {
+  const folder = mkdtempSync(join(tmpdir(), "portcullis-p256-"));
+  const file = (name: string, bytes: Uint8Array) => {
+    writeFileSync(join(folder, name), bytes);
+    return join(folder, name);
+  };
+  try {
+    const [x, y] = [publicKey.subarray(1, 33), publicKey.subarray(33)].map((half) =>
+      Buffer.from(half).toString("base64url"),
+    );
+    const key = createPublicKey({ key: { kty: "EC", crv: "P-256", x: x!, y: y! }, format: "jwk" });
+    const pem = file("key.pem", Buffer.from(key.export({ format: "pem", type: "spki" })));
+    const arguments_ = [
+      "-verify",
+      "-pubin",
+      "-inkey",
+      pem,
+      "-in",
+      file("digest", digest),
+      "-sigfile",
+      file("sig", der(signature)),
+    ];
+    return spawnSync("openssl", ["pkeyutl", ...arguments_]).status === 0;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** ECDSA-Sig-Value of RFC 3279, section 2.2.3. */
+function der(signature: Uint8Array): Buffer {
+  const integers = [signature.subarray(0, 32), signature.subarray(32)].map((half) => {
+    const digits = BigInt(hex(half)).toString(16);
+    const even = Buffer.from(digits.padStart(digits.length + (digits.length % 2), "0"), "hex");
+    const bytes = even[0]! & 0x80 ? Buffer.concat([Buffer.from([0]), even]) : even;
+    return Buffer.concat([Buffer.from([0x02, bytes.length]), bytes]);
+  });
+  const body = Buffer.concat(integers);
+  return Buffer.concat([Buffer.from([0x30, body.length]), body]);
+}
+
+export const isSignedBy = {
+  secp256k1: isSecp256k1SignedBy,
+  p256: isP256SignedBy,
+  ed25519: isEd25519SignedBy,
+} as const;
 
 /** What step 4 would mint for this key and digest. */
 export function permitFor(key: KeyRef, digest32: Uint8Array = randomBytes(32)): SigningPermit {

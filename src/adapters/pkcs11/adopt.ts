@@ -3,7 +3,7 @@ import { GatewayError, quoted } from "../../domain/errors.ts";
 import type { Curve, KeyAttributes, KeyRef } from "../../vault/ports.ts";
 import { CURVES, checkAttributes, readAttributes } from "./attributes.ts";
 import { type FoundKey, findObjects, rawPoint, signOn } from "./keys.ts";
-import { freshChallenge, verifies } from "./proof.ts";
+import { freshChallenge, proves } from "./proof.ts";
 
 export type AdoptedKey = { readonly key: KeyRef; readonly attributes: KeyAttributes };
 
@@ -18,9 +18,9 @@ export async function adopt(lib: PKCS11, session: Handle, { handle, id, label }:
   checkAttributes(label, attributes);
   const curve = curveOf(lib, session, handle, label);
   const challenge = freshChallenge();
-  const signature = await signOn(lib, session, { handle, curve }, challenge);
+  const signature = await signOn(lib, session, { handle, curve }, challenge.digest32);
   const candidates = publicKeyCandidates(lib, session, id, curve);
-  const publicKey = candidates.find((candidate) => verifies(curve, candidate, challenge, signature));
+  const publicKey = candidates.find((candidate) => proves(curve, candidate, challenge, signature));
   if (publicKey) return { key: { id, label, curve, publicKey }, attributes };
   throw new GatewayError("key-refused", `expected a public key in the token under which ${quoted(label)} signs`, {
     facts: { attribute: "publicKey", label, id, candidates: candidates.length },

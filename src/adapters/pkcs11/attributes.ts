@@ -51,6 +51,12 @@ export const CURVES = {
     sign: pkcs11.CKM_ECDSA,
     pointBytes: 65,
   },
+  p256: {
+    parameters: Buffer.from("06082a8648ce3d030107", "hex"),
+    generate: pkcs11.CKM_EC_KEY_PAIR_GEN,
+    sign: pkcs11.CKM_ECDSA,
+    pointBytes: 65,
+  },
   ed25519: {
     parameters: Buffer.from("06032b6570", "hex"),
     generate: 0x1055, // CKM_EC_EDWARDS_KEY_PAIR_GEN, PKCS#11 3.0

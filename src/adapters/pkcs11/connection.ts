@@ -2,11 +2,11 @@ import pkcs11, { type Handle, type PKCS11, type TokenInfo } from "pkcs11js";
 import { GatewayError } from "../../domain/errors.ts";
 import type { Curve, KeyAttributes, KeyRef, TokenRef } from "../../vault/ports.ts";
 import { type AdoptedKey, adopt } from "./adopt.ts";
-import { ckrOf } from "./errors.ts";
+import { ckrOf, NotRepeatable } from "./errors.ts";
 import { type FoundKey, type GeneratedKey, exactlyOne, generate, prove, scanPrivateKeys, signOn } from "./keys.ts";
 import type { Module } from "./module.ts";
 import { type PoolLoad, SessionPool } from "./sessions.ts";
-import { findToken } from "./tokens.ts";
+import { checkPinLength, findToken } from "./tokens.ts";
 
 export type PoolSizes = { readonly sessionsPerToken: number; readonly queueLimit: number };
 
@@ -110,6 +110,22 @@ export class Connection {
       const found = keys.find((key) => key.label === label);
       return found && (await this.#adopt(session, exactlyOne(keys, found))).key;
     });
+  }
+
+  /**
+   * C_SetPIN on a session of its own. The login stays: it is the process's, not the PIN's.
+   * @throws {NotRepeatable} if the HSM may have taken the new PIN
+   */
+  async setPin(pin: string, newPin: string): Promise<void> {
+    checkPinLength(this.#lib.C_GetTokenInfo(this.#slot), newPin);
+    const session = this.#lib.C_OpenSession(this.#slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
+    try {
+      this.#lib.C_SetPIN(session, pin, newPin);
+    } catch (error) {
+      throw new NotRepeatable(error);
+    } finally {
+      this.#closeSession(session);
+    }
   }
 
   /** Waits for what is under way and in the queue; then logs out, which ends every login of this token in the process. */

@@ -8,7 +8,7 @@ import { checkOrigin } from "./log-texts.ts";
 import { GatewayLogToken } from "./log-token.ts";
 import { Module } from "./module.ts";
 import { ClientToken } from "./token.ts";
-import { createToken } from "./tokens.ts";
+import { createToken, listTokens } from "./tokens.ts";
 
 export type HsmOptions = PoolSizes & {
   /** The vendor's shared library. */
@@ -66,6 +66,20 @@ class Pkcs11Hsm implements Hsm {
     });
   }
 
+  async listTokens(): Promise<TokenRef[]> {
+    return translated("listing tokens", () => {
+      this.#refuseWhenClosed();
+      return this.#module.shared(() => listTokens(this.#module));
+    });
+  }
+
+  async refresh(): Promise<void> {
+    return translated("initialising the module anew", () => {
+      this.#refuseWhenClosed();
+      return this.#module.restart();
+    });
+  }
+
   async openToken(ref: TokenRef, pin: string): Promise<Token> {
     const token = await this.#open("client", ref, pin, (link) => new ClientToken(link, this.#options.redeem));
     return token as Token;
@@ -75,6 +89,15 @@ class Pkcs11Hsm implements Hsm {
     checkOrigin(origin);
     const token = await this.#open("log", ref, pin, (link) => new GatewayLogToken(link, origin));
     return token as LogToken;
+  }
+
+  async changePin(ref: TokenRef, pin: string, newPin: string): Promise<void> {
+    return translated(`changing the PIN of token ${quoted(ref.label)}`, () => {
+      const opened = this.#opened.get(nameOf(ref));
+      if (!opened) throw new GatewayError("token-not-found", `expected token ${quoted(ref.label)} to be open`);
+      if (!opened.link.isOpenWith(pin)) throw pinRefused(ref, "another one than it was opened with");
+      return opened.link.changePin(newPin);
+    });
   }
 
   health(): TokenHealth[] {
@@ -95,7 +118,7 @@ class Pkcs11Hsm implements Hsm {
     return translated(`opening token ${quoted(ref.label)}`, () =>
       this.#module.shared(() => {
         this.#refuseWhenClosed();
-        const name = JSON.stringify([ref.label, ref.serial]);
+        const name = nameOf(ref);
         const before = this.#opened.get(name);
         if (before && !before.link.isRefused) return reopened(before, purpose, ref, pin);
         if (before?.link.isOpenWith(pin)) throw pinRefused(ref, "one that it has refused before");
@@ -138,6 +161,8 @@ class Pkcs11Hsm implements Hsm {
     if (failed) throw hsmError(failed.reason, "closing the HSM");
   }
 }
+
+const nameOf = (ref: TokenRef) => JSON.stringify([ref.label, ref.serial]);
 
 /** An open token is logged in already, and its PIN is not tried again: so it is compared here. */
 function reopened(before: Opened, purpose: Opened["purpose"], ref: TokenRef, pin: string): Token | LogToken {

@@ -4,7 +4,7 @@ import { GatewayError, quoted } from "../../domain/errors.ts";
 import type { Curve, KeyAttributes, KeyRef } from "../../vault/ports.ts";
 import { CURVES, SIGNATURE_BYTES, checkAttributes, keyPairTemplates, readAttributes } from "./attributes.ts";
 import { ckrOf, NotRepeatable } from "./errors.ts";
-import { freshChallenge, verifies } from "./proof.ts";
+import { freshChallenge, proves } from "./proof.ts";
 
 /** A private key object as a scan of the token found it. */
 export type FoundKey = { readonly handle: Handle; readonly id: string; readonly label: string };
@@ -87,8 +87,8 @@ export async function prove(lib: PKCS11, session: Handle, key: KeyRef, handle: H
   const attributes = readAttributes(lib, session, handle);
   checkAttributes(key.label, attributes);
   const challenge = freshChallenge();
-  const signature = await signOn(lib, session, { handle, curve: key.curve }, challenge);
-  if (verifies(key.curve, key.publicKey, challenge, signature)) return attributes;
+  const signature = await signOn(lib, session, { handle, curve: key.curve }, challenge.digest32);
+  if (proves(key.curve, key.publicKey, challenge, signature)) return attributes;
   throw new GatewayError("key-refused", `expected key ${quoted(key.label)} to sign under its recorded public key`, {
     facts: { attribute: "publicKey", label: key.label, id: key.id },
     hint: "the private key in the token is another one than at its creation",
@@ -162,7 +162,7 @@ function isTemplateRefusal(error: unknown): boolean {
 
 /**
  * CKA_EC_POINT comes as a DER OCTET STRING (PKCS#11 2.40) or bare (some modules): 0x04, length, then the point.
- * A bare secp256k1 point begins with 0x04 as well, so the length decides.
+ * A bare point of SEC 1 begins with 0x04 as well, so the length decides.
  */
 export function rawPoint(value: Buffer, curve: Curve): Uint8Array {
   const { pointBytes } = CURVES[curve];

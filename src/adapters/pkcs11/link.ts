@@ -97,6 +97,12 @@ export class TokenLink {
     }
   }
 
+  /** With an unknown outcome the old PIN is kept: if it is wrong by now, it is tried once more, and then no more. */
+  async changePin(newPin: string): Promise<void> {
+    await this.run((connection) => connection.setPin(this.#pin, newPin));
+    this.#pin = newPin;
+  }
+
   /** Waits for what is under way. */
   async close(): Promise<void> {
     const state = this.#state;

@@ -3,7 +3,7 @@ import type { KeyRef, LogKeyName, LogToken, TokenRef } from "../../vault/ports.t
 import { hsmError, translated } from "./errors.ts";
 import type { TokenLink } from "./link.ts";
 import { checkLogText } from "./log-texts.ts";
-import { verifies } from "./proof.ts";
+import { verifiesEd25519 } from "./proof.ts";
 
 /** The gateway's own token: three keys, each for texts of its own type (I18). */
 export class GatewayLogToken implements LogToken {
@@ -29,7 +29,7 @@ export class GatewayLogToken implements LogToken {
     const signature = await translated(`signing with the log key \`${name}\``, () =>
       this.#link.run((connection) => connection.sign(key, message)),
     );
-    if (verifies("ed25519", key.publicKey, message, signature)) return signature;
+    if (verifiesEd25519(key.publicKey, message, signature)) return signature;
     throw new GatewayError("hsm-unavailable", `expected a signature that verifies under the log key \`${name}\``, {
       facts: { key: name },
     });

@@ -28,6 +28,11 @@ export class ClientToken implements Token {
     return translated(act, () => this.#link.run((connection) => connection.proveKey(key)));
   }
 
+  async adoptKeys(): Promise<readonly { key: KeyRef; attributes: KeyAttributes }[]> {
+    const act = `adopting the keys of token ${quoted(this.ref.label)}`;
+    return translated(act, () => this.#link.run((connection) => connection.adoptKeys()));
+  }
+
   async sign(key: KeyRef, permit: SigningPermit): Promise<Uint8Array> {
     // First of all, so that a permit is spent whatever happens afterwards (I3).
     const order = this.#redeem(permit);

@@ -14,6 +14,12 @@ const isInitialised = (info: TokenInfo) => (info.flags & pkcs11.CKF_TOKEN_INITIA
 
 const refOf = (info: TokenInfo): TokenRef => ({ label: trimmed(info.label), serial: trimmed(info.serialNumber) });
 
+export const listTokens = (module: Module): TokenRef[] =>
+  module
+    .slots()
+    .filter(({ info }) => isInitialised(info))
+    .map(({ info }) => refOf(info));
+
 /** The one slot whose token has this label and this serial. Zero matches and two matches are both refused. */
 export function findToken(module: Module, ref: TokenRef): { slot: Handle; info: TokenInfo } {
   const found = module.slots().filter(({ info }) => {
@@ -84,8 +90,8 @@ function checkLabel(label: string): void {
   );
 }
 
-/** Before C_InitToken, or a refused PIN would leave a token behind that nobody can log in to. */
-function checkPinLength(info: TokenInfo, pin: string): void {
+/** Asked before the HSM is: a refusal in the middle of C_InitToken and C_InitPIN would leave a token without a PIN. */
+export function checkPinLength(info: TokenInfo, pin: string): void {
   const bytes = Buffer.byteLength(pin);
   if (bytes >= info.minPinLen && bytes <= info.maxPinLen) return;
   throw new GatewayError(

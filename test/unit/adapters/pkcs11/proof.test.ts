@@ -3,7 +3,13 @@
 // for ed25519 the vectors of RFC 8032.
 import assert from "node:assert/strict";
 import { createECDH, createHash, generateKeyPairSync, randomBytes, sign } from "node:crypto";
-import { freshChallenge, verifies } from "../../../../src/adapters/pkcs11/proof.ts";
+import {
+  freshChallenge,
+  proves,
+  verifiesEd25519,
+  verifiesP256,
+  verifiesSecp256k1,
+} from "../../../../src/adapters/pkcs11/proof.ts";
 
 const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 
@@ -30,19 +36,19 @@ function flipped(bytes: Buffer): Buffer {
 describe("verification without the HSM", () => {
   it("secp256k1: both halves of the order verify", () => {
     const { publicKey, digest, signature } = secp256k1Signature(randomBytes(20));
-    assert.ok(verifies("secp256k1", publicKey, digest, signature));
-    assert.ok(verifies("secp256k1", publicKey, digest, otherHalf(signature)));
+    assert.ok(verifiesSecp256k1(publicKey, digest, signature));
+    assert.ok(verifiesSecp256k1(publicKey, digest, otherHalf(signature)));
   });
 
   it("secp256k1: another digest, key or signature does not verify, nor do numbers out of range", () => {
     const { publicKey, digest, signature } = secp256k1Signature(randomBytes(20));
     const other = secp256k1Signature(randomBytes(20));
-    assert.ok(!verifies("secp256k1", publicKey, flipped(digest), signature));
-    assert.ok(!verifies("secp256k1", other.publicKey, digest, signature));
-    assert.ok(!verifies("secp256k1", publicKey, digest, flipped(signature)));
-    assert.ok(!verifies("secp256k1", flipped(publicKey), digest, signature));
-    for (const byte of [0x00, 0xff]) assert.ok(!verifies("secp256k1", publicKey, digest, Buffer.alloc(64, byte)));
-    assert.ok(!verifies("secp256k1", publicKey, digest, signature.subarray(1)));
+    assert.ok(!verifiesSecp256k1(publicKey, flipped(digest), signature));
+    assert.ok(!verifiesSecp256k1(other.publicKey, digest, signature));
+    assert.ok(!verifiesSecp256k1(publicKey, digest, flipped(signature)));
+    assert.ok(!verifiesSecp256k1(flipped(publicKey), digest, signature));
+    for (const byte of [0x00, 0xff]) assert.ok(!verifiesSecp256k1(publicKey, digest, Buffer.alloc(64, byte)));
+    assert.ok(!verifiesSecp256k1(publicKey, digest, signature.subarray(1)));
   });
 
   it("ed25519: RFC 8032, section 7.1, test 2", () => {
@@ -51,13 +57,39 @@ describe("verification without the HSM", () => {
       "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
       "hex",
     );
-    assert.ok(verifies("ed25519", publicKey, Buffer.from([0x72]), signature));
-    assert.ok(!verifies("ed25519", publicKey, Buffer.from([0x73]), signature));
-    assert.ok(!verifies("ed25519", flipped(publicKey), Buffer.from([0x72]), signature));
+    assert.ok(verifiesEd25519(publicKey, Buffer.from([0x72]), signature));
+    assert.ok(!verifiesEd25519(publicKey, Buffer.from([0x73]), signature));
+    assert.ok(!verifiesEd25519(flipped(publicKey), Buffer.from([0x72]), signature));
   });
 
-  it("no two challenges are alike", () => {
-    assert.equal(new Set(Array.from({ length: 100 }, () => freshChallenge().toString("hex"))).size, 100);
-    assert.equal(freshChallenge().length, 32);
+  it("p256: a signature verifies under its own key and message, in either half", () => {
+    const message = randomBytes(20);
+    const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const point = publicKey.export({ format: "der", type: "spki" }).subarray(-65);
+    const signature = sign("sha256", message, { key: privateKey, dsaEncoding: "ieee-p1363" });
+    assert.ok(verifiesP256(point, message, signature));
+    assert.ok(!verifiesP256(point, flipped(message), signature));
+    assert.ok(!verifiesP256(point, message, flipped(signature)));
+    assert.ok(!verifiesP256(flipped(point), message, signature));
+    assert.ok(!verifiesP256(point.subarray(1), message, signature));
+  });
+
+  it("a key of one curve proves nothing on another", () => {
+    const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+    const challenge = freshChallenge();
+    const raw = publicKey.export({ format: "der", type: "spki" }).subarray(-32);
+    const signature = sign(null, challenge.digest32, privateKey);
+    assert.ok(proves("ed25519", raw, challenge, signature));
+    assert.ok(!proves("secp256k1", raw, challenge, signature));
+    assert.ok(!proves("p256", raw, challenge, signature));
+    assert.ok(!proves("ed25519", raw, freshChallenge(), signature));
+  });
+
+  it("no two challenges are alike, and each is the hash of a text of our own", () => {
+    assert.equal(new Set(Array.from({ length: 100 }, () => freshChallenge().digest32.toString("hex"))).size, 100);
+    const { preimage, digest32 } = freshChallenge();
+    assert.equal(preimage.subarray(0, 27).toString(), "portcullis/key-challenge/v1");
+    assert.equal(preimage.length, 27 + 32);
+    assert.deepEqual(createHash("sha256").update(preimage).digest(), digest32);
   });
 });
