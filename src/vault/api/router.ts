@@ -13,6 +13,7 @@ import {
 import { StaleDirectory } from "../directory.ts";
 import type { Gateway } from "../gateway.ts";
 import { appendLeaf } from "../log.ts";
+import { parseJson } from "./json.ts";
 import { problemOfError, RETRY_AFTER_S } from "./problems.ts";
 import { ROUTES, type Answer, type Route } from "./routes.ts";
 
@@ -76,21 +77,13 @@ function idempotencyKeyOf(route: Route, { headers }: ReceivedRequest): string {
   return key;
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
-
 /** @throws {GatewayError} `invalid-body`, naming the field */
 function parseBody(route: Route, body: Uint8Array): unknown {
   if (!route.body) {
     if (body.length > 0) throw new GatewayError("invalid-body", "expected no body");
     return undefined;
   }
-  let json: unknown;
-  try {
-    json = JSON.parse(utf8.decode(body));
-  } catch {
-    throw new GatewayError("invalid-body", "expected a JSON body in UTF-8");
-  }
-  const parsed = route.body.safeParse(json);
+  const parsed = route.body.safeParse(parseJson(body));
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues.map(({ path, message }) => ({ field: path.join(".") || "body", message }));
   const [{ field, message } = { field: "body", message: "invalid" }] = issues;
