@@ -82,6 +82,7 @@ function report(what: string, error: unknown): void {
 /** Makes what a gateway begins with: its tokens, its store, leaf 0. */
 export async function found({ gateway, vaultFolder, entry, files }: Founding): Promise<Founded> {
   mkdirSync(vaultFolder, { recursive: true, mode: 0o700 });
+  const mask = process.umask(0o077);
   const { modulePath, environment } = prepareSoftHsm(`${vaultFolder}/softhsm`);
   Object.assign(process.env, environment);
   const hsm = await openHsm({ modulePath, sessionsPerToken: 2, queueLimit: 16, redeem: redeemPermit });
@@ -104,6 +105,7 @@ export async function found({ gateway, vaultFolder, entry, files }: Founding): P
   } finally {
     await hsm.close();
     await store.close();
+    process.umask(mask);
   }
 }
 

@@ -1,6 +1,15 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { execFileSync } from "node:child_process";
-import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -70,6 +79,7 @@ export async function supervise(
   isolation: Isolation,
   program = [join(here, "..", "bin", "portcullis.js")],
 ): Promise<Running> {
+  closeInherited();
   const edgeBundle = prepareRunFolder(config, isolation);
   const vault = keepRunning("vault", () =>
     spawn(
@@ -96,14 +106,7 @@ export async function supervise(
   );
   await vault.ready;
   let port = Number(config.edge.listen.split(":")[1]);
-  const edge = keepRunning("edge", () =>
-    spawn(process.execPath, [edgeBundle, JSON.stringify({ ...edgeOptions(config, port), supervised: true })], {
-      stdio: ["ignore", "pipe", "inherit"],
-      env: {}, // nothing of ours: no PIN's path, no vendor's variable
-      cwd: "/",
-      ...(isolation.user ? { uid: isolation.user.uid, gid: isolation.user.gid } : {}),
-    }),
-  );
+  const edge = keepRunning("edge", () => startEdge(edgeBundle, edgeOptions(config, port), isolation));
   const { url, port: bound } = (await edge.ready) as { url: string; port: number };
   port = bound; // a restarted edge comes back where callers know it
   return {
@@ -114,6 +117,41 @@ export async function supervise(
       await vault.stop();
     },
   };
+}
+
+function startEdge(bundle: string, options: ReturnType<typeof edgeOptions>, { user }: Isolation): ChildProcess {
+  const child = spawn(process.execPath, [bundle, JSON.stringify({ ...options, supervised: true })], {
+    // Not our own stderr: that may be a terminal, into which its holder can type, or a log file.
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true, // a session of its own, so that our terminal is not its terminal
+    env: {}, // nothing of ours: no PIN's path, no vendor's variable
+    cwd: "/",
+    ...(user ? { uid: user.uid, gid: user.gid } : {}),
+  });
+  // What an edge that was taken over prints may hold no control sequence.
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    process.stderr.write(text.replace(/[^\P{C}\n\t]/gu, "\ufffd"));
+  });
+  return child;
+}
+
+/** A file's flags as /proc tells them: the descriptor is closed when another program is executed. */
+const CLOSE_ON_EXEC = 0o2000000;
+
+/**
+ * Whoever started us may have left descriptors open, and those would pass to edge and vault. Ours are all
+ * close-on-exec; what is not came from outside.
+ */
+function closeInherited(): void {
+  if (process.platform !== "linux") return;
+  for (const name of readdirSync("/proc/self/fd").filter((each) => Number(each) > 2)) {
+    try {
+      const [, flags] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${name}`, "utf8"))!;
+      if ((parseInt(flags!, 8) & CLOSE_ON_EXEC) === 0) closeSync(Number(name));
+    } catch {
+      // the one through which the folder was read: it is closed already
+    }
+  }
 }
 
 const socketGroup = ({ user }: Isolation): string[] => (user ? ["--socket-group", String(user.gid)] : []);

@@ -132,7 +132,7 @@ function refreshUrls(callers: string, { url }: GatewayFile): void {
   }
 }
 
-/** The first wallet service of the client. */
+/** The first wallet service of the client: they stand before the others. */
 const proxyCaller = ({ callers }: DemoClient): string => Object.values(callers)[0]!;
 
 async function foundDevGateway(host: Host, folder: string, port: number, note: (text: string) => void): Promise<void> {
@@ -192,6 +192,11 @@ type PolicyText = {
   readonly rules?: { from?: string[] }[];
 };
 
+const walletServicesFirst = ({ callers }: PolicyText): string[] => {
+  const isService = (name: string) => Number(callers[name]!.role === "wallet-service");
+  return Object.keys(callers).sort((a, b) => isService(b) - isService(a));
+};
+
 /** The policy as it stands, but for its callers' keys, which are made here and written beside it. */
 function withFreshKeys(folder: string, gateway: GatewayFile, policyFile: string) {
   const source = readPolicyFiles(policyFile);
@@ -199,7 +204,7 @@ function withFreshKeys(folder: string, gateway: GatewayFile, policyFile: string)
   const policy = parse(source.files[source.entry]!, { schema: "failsafe" }) as PolicyText;
   const callers: Record<string, string> = {};
   mkdirSync(join(folder, "callers", policy.client), { recursive: true, mode: 0o700 });
-  for (const name of Object.keys(policy.callers)) {
+  for (const name of walletServicesFirst(policy)) {
     const caller = newCaller(gateway, name, policy.client);
     callers[name] = join(folder, "callers", policy.client, `${name}.json`);
     writeCallerFile(callers[name], caller);
@@ -207,7 +212,7 @@ function withFreshKeys(folder: string, gateway: GatewayFile, policyFile: string)
   }
   for (const [path, text] of Object.entries({ ...source.files, [source.entry]: document.toString() })) {
     const target = join(folder, "policies", path);
-    mkdirSync(dirname(target), { recursive: true });
+    mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
     writeFileSync(target, text);
   }
   const keyNames = [...new Set((policy.rules ?? []).flatMap(({ from }) => from ?? []))];
