@@ -1,6 +1,7 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess, type ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { connect, type GatewayClient } from "../../src/sdk/client.ts";
 
@@ -28,11 +29,24 @@ export type DevGateway = {
   readonly stop: () => Promise<void>;
 };
 
+export type StartOptions = {
+  /** A descriptor that the gateway inherits from whoever starts it. */
+  readonly leftOpen?: number;
+};
+
+/** Far up, with a gap below: Node closes what it inherits only as far as the first gap. */
+const LEFT_OPEN_AT = 50;
+
 /** The real thing, as `portcullis dev` runs it: edge, vault, SoftHSM, SQLite, on free ports. */
-export async function startDevGateway(flags: readonly string[] = []): Promise<DevGateway> {
+export async function startDevGateway(
+  flags: readonly string[] = [],
+  { leftOpen }: StartOptions = {},
+): Promise<DevGateway> {
+  const stdio: ("ignore" | "pipe" | number)[] = ["ignore", "pipe", "pipe"];
+  if (leftOpen !== undefined) stdio[LEFT_OPEN_AT] = leftOpen;
   const child = spawn(process.execPath, [PROGRAM, "dev", "--json", "--port", "0", "--proxy-port", "0", ...flags], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+    stdio: Array.from(stdio, (each) => each ?? "ignore"),
+  }) as ChildProcessByStdio<null, Readable, Readable>;
   const said: string[] = [];
   child.stderr.on("data", (chunk: Buffer) => said.push(chunk.toString()));
   const first = once(createInterface({ input: child.stdout }), "line") as Promise<[string]>;
