@@ -55,7 +55,7 @@ function prepare({ url, callerFile, key, requests, firstNonce }: Order): Buffer[
 /** Sends one request on a kept connection and waits for the end of its answer. @returns its status */
 function exchange(socket: Socket, request: Buffer): Promise<number> {
   return new Promise((resolve, reject) => {
-    let received = Buffer.alloc(0);
+    let received: Buffer = Buffer.alloc(0);
     let end = -1;
     const onData = (chunk: Buffer): void => {
       received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);

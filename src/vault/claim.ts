@@ -136,10 +136,14 @@ async function spentByOthers(reader: StoreReader, charge: Charge, request: Reque
   return spent - (await reader.spentBy(request.id, charge.counter, charge.windowStartsAt));
 }
 
-const accountsOf = (intent: Intent): Account[] => [
-  ...new Set(
-    intent.operations.flatMap((operation) => ("to" in operation ? [operation.from, operation.to] : [operation.from])),
-  ),
+/** Every account whose owner a decision may ask for. */
+export const accountsOf = (intent: Intent): Account[] => [
+  ...new Set([
+    intent.account,
+    ...intent.operations.flatMap((operation) =>
+      "to" in operation ? [operation.from, operation.to] : [operation.from],
+    ),
+  ]),
 ];
 
 /** The policy's decision, and the one denial that no policy can lift: what is spent once is authorized once (I12). */

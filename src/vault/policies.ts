@@ -14,6 +14,7 @@ import {
   type CompiledPolicy,
 } from "../policy/compile.ts";
 import { parsePolicy } from "../policy/parse.ts";
+import { accountsOf } from "./claim.ts";
 import type { Directory, PolicyCompilers } from "./directory.ts";
 import { appendLeaf } from "./log.ts";
 import type { ClientRow, PolicyRow, Store, StoreTransaction } from "./ports.ts";
@@ -242,9 +243,7 @@ async function recount(
         ? { client: directory.get(client).policy!, house: compiled }
         : { client: compiled, house: directory.house.policy };
     const intent = intentFromJson(record.intent);
-    const owners = await transaction.owners(
-      intent.operations.flatMap((operation) => ("to" in operation ? [operation.to] : [])),
-    );
+    const owners = await transaction.owners(accountsOf(intent));
     const at = record.authorizedAt!;
     for (const charge of chargesOf(policies, intent, { now: at, client, caller: row.caller, key: row.key, owners })) {
       if (charge.of !== compiled.of) continue;
