@@ -1,5 +1,6 @@
 import SqliteDatabase, { type Database, type Statement } from "better-sqlite3";
 import type { Account, ChainId } from "../../domain/chain.ts";
+import type { CounterId } from "../../domain/decision.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import type { ClientId, KeyName } from "../../domain/names.ts";
 import type { RequestId } from "../../domain/request.ts";
@@ -26,9 +27,9 @@ type Row = Record<string, never>;
  */
 export function openSqliteStore(path: string, clock: () => number = Date.now): Store {
   const database = open(path);
-  const tail = new LogTail();
-  const transaction = transactionOn(database, clock, tail);
-  const group = groupCommit(database, () => tail.forget());
+  const memory = new StoreMemory();
+  const transaction = transactionOn(database, clock, memory);
+  const group = groupCommit(database, () => memory.forget());
   return {
     write: (work) => group.run(() => work(transaction)).catch(asGatewayError),
     // better-sqlite3 is synchronous: between two statements of one read nobody else runs but a writer's microtasks, so
@@ -143,39 +144,53 @@ function statementsOf(database: Database) {
   };
 }
 
-/** The last leaf of the log and of each client: every request asks for them several times, and one vault writes them all. */
-class LogTail {
-  readonly #last = new Map<ClientId | "log", LeafRow>();
-
-  last(of: ClientId | "log", read: () => LeafRow | undefined): LeafRow | undefined {
-    let leaf = this.#last.get(of);
-    if (!leaf && (leaf = read())) this.#last.set(of, leaf);
-    return leaf;
-  }
-
-  appended(leaf: LeafRow): void {
-    this.#last.set("log", leaf);
-    this.#last.set(leaf.client, leaf);
-  }
+/**
+ * What every request asks for again and only this process changes: the ends of the log and of counters, active policies.
+ * Kept as it is read or written, forgotten whole when anything is undone.
+ */
+class StoreMemory {
+  readonly leaves = new Map<ClientId | "log", LeafRow | undefined>();
+  readonly policyHashes = new Map<ClientId, string | undefined>();
+  readonly counters = new Map<CounterId, CounterEnd | undefined>();
 
   forget(): void {
-    this.#last.clear();
+    this.leaves.clear();
+    this.policyHashes.clear();
+    this.counters.clear();
   }
 }
 
-function transactionOn(database: Database, clock: () => number, tail: LogTail): StoreTransaction {
+type CounterEnd = { readonly at: number; readonly leaf: number; readonly total: bigint };
+
+function remembered<K, V>(memory: Map<K, V>, key: K, read: () => V): V {
+  if (memory.has(key)) return memory.get(key) as V;
+  const value = read();
+  memory.set(key, value);
+  return value;
+}
+
+function transactionOn(database: Database, clock: () => number, memory: StoreMemory): StoreTransaction {
   const sql = statementsOf(database);
   const one = (text: string, ...values: unknown[]): Row | undefined => sql(text).get(...values) as Row | undefined;
   const all = (text: string, ...values: unknown[]): Row[] => sql(text).all(...values) as Row[];
   const run = (text: string, ...values: unknown[]): void => void sql(text).run(...values);
 
   const lastLeaf = (client?: ClientId): LeafRow | undefined =>
-    tail.last(client ?? "log", () => {
+    remembered(memory.leaves, client ?? "log", () => {
       const row =
         client === undefined
           ? one("SELECT * FROM leaves ORDER BY idx DESC LIMIT 1")
           : one("SELECT * FROM leaves WHERE client = ? ORDER BY number DESC LIMIT 1", client);
       return row && leafRow(row);
+    });
+
+  const counterEnd = (counter: CounterId): CounterEnd | undefined =>
+    remembered(memory.counters, counter, () => {
+      const row = one(
+        "SELECT at, leaf, total FROM spend WHERE counter = ? ORDER BY at DESC, leaf DESC LIMIT 1",
+        counter,
+      );
+      return row && { at: row["at"]! as number, leaf: row["leaf"]! as number, total: BigInt(row["total"]!) };
     });
 
   const keyRow = (row: Row): KeyRow => ({
@@ -239,7 +254,10 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
     },
 
     policyHash: async (client) =>
-      (one("SELECT policy_hash FROM clients WHERE id = ?", client)?.["policy_hash"] as string | undefined) ?? undefined,
+      remembered(memory.policyHashes, client, () => {
+        const row = one("SELECT policy_hash FROM clients WHERE id = ?", client);
+        return (row?.["policy_hash"] as string | null | undefined) ?? undefined;
+      }),
     policy: async (client, version) => {
       const row =
         version === undefined
@@ -264,6 +282,7 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
         row.leaf,
       );
       run("UPDATE clients SET policy_hash = ? WHERE id = ?", row.hash, row.client);
+      memory.policyHashes.set(row.client, row.hash);
       run("DELETE FROM held_addresses WHERE client = ?", row.client);
       for (const [account, since] of heldSince)
         run("INSERT INTO held_addresses (client, account, since) VALUES (?, ?, ?)", row.client, account, since);
@@ -346,14 +365,14 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
     },
 
     spent: async (counter, windowStartsAt) => {
-      const latest = one("SELECT total FROM spend WHERE counter = ? ORDER BY at DESC, leaf DESC LIMIT 1", counter);
-      if (!latest) return 0n;
+      const end = counterEnd(counter);
+      if (!end || end.at <= windowStartsAt) return 0n;
       const before = one(
         "SELECT total FROM spend WHERE counter = ? AND at <= ? ORDER BY at DESC, leaf DESC LIMIT 1",
         counter,
         windowStartsAt,
       );
-      return BigInt(latest["total"]!) - BigInt(before?.["total"] ?? "0");
+      return end.total - BigInt(before?.["total"] ?? "0");
     },
     spentBy: async (request, counter, windowStartsAt) =>
       all(
@@ -363,14 +382,11 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
         windowStartsAt,
       ).reduce((sum, row) => sum + BigInt(row["amount"]!), 0n),
     addSpend: async (counter, { at, leaf, request, amount }) => {
-      const latest = one(
-        "SELECT at, leaf, total FROM spend WHERE counter = ? ORDER BY at DESC, leaf DESC LIMIT 1",
-        counter,
-      );
+      const end = counterEnd(counter);
       // The order in which totals are read: an entry before the latest would be in no sum.
-      if (latest && (at < latest["at"]! || (at === latest["at"]! && leaf <= latest["leaf"]!)))
+      if (end && (at < end.at || (at === end.at && leaf <= end.leaf)))
         throw new GatewayError("integrity", `expected entries of \`${counter}\` in the order of time`);
-      const total = BigInt(latest?.["total"] ?? "0") + amount;
+      const total = (end?.total ?? 0n) + amount;
       run(
         "INSERT INTO spend (counter, at, leaf, request, amount, total) VALUES (?, ?, ?, ?, ?, ?)",
         counter,
@@ -380,8 +396,10 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
         amount.toString(),
         total.toString(),
       );
+      memory.counters.set(counter, { at, leaf, total });
     },
     removeSpend: async (request) => {
+      memory.counters.clear();
       for (const entry of all("SELECT counter, at, leaf, amount FROM spend WHERE request = ?", request)) {
         const [counter, at, leaf] = [entry["counter"]!, entry["at"]!, entry["leaf"]!];
         run("DELETE FROM spend WHERE counter = ? AND at = ? AND leaf = ?", counter, at, leaf);
@@ -402,7 +420,10 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
         }
       }
     },
-    clearSpend: async (of) => run("DELETE FROM spend WHERE counter >= ? AND counter < ?", `${of}/`, `${of}0`),
+    clearSpend: async (of) => {
+      memory.counters.clear();
+      run("DELETE FROM spend WHERE counter >= ? AND counter < ?", `${of}/`, `${of}0`);
+    },
 
     lastLeaf: async (client) => lastLeaf(client),
     leaf: async (index) => {
@@ -429,7 +450,7 @@ function transactionOn(database: Database, clock: () => number, tail: LogTail): 
         row.number,
         row.opening,
       );
-      tail.appended(row);
+      memory.leaves.set("log", row).set(row.client, row);
     },
   };
 }
