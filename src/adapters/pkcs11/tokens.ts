@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import pkcs11, { type Handle, type TokenInfo } from "pkcs11js";
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import type { TokenRef } from "../../vault/ports.ts";
-import type { Module } from "./module.ts";
+import type { Module, Slot } from "./module.ts";
 
 /** CK_TOKEN_INFO.label: 32 bytes, padded with blanks, not terminated by a zero (PKCS#11 2.40, 3.3). */
 const LABEL_BYTES = 32;
@@ -21,28 +21,39 @@ export const listTokens = (module: Module): TokenRef[] =>
     .map(({ info }) => refOf(info));
 
 /** The one slot whose token has this label and this serial. Zero matches and two matches are both refused. */
-export function findToken(module: Module, ref: TokenRef): { slot: Handle; info: TokenInfo } {
-  const found = module.slots().filter(({ info }) => {
+export function findToken(module: Module, ref: TokenRef): Slot {
+  return seenBefore(module, ref) ?? exactlyOne(matches(module.slots(), ref), ref);
+}
+
+/** Where it was when last looked for; asked again, since tokens move. */
+function seenBefore(module: Module, ref: TokenRef): Slot | undefined {
+  const [seen, second] = matches(module.slotsSeen(), ref);
+  if (!seen || second) return undefined;
+  try {
+    return matches([{ slot: seen.slot, info: module.lib.C_GetTokenInfo(seen.slot) }], ref)[0];
+  } catch {
+    return undefined; // the slot is gone: the token may be in another one
+  }
+}
+
+const matches = (slots: readonly Slot[], ref: TokenRef): Slot[] =>
+  slots.filter(({ info }) => {
     const { label, serial } = refOf(info);
     return isInitialised(info) && label === ref.label && serial === ref.serial;
   });
+
+function exactlyOne(found: readonly Slot[], ref: TokenRef): Slot {
   if (found.length > 1) {
     throw new GatewayError("token-ambiguous", `expected one token ${quoted(ref.label)}, found ${found.length}`, {
       facts: { ...ref },
     });
   }
   const [token] = found;
-  if (!token) {
-    throw new GatewayError(
-      "token-not-found",
-      `expected a token ${quoted(ref.label)} with serial ${quoted(ref.serial)}`,
-      {
-        facts: { ...ref },
-        hint: "tokens made by another process since the start are seen after a restart",
-      },
-    );
-  }
-  return token;
+  if (token) return token;
+  throw new GatewayError("token-not-found", `expected a token ${quoted(ref.label)} with serial ${quoted(ref.serial)}`, {
+    facts: { ...ref },
+    hint: "tokens that another process has made are seen after a refresh",
+  });
 }
 
 /**
