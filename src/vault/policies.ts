@@ -236,7 +236,11 @@ async function recount(
   for (const client of clients) {
     for (const row of await transaction.authorizedRequests(client)) past.push({ client, row, record: readRecord(row) });
   }
-  past.sort((a, b) => a.record.decisionLeaf!.index - b.record.decisionLeaf!.index);
+  // By the moment at which each was counted: what failed later has a later leaf, and its spend stays where it was.
+  past.sort(
+    (a, b) =>
+      a.record.authorizedAt! - b.record.authorizedAt! || a.record.decisionLeaf!.index - b.record.decisionLeaf!.index,
+  );
   for (const { client, row, record } of past) {
     const policies =
       compiled.of === "house"
