@@ -11,6 +11,7 @@ import {
 import { GatewayError } from "../../src/domain/errors.ts";
 import { cpuMsOf } from "../unit/chains/evm/cpu.ts";
 import { bytesOf, hexOf, transaction } from "../unit/chains/evm/arbitraries.ts";
+import { runs } from "../unit/chains/evm/runs.ts";
 
 // Goal: ours, ethers and viem read the same fields out of the same bytes, both ways; nothing but canonical bytes is read.
 
@@ -86,7 +87,7 @@ describe("property: EVM transactions", () => {
         assert.equal(hexOf(bytes), serializeTransaction(toViem(tx) as Parameters<typeof serializeTransaction>[0]));
         assert.deepEqual(decodeUnsigned(bytes), tx);
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(800) },
     );
   });
 
@@ -96,7 +97,7 @@ describe("property: EVM transactions", () => {
         const parsed = written(parseTransaction(hexOf(encodeUnsigned(tx))));
         assert.deepEqual(lower(parsed), lower(written(toViem(tx))));
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -136,7 +137,7 @@ describe("property: EVM transactions", () => {
         assert.deepEqual(encodeUnsigned(read), mutated);
         if (ethersTakes(read)) assert.equal(Transaction.from(hexOf(mutated)).unsignedSerialized, hexOf(mutated));
       }),
-      { numRuns: 3000 },
+      { numRuns: runs(600) },
     );
   });
 
@@ -149,7 +150,7 @@ describe("property: EVM transactions", () => {
           assert.ok(error instanceof GatewayError, String(error));
         }
       }),
-      { numRuns: 3000 },
+      { numRuns: runs(600) },
     );
   });
 

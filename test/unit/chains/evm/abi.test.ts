@@ -14,6 +14,7 @@ import { asHex, typed } from "./abi-arbitraries.ts";
 import { hexOf } from "./arbitraries.ts";
 import { cpuMsOf } from "./cpu.ts";
 import { refusal } from "./refusal.ts";
+import { runs } from "./runs.ts";
 
 // Goal: calldata has one reading, the one that ethers and viem have, and nothing else is read.
 
@@ -40,7 +41,7 @@ describe("chains/evm/abi", () => {
         const compiled = compileFunction({ name: "f", inputs });
         assert.deepEqual(decodeArguments(compiled, Uint8Array.from([...SELECTOR, ...bytesOf(byEthers)])), values);
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -69,7 +70,7 @@ describe("chains/evm/abi", () => {
           }
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: runs(800) },
     );
   });
 

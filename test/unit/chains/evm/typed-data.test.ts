@@ -8,6 +8,7 @@ import { hexOf } from "./arbitraries.ts";
 import { cpuMsOf } from "./cpu.ts";
 import { refusal } from "./refusal.ts";
 import { typedDocument, type Document } from "./typed-data-arbitraries.ts";
+import { runs } from "./runs.ts";
 
 // Goal: the digest is that of ethers and viem, for documents whose every part is hashed; all others are refused.
 
@@ -68,7 +69,7 @@ describe("chains/evm/typed-data", () => {
         if (document.types["EIP712Domain"]!.map((field) => field.name).join() === order)
           assert.equal(digest, byEthers(document));
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(500) },
     );
   });
 
