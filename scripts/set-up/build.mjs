@@ -63,6 +63,8 @@ async function bundleEdge(root, outfile) {
     });
   } catch (error) {
     throw new SetUpError("the edge cannot be bundled into one file", { output: error.message });
+  } finally {
+    await esbuild.stop(); // or its process stays beside whatever runs next in this one
   }
 }
 

@@ -43,18 +43,25 @@ export function run(program, args, { cwd, env, timeoutMs, leave = false } = {}) 
 export async function guarded(act, { onChange, cleanUp }) {
   whenChanged.add(onChange);
   whenStopped.add(cleanUp);
-  for (const signal of SIGNALS) process.once(signal, stop);
+  for (const signal of SIGNALS) if (!process.listeners(signal).includes(onSignal)) process.on(signal, onSignal);
   try {
     return await act();
   } finally {
-    for (const signal of SIGNALS) process.removeListener(signal, stop);
     whenChanged.delete(onChange);
     whenStopped.delete(cleanUp);
     cleanUp();
   }
 }
 
-function stop(signal) {
+/**
+ * Never taken off again: a signal that came while the last step kept this thread busy would find nobody and be lost,
+ * with whoever sent it waiting for ever. What runs next has listeners of its own; until then the default holds.
+ */
+function onSignal(signal) {
+  if (whenStopped.size === 0) {
+    if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal]);
+    return;
+  }
   for (const [child, leave] of running) if (!leave) killGroup(child.pid);
   for (const cleanUp of whenStopped) cleanUp();
   process.stderr.write(`set-up: stopped by ${signal}\n`);
