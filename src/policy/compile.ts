@@ -19,7 +19,7 @@ import {
 import { durationMs } from "./fields.ts";
 import { policyHash, type ResolvedPolicy } from "./parse.ts";
 import { selectorOf } from "./selector.ts";
-import { calendarStart, zoneOf, type Weekday, type Zone } from "./zone.ts";
+import { calendarStart, zoneOf, type CalendarUnit, type Weekday, type Zone } from "./zone.ts";
 
 /**
  * A policy made ready for deciding: amounts in smallest units, names as sets, addresses behind one map. Nothing here
@@ -132,6 +132,11 @@ export type CompiledLimit = Match & {
   /** Entries after this moment count at that time. */
   readonly windowStartsAt: (now: number) => number;
   readonly windowText: string;
+  /** The same as data, for comparing. */
+  readonly window:
+    | { readonly kind: "lifetime" }
+    | { readonly kind: "rolling"; readonly lengthMs: number }
+    | { readonly kind: "calendar"; readonly unit: CalendarUnit; readonly tz: string };
 };
 
 export function compileClient(resolved: ResolvedPolicy): CompiledPolicy {
@@ -298,17 +303,24 @@ function compileLimit(
   };
 }
 
-function compileWindow(window: LimitDocument["window"]): Pick<CompiledLimit, "windowStartsAt" | "windowText"> {
-  if (window === "lifetime") return { windowStartsAt: () => -1, windowText: "lifetime" };
+function compileWindow(
+  window: LimitDocument["window"],
+): Pick<CompiledLimit, "windowStartsAt" | "windowText" | "window"> {
+  if (window === "lifetime") return { windowStartsAt: () => -1, windowText: "lifetime", window: { kind: "lifetime" } };
   if ("rolling" in window) {
     const lengthMs = durationMs(window.rolling);
-    return { windowStartsAt: (now) => now - lengthMs, windowText: `rolling ${window.rolling}` };
+    return {
+      windowStartsAt: (now) => now - lengthMs,
+      windowText: `rolling ${window.rolling}`,
+      window: { kind: "rolling", lengthMs },
+    };
   }
   const zone = zoneOf(window.tz);
   // The first moment of the day, week or month is in the window; what lies before it is not.
   return {
     windowStartsAt: (now) => calendarStart(zone, window.calendar, now) - 1,
     windowText: `calendar ${window.calendar}, ${window.tz}`,
+    window: { kind: "calendar", unit: window.calendar, tz: window.tz },
   };
 }
 

@@ -113,7 +113,7 @@ function ownerNamed(to: Destinations, view: OperationView): boolean {
 
 type Named = Pick<OperationView, "known" | "to">;
 
-function bookNamed(to: Destinations, { known, to: account }: Named): boolean {
+export function bookNamed(to: Destinations, { known, to: account }: Named): boolean {
   if (account !== undefined && to.accounts.has(account)) return true;
   return (
     known !== undefined &&

@@ -116,7 +116,9 @@ const approvals = fc.oneof(
   fc.record({ g: fc.constantFrom("1", "2"), h: fc.constant("1"), expireAfter: fc.constantFrom("3h", "6h") }),
 );
 
-export const allowRule: fc.Arbitrary<object> = merged(
+type RuleObject = PolicyObject["rules"][number];
+
+export const allowRule: fc.Arbitrary<RuleObject> = merged(
   fc
     .oneof({ weight: 3, arbitrary: fc.constant(["transfer", "allowance"]) }, { weight: 1, arbitrary: some(...KINDS) })
     .map((allow) => ({ allow })),
@@ -132,7 +134,7 @@ export const allowRule: fc.Arbitrary<object> = merged(
   "allow" in rule && (rule.allow as string[]).includes("call") ? { ...rule, method: ["0x12345678", "x()"] } : rule,
 );
 
-export const denyRule: fc.Arbitrary<object> = merged(
+export const denyRule: fc.Arbitrary<RuleObject> = merged(
   some(...KINDS, "any").map((deny) => ({ deny })),
   maybe(some(...DESTINATIONS), "to"),
   maybe(bands, "amount"),

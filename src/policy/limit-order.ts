@@ -1,0 +1,77 @@
+import type { Band, Compiled, CompiledLimit } from "./compile.ts";
+import { bookNamed } from "./match.ts";
+
+/** A limit, and what its words stand for. */
+export type InBook = { readonly limit: CompiledLimit; readonly book: Compiled["addresses"] };
+
+/**
+ * Whether `strong` keeps everything within `weak`: it counts at least what `weak` counts, in windows that hold at least
+ * as much, up to at most the same cap. Sound, not complete: two limits that together do what one did are not seen.
+ */
+export function dominates(strongIn: InBook, weakIn: InBook): boolean {
+  const [strong, weak] = [strongIn.limit, weakIn.limit];
+  return (
+    strong.of === weak.of &&
+    countsSameUnit(strong, weak) &&
+    strong.max <= weak.max &&
+    windowCovers(strong.window, weak.window) &&
+    (strong.per === undefined || strong.per === weak.per) &&
+    coversSet(strong.by, weak.by) &&
+    coversSet(strong.key, weak.key) &&
+    coversTo(strongIn, weakIn) &&
+    coversAmount(strong.amount, weak.amount) &&
+    coversFee(strong, weak)
+  );
+}
+
+const countsSameUnit = (strong: CompiledLimit, weak: CompiledLimit): boolean =>
+  strong.asset?.symbol === weak.asset?.symbol &&
+  (strong.asset?.contract ?? strong.asset?.chain) === (weak.asset?.contract ?? weak.asset?.chain);
+
+/** A sum that has `to`, `amount` or counts per destination leaves the fee out. */
+function coversFee(strong: CompiledLimit, weak: CompiledLimit): boolean {
+  const countsFee = ({ asset, to, amount, per }: CompiledLimit) =>
+    asset?.standard === "native" && !to && !amount && per !== "destination";
+  return !countsFee(weak) || countsFee(strong);
+}
+
+const coversSet = (strong: ReadonlySet<string> | undefined, weak: ReadonlySet<string> | undefined): boolean =>
+  strong === undefined || (weak !== undefined && [...weak].every((word) => strong.has(word)));
+
+/** By the addresses that words stand for: a name may stand for others in the other version. */
+function coversTo({ limit: strong, book }: InBook, { limit: weak, book: weakBook }: InBook): boolean {
+  const [wide, narrow] = [strong.to, weak.to];
+  if (wide === undefined || wide.anyone) return true;
+  if (narrow === undefined || narrow.anyone) return false;
+  const words = (["own", "house"] as const).every((word) => !narrow[word] || wide[word]);
+  const clients = [...narrow.clients].every((client) => wide.clients.has(client));
+  const accounts = [...weakBook.keys(), ...narrow.accounts].filter((to) =>
+    bookNamed(narrow, { to, known: weakBook.get(to) }),
+  );
+  return words && clients && accounts.every((to) => bookNamed(wide, { to, known: book.get(to) }));
+}
+
+function coversAmount(strong: CompiledLimit["amount"], weak: CompiledLimit["amount"]): boolean {
+  if (strong === undefined) return true;
+  if (weak === undefined) return false;
+  return [...weak].every(([asset, band]) => strong.has(asset) && coversBand(strong.get(asset)!, band));
+}
+
+const coversBand = (outer: Band, inner: Band): boolean =>
+  outer.over <= inner.over && (outer.max === undefined || (inner.max !== undefined && inner.max <= outer.max));
+
+const HOUR_MS = 3_600_000;
+/** The longest that a day, week and month can be: clocks go back an hour. */
+const LONGEST_MS = { day: 25 * HOUR_MS, week: 169 * HOUR_MS, month: (31 * 24 + 1) * HOUR_MS };
+
+function windowCovers(strong: CompiledLimit["window"], weak: CompiledLimit["window"]): boolean {
+  if (strong.kind === "lifetime") return true;
+  if (weak.kind === "lifetime") return false;
+  if (strong.kind === "rolling")
+    return strong.lengthMs >= (weak.kind === "rolling" ? weak.lengthMs : LONGEST_MS[weak.unit]);
+  if (weak.kind === "rolling" || strong.tz !== weak.tz) return false;
+  return strong.unit === weak.unit || weak.unit === "day";
+}
+
+export const limitText = ({ asset, maxText, windowText, per }: CompiledLimit): string =>
+  `${maxText} ${asset?.symbol ?? "transactions"} (${windowText}${per ? `, per ${per}` : ""})`;
