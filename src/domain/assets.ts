@@ -48,6 +48,20 @@ export type PinnedContract = {
   readonly kind: ContractKind;
   /** Makes function and arguments of a call facts; what the kind says of a function goes first. */
   readonly abi?: readonly AbiFunction[];
+  /** How calls are shown, by canonical signature: never a ground for a decision. */
+  readonly display?: Readonly<Record<string, CallDisplay>>;
+};
+
+/** What of an ERC-7730 descriptor (`display.formats`) is used. */
+export type CallDisplay = {
+  readonly intent: string;
+  readonly fields: readonly {
+    /** As in ERC-7730, e.g. `#.params.amountIn` or `path.[0]`. */
+    readonly path: string;
+    readonly label: string;
+    readonly format?: "raw" | "amount" | "tokenAmount" | "addressName" | "date";
+    readonly params?: { readonly tokenPath?: string };
+  }[];
 };
 
 /** The asset registry as the decoders use it: everything they know of contracts. Built once per policy version. */

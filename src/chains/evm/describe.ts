@@ -1,19 +1,14 @@
-import { formatAmount } from "../../domain/amount.ts";
 import type { Asset, AssetRegistry } from "../../domain/assets.ts";
 import { addressOf, type Account, type AssetSymbol } from "../../domain/chain.ts";
 import type { Intent, Operation } from "../../domain/intent.ts";
 import { ZERO_ADDRESS } from "./calls/amounts.ts";
+import { displayLines } from "./display.ts";
+import { amountText, dateText, othersText, party, type Names } from "./words.ts";
 
 /*
  * An intent in words, for approvers, terminals and logs: first what nobody can know, then what is certain, then what
  * others wrote, quoted. Every destination stands there with its whole address: look-alikes differ in the middle.
  */
-
-export type Names = {
-  readonly registry: AssetRegistry;
-  /** What the reader calls an account: an address book's name, a key's. */
-  readonly nameOf?: (account: Account) => string | undefined;
-};
 
 type OperationOf<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 
@@ -73,7 +68,8 @@ function describeCall(call: OperationOf<"call">, signer: Account, names: Names):
   const where = `${party(call.to, names)}${onBehalf(call, signer, names)}`;
   if (!call.method)
     return { unknown: true, text: `calls ${where} with data that cannot be decoded (${call.selector})` };
-  return { text: `calls ${call.method.signature} of ${where}`, quotes: argumentLines(call.method.arguments) };
+  const text = `calls ${call.method.signature} of ${where}`;
+  return { text, quotes: displayLines(call, names) ?? argumentLines(call.method.arguments) };
 }
 
 function describeDeploy({ creates, codeHash }: OperationOf<"deploy">, names: Names): Sentence {
@@ -143,49 +139,14 @@ const itemText = ({ asset, tokenId }: { readonly asset: AssetSymbol; readonly to
 const remarks = (asset: Asset | undefined): string =>
   `${asset?.feeOnTransfer ? " (the token keeps a part)" : ""}${asset?.proxy ? " (whose code can be replaced)" : ""}`;
 
-function amountText(amount: bigint, symbol: AssetSymbol, registry: AssetRegistry): string {
-  const asset = registry.bySymbol.get(symbol);
-  return asset ? `${formatAmount(amount, asset.decimals)} ${symbol}` : `${amount} smallest units of ${symbol}`;
-}
-
-/** The last moment that a Date can hold, in seconds; Permit2 and wallets write greater ones for "never". */
-const LAST_SECOND = 8_640_000_000_000n;
-
-function untilText(validUntil: string | undefined): string {
+const untilText = (validUntil: string | undefined): string => {
   if (validUntil === undefined) return "";
-  const seconds = BigInt(validUntil);
-  return seconds > LAST_SECOND ? ", for ever" : `, until ${new Date(Number(seconds) * 1000).toISOString()}`;
-}
+  const date = dateText(BigInt(validUntil));
+  return date === undefined ? ", for ever" : `, until ${date}`;
+};
 
 const onBehalf = ({ from }: { readonly from: Account }, signer: Account, names: Names): string =>
   from === signer ? "" : `, in the name of ${party(from, names)}`;
 
-/** Name and whole address; the registry's names of contracts where the reader has none. */
-function party(account: Account, { registry, nameOf }: Names): string {
-  const asset = registry.byContract.get(account);
-  const name = nameOf?.(account) ?? registry.contracts?.get(account)?.name ?? (asset && `contract of ${asset.symbol}`);
-  return name === undefined ? `${addressOf(account)} (no name)` : `${othersText(name)} ${addressOf(account)}`;
-}
-
 const argumentLines = (facts: Readonly<Record<string, string>>, prefix = ""): readonly string[] =>
   Object.entries(facts).map(([name, value]) => `${prefix}${othersText(name)} = ${othersText(value)}`);
-
-const MAX_QUOTED = 80;
-/** Controls, formatting (bidi, zero width), lone surrogates, the unassigned; blanks that are no blank; the quote itself. */
-const DECEPTIVE = /[\p{C}\p{Zl}\p{Zp}`\\]|(?! )\p{Zs}/u;
-
-/** Others' words, as they may stand in a line: quoted, escaped, at most 80 characters within the quotes. */
-export function othersText(text: string): string {
-  const shown: string[] = [];
-  let length = 0;
-  for (const character of text) {
-    const safe = DECEPTIVE.test(character) ? `\\u{${character.codePointAt(0)!.toString(16)}}` : character;
-    length += safe.length;
-    shown.push(safe);
-    if (length <= MAX_QUOTED) continue;
-    // Whole characters make room for the mark that something is missing.
-    while (length >= MAX_QUOTED) length -= shown.pop()!.length;
-    return `\`${shown.join("")}…\``;
-  }
-  return `\`${shown.join("")}\``;
-}

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { describeIntent, othersText } from "../../../../src/chains/evm/describe.ts";
+import { describeIntent } from "../../../../src/chains/evm/describe.ts";
+import { othersText } from "../../../../src/chains/evm/words.ts";
+import type { CallDisplay } from "../../../../src/domain/assets.ts";
 import type { Account } from "../../../../src/domain/chain.ts";
 import type { Intent, Operation } from "../../../../src/domain/intent.ts";
 import { allows, calls, MAX, moves } from "./operations.ts";
@@ -143,6 +145,48 @@ describe("chains/evm/describe", () => {
         "`amount` = `7`",
         "`note` = `\\u{60}pays 0\\u{60}\\u{202e}`",
         "text: `hi\\u{a}there`",
+      ],
+    );
+  });
+
+  it("a descriptor (ERC-7730) gives labels and units, and hides neither arguments nor their values", () => {
+    const router = registry.contracts!.get(account(ROUTER))!;
+    const signature = "swap(address,uint256,uint256,address[],uint256,uint256,uint256)";
+    const display: CallDisplay = {
+      intent: "Swap",
+      fields: [
+        { path: "#.to", label: "Beneficiary", format: "addressName" },
+        { path: "#.amountIn", label: "Amount to send", format: "tokenAmount", params: { tokenPath: "#.path.[0]" } },
+        { path: "amountOut", label: "At least", format: "tokenAmount", params: { tokenPath: "path.[7]" } },
+        { path: "#.tip", label: "Tip", format: "amount" },
+        { path: "#.deadline", label: "Until", format: "date" },
+        { path: "#.nowhere", label: "Ghost", format: "raw" },
+      ],
+    };
+    const contracts = new Map([[router.account, { ...router, display: { [signature]: display } }]]);
+    const facts = {
+      to: OTHER,
+      amountIn: "12500000",
+      amountOut: "9",
+      "path[0]": USDC,
+      tip: "1",
+      deadline: "86400",
+      hidden: "7",
+    };
+    const method = { signature, arguments: facts };
+    const operations = [{ ...calls(OWN, ROUTER, "0x12345678"), method } as Operation];
+    const intent = { chain: "eip155:1", account: account(OWN), operations, fee: { asset: "ETH", max: 0n }, claims: [] };
+    assert.deepEqual(
+      describeIntent(intent as unknown as Intent, { registry: { ...registry, contracts }, nameOf }).slice(2),
+      [
+        "meant as: `Swap`",
+        `\`Beneficiary\`: \`kraken\` ${OTHER} (\`to\` = \`${OTHER}\`)`,
+        "`Amount to send`: 12.5 USDC (`amountIn` = `12500000`)",
+        "`At least`: `amountOut` = `9`",
+        "`Tip`: 0.000000000000000001 ETH (`tip` = `1`)",
+        "`Until`: 1970-01-02T00:00:00.000Z (`deadline` = `86400`)",
+        `\`path[0]\` = \`${USDC}\``,
+        "`hidden` = `7`",
       ],
     );
   });
