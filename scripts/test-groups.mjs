@@ -12,9 +12,12 @@ const SHARED = new Map([
   ["vectors", "vectors"],
 ]);
 
+/** Published vectors may not be part of a checkout; without them these files hold no test, and that is no failure. */
+const MAY_BE_EMPTY = new Set(["vectors"]);
+
 /**
  * @param files paths from the root, with forward slashes
- * @returns {{name: string, files: string[]}[]} one for each process, in order; a folder not named above comes last
+ * @returns {{name: string, files: string[], mayBeEmpty: boolean}[]} one for each process, in order; a folder not named above comes last
  */
 export function groupTests(files) {
   const folderOf = (file) => file.split("/")[1];
@@ -28,7 +31,7 @@ export function groupTests(files) {
     const name = SHARED.get(folderOf(file)) ?? file;
     groups.set(name, [...(groups.get(name) ?? []), file]);
   }
-  return [...groups].map(([name, members]) => ({ name, files: members }));
+  return [...groups].map(([name, members]) => ({ name, files: members, mayBeEmpty: MAY_BE_EMPTY.has(name) }));
 }
 
 /**
@@ -53,6 +56,7 @@ export function readArguments(args) {
 export function judge(counts, exit) {
   if (counts === undefined)
     return { passed: 0, failed: 1, skipped: 0, fault: `ended with ${exit} before its tests did` };
+  if (exit !== 0 && counts.passed + counts.failed === 0) return { ...counts, failed: 1, fault: "has no test" };
   if (exit !== 0 && counts.failed === 0)
     return { ...counts, failed: 1, fault: `all its tests passed, then it ended with ${exit}` };
   return { ...counts, fault: undefined };

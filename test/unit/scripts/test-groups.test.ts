@@ -32,7 +32,7 @@ describe("npm test: groups", () => {
   });
   it("a file that is named twice runs once", () => {
     assert.deepEqual(groupTests(["test/e2e/a.test.ts", "test/e2e/a.test.ts"]), [
-      { name: "test/e2e/a.test.ts", files: ["test/e2e/a.test.ts"] },
+      { name: "test/e2e/a.test.ts", files: ["test/e2e/a.test.ts"], mayBeEmpty: false },
     ]);
   });
 });
@@ -61,6 +61,9 @@ describe("npm test: the worth of one process", () => {
   it("a process that never came to its end is one failure", () => {
     assert.equal(judge(undefined, "SIGSEGV").failed, 1);
     assert.equal(judge(undefined, 0).failed, 1);
+  });
+  it("a process that found no test is a failure", () => {
+    assert.equal(judge({ passed: 0, failed: 0, skipped: 0 }, 1).fault, "has no test");
   });
   it("a crash after the last test is a failure too", () => assert.equal(judge(counts, "SIGSEGV").failed, 1));
 });
