@@ -4,13 +4,13 @@
  */
 export type Facts = Readonly<Record<string, unknown>>;
 
-export class GatewayError<Code extends string = string> extends Error {
-  readonly code: Code;
+export class GatewayError extends Error {
+  readonly code: string;
   readonly facts: Facts;
   readonly hint: string | undefined;
 
   /** @param message one sentence: lower-case start, no final period, input in backticks, expected before found */
-  constructor(code: Code, message: string, options: { facts?: Facts; hint?: string; cause?: unknown } = {}) {
+  constructor(code: string, message: string, options: { facts?: Facts; hint?: string; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "GatewayError";
     this.code = code;

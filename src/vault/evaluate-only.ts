@@ -27,7 +27,7 @@ export async function evaluateOnly(
     const request = newRequest(submission, await reader.now());
     const { intent, digest32 } = await understandNow(reader, request, payload);
     const situation = { client, house, key, request, intent };
-    const { charges: _charges, ...decision } = await decide(reader, situation, await loadFacts(reader, situation));
+    const { charges, ...decision } = await decide(reader, situation, await loadFacts(reader, situation));
     return { intent, digest: `0x${Buffer.from(digest32).toString("hex")}`, decision };
   });
 }

@@ -1,7 +1,6 @@
 import { parseAddress } from "../chains/evm/address.ts";
 import { policySigningText, type PolicyBody } from "../domain/api.ts";
 import { addressOf, chainOf, evmChainId, type Account } from "../domain/chain.ts";
-import type { CounterId } from "../domain/decision.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { intentFromJson } from "../domain/intent.ts";
 import { HOUSE, type CallerName, type ClientId } from "../domain/names.ts";
@@ -251,7 +250,7 @@ async function recount(
     const at = record.authorizedAt!;
     for (const charge of chargesOf(policies, intent, { now: at, client, caller: row.caller, key: row.key, owners })) {
       if (charge.of !== compiled.of) continue;
-      await transaction.addSpend(charge.counter as CounterId, {
+      await transaction.addSpend(charge.counter, {
         at,
         leaf: record.decisionLeaf!.index,
         request: row.id,

@@ -111,7 +111,7 @@ export function viewOf(
 ): SigningRequestView {
   const record = readRecord(row);
   const state = shownState(row, record, now);
-  const { charges: _charges, ...decision } = record.decision ?? { charges: [] };
+  const { charges, ...decision } = record.decision ?? { charges: [] };
   const hint = HINTS[state];
   return {
     id: row.id,
@@ -123,7 +123,7 @@ export function viewOf(
     changedAt: new Date(row.changedAt).toISOString(),
     ...(record.reference === undefined ? {} : { reference: record.reference }),
     ...(record.intent === undefined ? {} : { intent: record.intent }),
-    ...(record.decision === undefined ? {} : { decision: decision as unknown as Json }),
+    ...(record.decision === undefined ? {} : { decision: decision }),
     ...(record.problem === undefined ? {} : { problem: asProblem(record.problem) }),
     ...(record.result === undefined ? {} : { result: record.result }),
     leaves: {

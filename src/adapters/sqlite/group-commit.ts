@@ -21,7 +21,7 @@ export function groupCommit(
 } {
   const [begin, commit, rollback] = ["BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"].map((sql) => database.prepare(sql));
   const [save, release, undo] = ["SAVEPOINT job", "RELEASE job", "ROLLBACK TO job"].map((sql) => database.prepare(sql));
-  let queue: Job[] = [];
+  const queue: Job[] = [];
   let running: Promise<void> | undefined;
 
   async function attempt(job: Job): Promise<Outcome> {
@@ -66,7 +66,7 @@ export function groupCommit(
   return {
     run: (job) =>
       new Promise((resolve, reject) => {
-        queue.push({ run: job, resolve: resolve as Job["resolve"], reject });
+        queue.push({ run: job, resolve: resolve, reject });
         running ??= drain();
       }),
     idle: async () => {

@@ -2,11 +2,9 @@ import SqliteDatabase, { type Database, type Statement } from "better-sqlite3";
 import type { Account, ChainId } from "../../domain/chain.ts";
 import type { CounterId } from "../../domain/decision.ts";
 import { GatewayError } from "../../domain/errors.ts";
-import type { ClientId, KeyName } from "../../domain/names.ts";
-import type { RequestId } from "../../domain/request.ts";
+import type { ClientId } from "../../domain/names.ts";
 import type {
   ClientRow,
-  Curve,
   KeyRow,
   LeafRow,
   PolicyRow,
@@ -190,14 +188,14 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         "SELECT at, leaf, total FROM spend WHERE counter = ? ORDER BY at DESC, leaf DESC LIMIT 1",
         counter,
       );
-      return row && { at: row["at"]! as number, leaf: row["leaf"]! as number, total: BigInt(row["total"]!) };
+      return row && { at: row["at"]!, leaf: row["leaf"]!, total: BigInt(row["total"]!) };
     });
 
   const keyRow = (row: Row): KeyRow => ({
     client: row["client"]!,
-    name: row["name"]! as KeyName,
+    name: row["name"]!,
     id: row["id"]!,
-    curve: row["curve"]! as Curve,
+    curve: row["curve"]!,
     purpose: row["purpose"]!,
     publicKey: row["public_key"]!,
     chains: JSON.parse(row["chains"]!) as ChainId[],
@@ -256,7 +254,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
     policyHash: async (client) =>
       remembered(memory.policyHashes, client, () => {
         const row = one("SELECT policy_hash FROM clients WHERE id = ?", client);
-        return (row?.["policy_hash"] as string | null | undefined) ?? undefined;
+        return row?.["policy_hash"] ?? undefined;
       }),
     policy: async (client, version) => {
       const row =
@@ -287,8 +285,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       for (const [account, since] of heldSince)
         run("INSERT INTO held_addresses (client, account, since) VALUES (?, ?, ?)", row.client, account, since);
     },
-    callerKeyOwner: async (key) =>
-      one("SELECT client FROM caller_keys WHERE key = ?", key)?.["client"] as ClientId | undefined,
+    callerKeyOwner: async (key) => one("SELECT client FROM caller_keys WHERE key = ?", key)?.["client"],
     insertCallerKey: async (key, client) =>
       run("INSERT INTO caller_keys (key, client) VALUES (?, ?) ON CONFLICT DO NOTHING", key, client),
     authorizedRequests: async (client) =>
@@ -349,8 +346,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         id,
       ),
 
-    claimedBy: async (claim) =>
-      one("SELECT request FROM claims WHERE claim = ?", claim)?.["request"] as RequestId | undefined,
+    claimedBy: async (claim) => one("SELECT request FROM claims WHERE claim = ?", claim)?.["request"],
     nextNonce: async (account) => {
       const next = one("SELECT next FROM nonces WHERE account = ?", account)?.["next"] as string | undefined;
       return next === undefined ? undefined : BigInt(next);

@@ -49,7 +49,7 @@ export function requestCommands(program: Command): void {
       const gateway = gatewayOf(options);
       const query = new URLSearchParams({ limit: options.limit, ...(options.state ? { state: options.state } : {}) });
       const listed = await gateway.get<{ requests: SigningRequestView[] }>(
-        `/v1/clients/${clientOf(gateway, options)}/signing-requests?${query}`,
+        `/v1/clients/${clientOf(gateway, options)}/signing-requests?${query.toString()}`,
       );
       const rows = listed.requests.map((view) => [
         view.id,
