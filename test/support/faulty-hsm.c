@@ -6,6 +6,7 @@
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,9 @@ static volatile struct rule *rules;
 /* As if C_Finalize had been called; it really is only before the next C_Initialize, since other threads may be signing. */
 static volatile int forgotten;
 
+/* SoftHSM frees a session that another thread is signing on, and dies: sessions are taken away between signatures. */
+static pthread_rwlock_t signing = PTHREAD_RWLOCK_INITIALIZER;
+
 static void sleep_ms(long milliseconds) {
   struct timespec time = {milliseconds / 1000, (milliseconds % 1000) * 1000000L};
   nanosleep(&time, NULL);
@@ -88,7 +92,11 @@ static void before(volatile struct rule *rule, CK_SESSION_HANDLE session) {
     case HANG: while (rule->kind == HANG) sleep_ms(5); break;
     case CRASH: *(volatile int *)0 = 1; break;
     case LOSE_SESSION: real->C_CloseSession(session); break;
-    case LOSE_ALL_SESSIONS: real->C_CloseAllSessions(slot_of(session)); break;
+    case LOSE_ALL_SESSIONS:
+      pthread_rwlock_wrlock(&signing);
+      real->C_CloseAllSessions(slot_of(session));
+      pthread_rwlock_unlock(&signing);
+      break;
     case UNINITIALIZE: forgotten = 1; break;
   }
 }
@@ -167,13 +175,20 @@ static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OB
   return real->C_SignInit(session, mechanism, key);
 }
 
+static CK_RV real_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_length, CK_BYTE *signature, CK_ULONG *length) {
+  pthread_rwlock_rdlock(&signing);
+  CK_RV rv = real->C_Sign(session, data, data_length, signature, length);
+  pthread_rwlock_unlock(&signing);
+  return rv;
+}
+
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_length, CK_BYTE *signature, CK_ULONG *length) {
   volatile struct rule *rule = strikes(SIGN, slot_of(session));
   if (rule) before(rule, session);
   if (forgotten) return CKR_CRYPTOKI_NOT_INITIALIZED;
-  if (!rule) return real->C_Sign(session, data, data_length, signature, length);
+  if (!rule) return real_sign(session, data, data_length, signature, length);
   if (rule->kind == ANSWER) return (CK_RV)rule->value;
-  CK_RV rv = real->C_Sign(session, data, data_length, signature, length);
+  CK_RV rv = real_sign(session, data, data_length, signature, length);
   if (rule->kind == FLIP_BIT && rv == CKR_OK && signature) signature[*length - 1] ^= 1;
   return rule->kind == ANSWER_AFTERWARDS ? (CK_RV)rule->value : rv;
 }

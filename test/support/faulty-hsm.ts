@@ -120,5 +120,5 @@ function compile(output: string): void {
   const headers = join(dirname(createRequire(import.meta.url).resolve("pkcs11js")), "includes", "pkcs11");
   const source = fileURLToPath(new URL("./faulty-hsm.c", import.meta.url));
   const flags = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-I", headers];
-  execFileSync(process.env["CC"] ?? "cc", [...flags, "-o", output, source, "-ldl"]);
+  execFileSync(process.env["CC"] ?? "cc", [...flags, "-o", output, source, "-ldl", "-lpthread"]);
 }

@@ -133,8 +133,12 @@ export class Connection {
     await this.#lastGeneration;
     await this.#pool.drain();
     if (!this.isCurrent) return;
-    this.#lib.C_Logout(this.#anchor);
-    this.#lib.C_CloseAllSessions(this.#slot);
+    try {
+      this.#lib.C_Logout(this.#anchor);
+      this.#lib.C_CloseAllSessions(this.#slot);
+    } catch {
+      // The token is away, and its login with it; C_Finalize, which follows, ends whatever is left.
+    }
   }
 
   /** Gives the connection up for another: what is in the queue is sent there, what is under way may finish. */

@@ -2,7 +2,7 @@ import pkcs11 from "pkcs11js";
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import type { Hsm, LogToken, SigningOrder, SigningPermit, Token, TokenHealth, TokenRef } from "../../vault/ports.ts";
 import type { PoolSizes } from "./connection.ts";
-import { ckrOf, hsmError, translated } from "./errors.ts";
+import { ckrOf, translated } from "./errors.ts";
 import { TokenLink } from "./link.ts";
 import { checkOrigin } from "./log-texts.ts";
 import { GatewayLogToken } from "./log-token.ts";
@@ -154,11 +154,8 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async #close(): Promise<void> {
-    const results = await Promise.allSettled([...this.#opened.values()].map(({ link }) => link.close()));
-    // Whatever could not be closed one by one ends here.
-    await this.#module.shared(() => this.#module.finalize());
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed) throw hsmError(failed.reason, "closing the HSM");
+    await Promise.all([...this.#opened.values()].map(({ link }) => link.close()));
+    await translated("closing the HSM", () => this.#module.shared(() => this.#module.finalize()));
   }
 }
 

@@ -97,7 +97,12 @@ export class Module {
 
   /** Ends every session and login of the process. */
   finalize(): void {
-    this.lib.C_Finalize();
+    try {
+      this.lib.C_Finalize();
+    } catch (error) {
+      // A restart that failed has left it so.
+      if (ckrOf(error)?.code !== pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED) throw error;
+    }
   }
 
   describe(): { path: string; manufacturer: string; version: string } {
