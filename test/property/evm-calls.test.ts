@@ -6,6 +6,7 @@ import { intentOf } from "../../src/chains/evm/intent.ts";
 import { GatewayError } from "../../src/domain/errors.ts";
 import type { Operation } from "../../src/domain/intent.ts";
 import { address, bytesOf, uint } from "../unit/chains/evm/arbitraries.ts";
+import { cpuMsOf } from "../unit/chains/evm/cpu.ts";
 import { allows, calls, MAX, moves } from "../unit/chains/evm/operations.ts";
 import * as at from "../unit/chains/evm/registry.ts";
 import { runs } from "../unit/chains/evm/runs.ts";
@@ -188,5 +189,27 @@ describe("property: EVM calls", () => {
       ),
       { numRuns: runs(600) },
     );
+  });
+
+  it("answers within 250 ms of CPU on the largest batches that a transaction can hold", () => {
+    const many = Array.from({ length: 600 }, () => ({
+      target: at.USDC,
+      allowFailure: true,
+      value: 0n,
+      callData: "0x",
+    }));
+    const parts = concatHex(
+      Array.from({ length: 1500 }, () => partOf({ to: at.USDC, value: 0n, data: "0x", operations: () => [] })),
+    );
+    const data = [
+      bytesOf(encode("aggregate3Value", many)),
+      bytesOf(exec(at.MULTISEND, 0n, encode("multiSend", parts), 1)),
+    ];
+    for (const [index, to] of [at.MULTICALL3, at.SAFE].entries()) {
+      const cpuMs = cpuMsOf(() =>
+        assert.throws(() => operationsOf(to, 0n, data[index]!), { code: "too-many-operations" }),
+      );
+      assert.ok(cpuMs < 250, `${cpuMs} ms`);
+    }
   });
 });

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { recoverAddress } from "ethers";
+import { decodeFunctionData, erc20Abi } from "viem";
+import { evmAccount } from "../../src/chains/evm/address.ts";
+import { intentOf } from "../../src/chains/evm/intent.ts";
 import {
   decodeSigned,
   decodeUnsigned,
@@ -8,7 +11,10 @@ import {
   encodeUnsigned,
   signingDigest,
   transactionHash,
+  type EvmTransaction,
 } from "../../src/chains/evm/transaction.ts";
+import type { Asset, AssetRegistry } from "../../src/domain/assets.ts";
+import { addressOf, evmChain, type AssetSymbol } from "../../src/domain/chain.ts";
 import { encodeRlp, RlpReader, type RlpItem } from "../../src/chains/evm/rlp.ts";
 
 // Goal: what other implementations published as right is read as they say; real transactions of real blocks are read.
@@ -96,6 +102,33 @@ if (existsSync(new URL("evm-tx/", VECTORS))) {
   });
 }
 
+/** A registry that takes every contract that is called for a token: the boldest reading of real calldata. */
+function registryWith(contract: string | undefined): AssetRegistry {
+  const chain = evmChain(1n);
+  const ether: Asset = { symbol: "ETH" as AssetSymbol, chain, decimals: 18, standard: "native" };
+  const token: Asset = { ...ether, symbol: "TOKEN" as AssetSymbol, standard: "erc20" };
+  const byContract = new Map(contract === undefined ? [] : [[evmAccount(1n, contract), token] as const]);
+  return { bySymbol: new Map([[ether.symbol, ether]]), nativeOf: new Map([[chain, ether]]), byContract };
+}
+
+/** Every real transaction is told as something, and a token's transfer as what viem reads of it. */
+function checkIntent(transaction: EvmTransaction, from: string): void {
+  const intent = () => intentOf(transaction, evmAccount(1n, from), registryWith(transaction.to));
+  if (transaction.chainId === undefined) return void assert.throws(intent, { code: "no-replay-protection" });
+  const [first, ...others] = intent().operations;
+  assert.ok(first);
+  const data = hex(transaction.data);
+  if (!data.startsWith("0xa9059cbb")) {
+    return void assert.equal(
+      first.kind,
+      transaction.to === undefined ? "deploy" : data === "0x" ? "transfer" : first.kind,
+    );
+  }
+  const { args } = decodeFunctionData({ abi: erc20Abi, data: data as `0x${string}` });
+  assert.ok(first.kind === "transfer" && others.length === 0);
+  assert.deepEqual([addressOf(first.to), first.amount], args);
+}
+
 if (existsSync(new URL("mainnet-corpus/", VECTORS))) {
   type Block = {
     block: string;
@@ -110,6 +143,8 @@ if (existsSync(new URL("mainnet-corpus/", VECTORS))) {
           assert.equal(transactionHash(raw), item.hash);
           assert.equal(hex(encodeUnsigned(transaction)), item.unsigned);
           const digest = hex(signingDigest(encodeUnsigned(transaction)));
+          assert.deepEqual(decodeUnsigned(bytesOf(item.unsigned)), transaction);
+          checkIntent(transaction, item.from);
           assert.equal(recoverAddress(digest, { r: hex(r32), s: hex(s32), yParity }).toLowerCase(), item.from);
         });
       }

@@ -114,7 +114,8 @@ export function parseFields(json: unknown): PartialTransaction {
 
 /**
  * @param filled the chain of the key, and what is to stand where the caller wrote nothing
- * @throws {GatewayError} `wrong-chain`; `missing-field` with `facts.fields`: all that neither caller nor filling gave
+ * @throws {GatewayError} `wrong-chain`; `missing-field` with `facts.fields`: all that neither caller nor filling gave;
+ * `number-too-large` and `nonce-too-large` for a filling that no field can hold
  */
 export function completeTransaction(
   partial: PartialTransaction,
@@ -137,7 +138,14 @@ export function completeTransaction(
       },
     );
   }
+  for (const name of Object.keys(FILLING_BITS) as (keyof Filling)[]) checkWidth(values[name], name);
+  checkNonce(values.nonce!);
   return assemble(partial, values as Required<Filling>);
+}
+
+/** What is filled in comes from untrusted help: a node behind the edge. */
+function checkWidth(value: bigint | undefined, name: keyof Filling): void {
+  if (value !== undefined && value >> BigInt(FILLING_BITS[name]) !== 0n) throw tooLarge(name, FILLING_BITS[name]);
 }
 
 function assemble(partial: PartialTransaction, values: Required<Filling>): EvmTransaction {

@@ -105,6 +105,21 @@ describe("chains/evm/fields", () => {
     assert.deepEqual(legacy.facts["fields"], ["nonce", "gas", "gasPrice"]);
   });
 
+  for (const [name, filling, code] of [
+    ["a nonce of 65 bits", { nonce: 2n ** 64n }, "number-too-large"],
+    ["the last nonce", { nonce: 2n ** 64n - 1n }, "nonce-too-large"],
+    ["a negative gas limit", { gas: -1n }, "number-too-large"],
+    ["a price of 257 bits", { maxFeePerGas: 2n ** 256n }, "number-too-large"],
+  ] as const) {
+    it(`refuses a filling with ${name}: ${code}`, () => {
+      const good = { chainId: 1n, nonce: 1n, gas: 1n, maxFeePerGas: 1n, maxPriorityFeePerGas: 1n };
+      assert.equal(
+        refusal(() => completeTransaction(parseFields(minimal), { ...good, ...filling })),
+        code,
+      );
+    });
+  }
+
   it("refuses the chain of another key", () => {
     assert.equal(
       refusal(() => completeTransaction(parseFields({ ...whole, chainId: 137 }), { chainId: 1n })),

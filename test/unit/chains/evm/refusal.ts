@@ -12,7 +12,7 @@ export function refusalOf(act: () => unknown): GatewayError {
     result = act();
   } catch (error) {
     assert.ok(error instanceof GatewayError, `expected a GatewayError, found ${String(error)}`);
-    return error as GatewayError;
+    return error;
   }
   return assert.fail(`expected a refusal, found ${String(result)}`);
 }
