@@ -60,7 +60,8 @@ async function runMocha({ files, mayBeEmpty }, flags, soak) {
   const folder = mkdtempSync(join(tmpdir(), "portcullis-test-"));
   const countsFile = join(folder, "counts.json");
   try {
-    // Spelled as in .mocharc.json, or that file would win. A filter leaves most files without a test to run; that none ran at all is seen at the end.
+    // A filter leaves most files without a test to run; that none ran at all is seen at the end. The flag is spelled as
+    // in .mocharc.json: otherwise that file wins.
     const empty = mayBeEmpty || flags.length > 0 ? ["--no-failZero"] : [];
     const exit = await mocha([...files, ...empty, ...flags], { countsFile, soak });
     return judge(existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, "utf8")) : undefined, exit);
