@@ -61,7 +61,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   const signer = await AnswerSigner.start(config.gateway, logToken);
   const { socket } = config.vault;
   const server = await serveVault(gateway, signer, { path: socket, mode: socketGroup === undefined ? 0o600 : 0o660 });
-  if (socketGroup !== undefined) chownSync(socket, 0, socketGroup);
+  if (socketGroup !== undefined) chownSync(socket, process.getuid!(), socketGroup);
   return {
     gateway,
     stop: async () => {
