@@ -43,7 +43,7 @@ export class NotRepeatable extends Error {
  * @param act what was being done, for the message: "opening token `acme`"
  */
 export function hsmError(error: unknown, act: string): GatewayError {
-  if (error instanceof GatewayError) return error as GatewayError;
+  if (error instanceof GatewayError) return error;
   if (error instanceof NotRepeatable) return hsmError(error.cause, act);
   const answer = ckrOf(error);
   const facts = { ckr: answer?.name ?? "none", act };
@@ -66,6 +66,12 @@ export function hsmError(error: unknown, act: string): GatewayError {
     case pkcs11.CKR_PIN_INVALID:
     case pkcs11.CKR_PIN_LEN_RANGE:
       return new GatewayError("pin-invalid", `${act}: the HSM answered ${answer.name}`, { facts, cause });
+    case pkcs11.CKR_MECHANISM_INVALID:
+      return new GatewayError("hsm-unavailable", `${act}: the token does not offer this curve's mechanism`, {
+        facts,
+        hint: "Ed25519 came with PKCS#11 3.0: older modules lack it, and p11-kit's socket does not pass it on",
+        cause,
+      });
     default:
       return new GatewayError("hsm-unavailable", `${act}: the HSM answered ${answer?.name ?? String(error)}`, {
         facts,

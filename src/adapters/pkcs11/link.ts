@@ -236,11 +236,11 @@ function isRefusal(error: unknown): boolean {
   const code = ckrOf(error)?.code;
   if (code === pkcs11.CKR_PIN_INCORRECT || code === pkcs11.CKR_PIN_LOCKED || code === pkcs11.CKR_PIN_EXPIRED)
     return true;
-  return error instanceof GatewayError && (error as GatewayError).code === "pin-locked";
+  return error instanceof GatewayError && error.code === "pin-locked";
 }
 
 const reasonOf = (error: unknown): string =>
-  ckrOf(error)?.name ?? (error instanceof GatewayError ? (error as GatewayError).code : "CKR_unknown");
+  ckrOf(error)?.name ?? (error instanceof GatewayError ? error.code : "CKR_unknown");
 
 const unavailable = (ref: TokenRef, error: unknown) =>
   new GatewayError("hsm-unavailable", `expected token ${quoted(ref.label)} to answer: ${reasonOf(error)}`, {
