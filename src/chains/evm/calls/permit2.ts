@@ -47,6 +47,21 @@ function moved(scene: Scene, owner: string, to: string, token: string, amount: b
   return asset?.standard === "erc20" ? transfer(asset, scene.account(owner), scene.account(to), amount) : undefined;
 }
 
+/** A witness is what else the owner signed; it changes nothing of what is moved. */
+const SIGNED_FORMS = [
+  ["permitTransferFrom", ""],
+  ["permitWitnessTransferFrom", "bytes32 witness,string witnessTypeString,"],
+] as const;
+
+function movedBySignature(scene: Scene, owner: string, tokens: readonly string[], requested: readonly Requested[]) {
+  // Permit2: LengthMismatch.
+  if (tokens.length !== requested.length) return undefined;
+  return forEach(
+    requested.map(([to, amount], index) => ({ token: tokens[index]!, to, amount })),
+    ({ token, to, amount }) => moved(scene, owner, to, token, amount),
+  );
+}
+
 export const PERMIT2 = meaningsOf(
   meaning<[string, string, bigint, bigint]>(
     "approve(address token,address spender,uint160 amount,uint48 expiration)",
@@ -71,20 +86,22 @@ export const PERMIT2 = meaningsOf(
     (_call, [owner, [details, spender]], scene) =>
       forEach(details, (item) => permitted(scene, scene.account(owner), spender, item)),
   ),
-  meaning<[[TokenAmount, bigint, bigint], Requested, string]>(
-    `permitTransferFrom((${PERMITTED} permitted,uint256 nonce,uint256 deadline) permit,${REQUESTED} transferDetails,address owner,bytes signature)`,
-    (_call, [[[token]], [to, amount], owner], scene) => forEach([token], () => moved(scene, owner, to, token, amount)),
-  ),
-  meaning<[[TokenAmount[], bigint, bigint], Requested[], string]>(
-    `permitTransferFrom((${PERMITTED}[] permitted,uint256 nonce,uint256 deadline) permit,${REQUESTED}[] transferDetails,address owner,bytes signature)`,
-    (_call, [[tokens], requested, owner], scene) => {
-      if (tokens.length !== requested.length) return undefined;
-      return forEach(
-        tokens.map(([token], index) => [token, ...requested[index]!] as const),
-        ([token, to, amount]) => moved(scene, owner, to, token, amount),
-      );
-    },
-  ),
+  ...SIGNED_FORMS.flatMap(([name, witness]) => [
+    meaning<[[TokenAmount, bigint, bigint], Requested, string]>(
+      `${name}((${PERMITTED} permitted,uint256 nonce,uint256 deadline) permit,${REQUESTED} transferDetails,address owner,${witness}bytes signature)`,
+      (_call, [[[token]], requested, owner], scene) => movedBySignature(scene, owner, [token], [requested]),
+    ),
+    meaning<[[TokenAmount[], bigint, bigint], Requested[], string]>(
+      `${name}((${PERMITTED}[] permitted,uint256 nonce,uint256 deadline) permit,${REQUESTED}[] transferDetails,address owner,${witness}bytes signature)`,
+      (_call, [[tokens], requested, owner], scene) =>
+        movedBySignature(
+          scene,
+          owner,
+          tokens.map(([token]) => token),
+          requested,
+        ),
+    ),
+  ]),
   meaning<[[string, string][]]>("lockdown((address token,address spender)[] approvals)", (call, [approvals], scene) =>
     forEach(approvals, ([token, spender]) => permitted(scene, call.from, spender, [token, 0n, 0n, 0n])),
   ),

@@ -59,9 +59,12 @@ const abi: Abi = parseAbi([
   "function transferFrom(Movement[])",
   "function permitTransferFrom(PermitTransfer,Requested,address,bytes)",
   "function permitTransferFrom(PermitBatchTransfer,Requested[],address,bytes)",
+  "function permitWitnessTransferFrom(PermitTransfer,Requested,address,bytes32,string,bytes)",
+  "function permitWitnessTransferFrom(PermitBatchTransfer,Requested[],address,bytes32,string,bytes)",
   "function lockdown(Pair[])",
   "function multicall(bytes[])",
   "function multicall(uint256,bytes[])",
+
   "function aggregate(Call[])",
   "function tryAggregate(bool,Call[])",
   "function aggregate3(Call3[])",
@@ -263,6 +266,53 @@ const decoded: [string, string, Hex, Operation[], bigint?][] = [
     [moves("USDC", THIRD, OTHER, 7n)],
   ],
   [
+    "Permit2 permitWitnessTransferFrom",
+    PERMIT2,
+    encode(
+      "permitWitnessTransferFrom",
+      { permitted: { token: USDC, amount: 9n }, nonce: 0n, deadline: 1n },
+      { to: OTHER, requestedAmount: 7n },
+      THIRD,
+      SIG[1],
+      "Order witness)",
+      "0x",
+    ),
+    [moves("USDC", THIRD, OTHER, 7n)],
+  ],
+  [
+    "Permit2 permitWitnessTransferFrom of many",
+    PERMIT2,
+    encode(
+      "permitWitnessTransferFrom",
+      { permitted: [{ token: USDC, amount: 9n }], nonce: 0n, deadline: 1n },
+      [{ to: OTHER, requestedAmount: 7n }],
+      THIRD,
+      SIG[1],
+      "Order witness)",
+      "0x",
+    ),
+    [moves("USDC", THIRD, OTHER, 7n)],
+  ],
+  [
+    "Permit2 with one amount for two tokens",
+    PERMIT2,
+    encode(
+      "permitTransferFrom",
+      {
+        permitted: [
+          { token: USDC, amount: 9n },
+          { token: DAI, amount: 9n },
+        ],
+        nonce: 0n,
+        deadline: 1n,
+      },
+      [{ to: OTHER, requestedAmount: 7n }],
+      THIRD,
+      "0x",
+    ),
+    [calls(OWN, PERMIT2, "0xedd9444b")],
+  ],
+  [
     "Permit2 lockdown",
     PERMIT2,
     encode("lockdown", [{ token: USDC, spender: OTHER }]),
@@ -460,6 +510,14 @@ describe("chains/evm/calls", () => {
     it("its multicall runs calls of itself in the caller's name, and sends the ether once", () => {
       const batch = encode("multicall", 99n, [swap, encode("multicall", [swap])]);
       assert.deepEqual(operations(ROUTER, batch, 4n), [swapCall, swapCall, moves("ETH", OWN, ROUTER, 4n)]);
+    });
+
+    it("its multicall bound to a block is the same", () => {
+      const bound = encodeFunctionData({
+        abi: parseAbi(["function multicall(bytes32,bytes[])"]),
+        args: [SIG[1], [swap]],
+      });
+      assert.deepEqual(operations(ROUTER, bound), [swapCall]);
     });
 
     it("a function that its ABI does not name is undecoded", () => {
