@@ -18,6 +18,7 @@ import {
 } from "./document.ts";
 import { durationMs } from "./fields.ts";
 import { policyHash, type ResolvedPolicy } from "./parse.ts";
+import { indexRules, type RuleIndex } from "./rule-index.ts";
 import { selectorOf } from "./selector.ts";
 import { calendarStart, zoneOf, type CalendarUnit, type Weekday, type Zone } from "./zone.ts";
 
@@ -35,6 +36,9 @@ export type Compiled = {
   readonly addresses: ReadonlyMap<Account, KnownAddress>;
   readonly allows: readonly CompiledRule[];
   readonly denies: readonly CompiledRule[];
+  /** The same rules, found by destination. */
+  readonly allowIndex: RuleIndex;
+  readonly denyIndex: RuleIndex;
   readonly limits: readonly CompiledLimit[];
   /** `null`: uncapped. */
   readonly fees: ReadonlyMap<AssetSymbol, bigint | null>;
@@ -173,14 +177,18 @@ function compileCommon(resolved: ResolvedPolicy, of: "client" | "house"): Omit<C
   const declared = declaredIn(resolved);
   const registry = compileRegistry(declared);
   const rules = (document.rules ?? []).map((rule) => compileRule(rule, of, registry));
+  const allows = rules.filter(({ effect }) => effect === "allow");
+  const denies = rules.filter(({ effect }) => effect === "deny");
   return {
     version: Number(document.version),
     hash: policyHash(resolved),
     registry,
     callers: compileCallers(document),
     addresses: compileAddresses(declared),
-    allows: rules.filter(({ effect }) => effect === "allow"),
-    denies: rules.filter(({ effect }) => effect === "deny"),
+    allows,
+    denies,
+    allowIndex: indexRules(allows),
+    denyIndex: indexRules(denies),
     limits: Object.entries(document.limits ?? {}).map(([name, limit]) => compileLimit(name, limit, of, registry)),
     fees: compileFees(document, registry),
   };

@@ -8,6 +8,7 @@ import { durationText, ruleFinding } from "./explain.ts";
 import { foreignAccounts, foreignDestinations, missingFacts, unmatched } from "./refusals.ts";
 import { mismatchOf, type Mismatch } from "./match.ts";
 import { askedBy, progressOf, type Asked } from "./quorum.ts";
+import { candidates, type RuleIndex } from "./rule-index.ts";
 import { UNLIMITED, scenesOf, type OperationView, type Policies, type Scene } from "./scene.ts";
 
 export type EvaluateOptions = {
@@ -102,10 +103,10 @@ type RuleVerdict = {
 function judgeRules(scenes: Scenes, facts: DecisionFacts): RuleVerdict {
   const refusals: Reason[] = [];
   const denying = [
-    ...hits(scenes.client, scenes.client.policy.denies, facts, refusals),
-    ...hits(scenes.house, scenes.house.policy.denies, facts, refusals),
+    ...hits(scenes.client, scenes.client.policy.denyIndex, facts, refusals),
+    ...hits(scenes.house, scenes.house.policy.denyIndex, facts, refusals),
   ];
-  const allowing = hits(scenes.client, scenes.client.policy.allows, facts, refusals);
+  const allowing = hits(scenes.client, scenes.client.policy.allowIndex, facts, refusals);
   for (const { rule, view } of denying) refusals.push({ code: "rule-denied", rule: rule.id, operation: view.index });
   const allowedBy = scenes.client.operations.map(() => false);
   for (const { view } of allowing) allowedBy[view.index] = true;
@@ -122,18 +123,15 @@ function judgeRules(scenes: Scenes, facts: DecisionFacts): RuleVerdict {
 }
 
 /** An error inside a rule denies, whatever the rule would have said: a deny that is skipped opens a door. */
-function hits(scene: Scene, rules: readonly CompiledRule[], facts: DecisionFacts, refusals: Reason[]): Hit[] {
+function hits(scene: Scene, index: RuleIndex, facts: DecisionFacts, refusals: Reason[]): Hit[] {
   const found: Hit[] = [];
-  for (const rule of rules) {
-    for (const view of scene.operations) {
+  for (const view of scene.operations) {
+    for (const rule of candidates(index, view)) {
       try {
         if (mismatchOf(rule, scene, view, facts) === undefined) found.push({ rule, scene, view });
       } catch (error) {
-        refusals.push({
-          code: "rule-failed",
-          rule: rule.id,
-          detail: error instanceof Error ? error.message : String(error),
-        });
+        const detail = error instanceof Error ? error.message : String(error);
+        refusals.push({ code: "rule-failed", rule: rule.id, detail });
       }
     }
   }

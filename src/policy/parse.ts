@@ -1,5 +1,4 @@
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import { createHash } from "node:crypto";
 import canonicalizeModule from "canonicalize";
 import type { z } from "zod";
 import { GatewayError, quoted } from "../domain/errors.ts";
@@ -153,7 +152,7 @@ export function policyHash(policy: ResolvedPolicy): string {
     [...policy.registries, ...policy.books].map(({ path, document }) => [path, document]),
   );
   const text = canonicalize({ document: policy.document, files });
-  return `sha256:${bytesToHex(sha256(utf8ToBytes(text)))}`;
+  return `sha256:${createHash("sha256").update(text, "utf8").digest("hex")}`;
 }
 
 // The package's types say `export default` while Node sees `module.exports`.

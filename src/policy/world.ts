@@ -150,6 +150,8 @@ export const NO_HOUSE: CompiledHouse = {
   addresses: new Map(),
   allows: [],
   denies: [],
+  allowIndex: { byWord: new Map(), others: [] },
+  denyIndex: { byWord: new Map(), others: [] },
   limits: [],
   fees: new Map(),
   policyQuorum: 1,
