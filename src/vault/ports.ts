@@ -215,7 +215,7 @@ export type RequestRow = {
 };
 
 export interface StoreReader {
-  /** The store's clock, ms: never less than the last leaf's. */
+  /** The store's clock, ms: never less than the last leaf's, and the same throughout one work: a decision has one time. */
   now(): Promise<number>;
   client(id: ClientId): Promise<ClientRow | undefined>;
   clients(): Promise<ClientRow[]>;

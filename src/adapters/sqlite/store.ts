@@ -3,15 +3,7 @@ import type { Account, ChainId } from "../../domain/chain.ts";
 import type { CounterId } from "../../domain/decision.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import type { ClientId } from "../../domain/names.ts";
-import type {
-  ClientRow,
-  KeyRow,
-  LeafRow,
-  PolicyRow,
-  RequestRow,
-  Store,
-  StoreTransaction,
-} from "../../vault/ports.ts";
+import type { ClientRow, KeyRow, LeafRow, PolicyRow, RequestRow, Store, StoreTransaction } from "../../vault/ports.ts";
 import { groupCommit } from "./group-commit.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
@@ -26,13 +18,19 @@ type Row = Record<string, never>;
 export function openSqliteStore(path: string, clock: () => number = Date.now): Store {
   const database = open(path);
   const memory = new StoreMemory();
-  const transaction = transactionOn(database, clock, memory);
+  let moment: number | undefined;
+  const transaction = transactionOn(database, () => (moment ??= clock()), memory);
   const group = groupCommit(database, () => memory.forget());
+  const run = <T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T> =>
+    group.run(() => {
+      moment = undefined; // jobs follow each other: this one reads the clock once
+      return work(transaction);
+    });
   return {
-    write: (work) => group.run(() => work(transaction)).catch(asGatewayError),
+    write: (work) => run(work).catch(asGatewayError),
     // better-sqlite3 is synchronous: between two statements of one read nobody else runs but a writer's microtasks, so
     // reads go through the same queue and see whole transactions only.
-    read: (work) => group.run(() => work(transaction)).catch(asGatewayError),
+    read: (work) => run(work).catch(asGatewayError),
     close: async () => {
       await group.idle();
       database.close();
