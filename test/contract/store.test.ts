@@ -310,6 +310,17 @@ for (const implementation of IMPLEMENTATIONS) {
         assert.equal(await read((reader) => reader.now()), NOW + 17);
       });
 
+      it("stands still within one work: what is decided, counted and written has one time", async () => {
+        const [first, second] = await write(async (transaction) => {
+          const before = await transaction.now();
+          now += 1_000;
+          await transaction.insertLeaf(leafRow(0, before));
+          return [before, await transaction.now()];
+        });
+        assert.deepEqual([first, second], [NOW, NOW]);
+        assert.equal(await read((reader) => reader.now()), NOW + 1_000);
+      });
+
       it("is never less than the last leaf's time", async () => {
         now = NOW + 100;
         await write((transaction) => transaction.insertLeaf(leafRow(0, NOW + 100)));
@@ -387,6 +398,7 @@ for (const implementation of IMPLEMENTATIONS) {
               kind: fc.constant("spend" as const),
               after: fc.nat({ max: 3 }),
               request: fc.nat({ max: 9 }),
+              undone: fc.constantFrom(false, false, false, true),
               amounts: fc.array(fc.bigInt({ min: 1n, max: 1n << 200n }), { minLength: 1, maxLength: 2 }),
             }),
           },
@@ -420,10 +432,11 @@ for (const implementation of IMPLEMENTATIONS) {
                     request: requestOf(step.request),
                     amount,
                   }));
-                  list.push(...entries);
+                  if (!step.undone) list.push(...entries);
                   await write(async (transaction) => {
                     for (const { counter, ...entry } of entries) await transaction.addSpend(counter, entry);
-                  });
+                    if (step.undone) throw new Error("undone");
+                  }).catch((error: unknown) => assert.ok(step.undone, String(error)));
                 }
               }
               for (const since of windows) {

@@ -51,7 +51,7 @@ const limits: fc.Arbitrary<Limit[]> = fc.array(
     { requiredKeys: ["hours", "max", "counts"] },
   ),
   { minLength: 1, maxLength: 3 },
-) as fc.Arbitrary<Limit[]>;
+);
 
 /** What each idempotency key stands for; now and then a caller sends another body under it. */
 const payment = fc.record({
@@ -276,7 +276,8 @@ describe("limits at any concurrency", () => {
     const seen = new Map<string, number>();
     await fc.assert(
       fc.asyncProperty(scenarios, (scenario) => run(scenario, hsmInSoftware(), seen)),
-      { numRuns: SOAK ? 3_000 : 80 },
+      // A failure is shrunk for as long as the test may take.
+      { numRuns: SOAK ? 3_000 : 80, ...(SOAK ? {} : { interruptAfterTimeLimit: 100_000 }) },
     );
     // A test that never meets a limit, or never signs, proves little.
     for (const event of ["authorized", "signed again", "denied", "authorized again"])

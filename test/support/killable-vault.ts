@@ -1,0 +1,173 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { connect as connectSocket, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
+import { writeConfig } from "../../src/cli/founding.ts";
+import { found } from "../../src/main.ts";
+import { AnswerVerifier } from "../../src/sdk/answers.ts";
+import { GatewayClient } from "../../src/sdk/client.ts";
+import type { CallerFile, GatewayFile } from "../../src/sdk/caller-file.ts";
+import { encodeFrame, readFrames, type AnswerHead, type Frame } from "../../src/vault/protocol.ts";
+import type { Place } from "./places.ts";
+
+/*
+ * A vault in a process of its own, on SoftHSM and SQLite in a folder that outlives it, reached by frames on its socket.
+ */
+
+export type SocketAnswer = { readonly status: number; readonly body: Buffer; readonly json: Record<string, unknown> };
+
+export type RunningProcess = {
+  readonly child: ChildProcess;
+  /** The next request that comes to this place takes the process with it. */
+  readonly arm: (place: Place) => Promise<void>;
+  /** Resolves when the process is gone; `kill` makes it so. */
+  readonly ended: Promise<void>;
+  readonly kill: () => Promise<void>;
+};
+
+const BUNDLE = fileURLToPath(new URL(`../../build/test/vault-process-${process.pid}.mjs`, import.meta.url));
+
+/** One file is started in a third of the time of many: forty restarts are. */
+function bundle(): string {
+  mkdirSync(join(BUNDLE, ".."), { recursive: true });
+  const entry = fileURLToPath(new URL("vault-process.ts", import.meta.url));
+  buildSync({
+    entryPoints: [entry],
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    packages: "external",
+    outfile: BUNDLE,
+    logLevel: "error",
+  });
+  return BUNDLE;
+}
+
+export class KillableVault {
+  readonly folder: string;
+  readonly storePath: string;
+  readonly #program: string;
+  readonly #gateway: GatewayFile;
+
+  private constructor(folder: string, program: string, gateway: GatewayFile) {
+    this.folder = folder;
+    this.storePath = join(folder, "vault", "portcullis.db");
+    this.#program = program;
+    this.#gateway = gateway;
+  }
+
+  /** Tokens, store, leaf 0 and configuration, as `init` makes them. */
+  static async founded(name: string, house: { entry: string; files: Record<string, string> }): Promise<KillableVault> {
+    const folder = mkdtempSync(join(tmpdir(), "portcullis-crash-"));
+    mkdirSync(join(folder, "run"));
+    const founded = await found({ gateway: name, vaultFolder: join(folder, "vault"), ...house });
+    writeConfig(join(folder, "portcullis.yaml"), { name, listen: "127.0.0.1:0", founded });
+    const gateway = { gateway: name, url: "http://127.0.0.1", answersKey: founded.answersKey };
+    return new KillableVault(folder, bundle(), gateway);
+  }
+
+  async start(): Promise<RunningProcess> {
+    const child = spawn(
+      process.execPath,
+      ["--enable-source-maps", this.#program, join(this.folder, "portcullis.yaml")],
+      {
+        stdio: ["pipe", "pipe", "inherit"],
+      },
+    );
+    const lines = createInterface({ input: child.stdout });
+    const ended = once(child, "exit").then(() => undefined);
+    const line = (): Promise<string> =>
+      Promise.race([
+        once(lines, "line").then(([text]) => text as string),
+        ended.then(() => Promise.reject(new Error(`the vault ended before it said so`))),
+      ]);
+    await line();
+    return {
+      child,
+      ended,
+      arm: async (place) => {
+        const armed = line();
+        child.stdin.write(`${place}\n`);
+        await armed;
+      },
+      kill: async () => {
+        child.kill("SIGKILL");
+        await ended;
+      },
+    };
+  }
+
+  connect(): Promise<Connection> {
+    return Connection.to(join(this.folder, "run", "vault.sock"), this.#gateway);
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(BUNDLE, { force: true });
+  }
+}
+
+/** Where the connection broke: the vault may have done everything or nothing. */
+export class ConnectionLost extends Error {}
+
+/** One connection to the vault's socket; repeats nothing, and believes signed answers only. */
+export class Connection {
+  readonly #socket: Socket;
+  readonly #verifier: AnswerVerifier;
+  readonly #gateway: GatewayFile;
+  readonly #waiting = new Map<number, (answer: Frame<AnswerHead> | undefined) => void>();
+  #nextId = 1;
+
+  static async to(path: string, gateway: GatewayFile): Promise<Connection> {
+    const socket = connectSocket(path);
+    await once(socket, "connect");
+    return new Connection(socket, gateway);
+  }
+
+  private constructor(socket: Socket, gateway: GatewayFile) {
+    this.#socket = socket;
+    this.#gateway = gateway;
+    this.#verifier = new AnswerVerifier(gateway);
+    readFrames<AnswerHead>(socket, (answer) => this.#waiting.get(answer.head.id)?.(answer));
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#waiting.forEach((settle) => settle(undefined)));
+  }
+
+  /** @throws {ConnectionLost} */
+  async send(
+    caller: CallerFile,
+    method: string,
+    target: string,
+    body?: unknown,
+    idempotencyKey?: string,
+  ): Promise<SocketAnswer> {
+    const bytes = body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body));
+    const client = new GatewayClient({ ...caller, ...this.#gateway });
+    const { headers, signature } = client.signRequest(method, target, bytes, idempotencyKey);
+    const id = this.#nextId++;
+    const answer = await new Promise<Frame<AnswerHead> | undefined>((resolve) => {
+      this.#waiting.set(id, resolve);
+      if (this.#socket.destroyed) resolve(undefined);
+      else this.#socket.write(encodeFrame({ id, method, target, headers }, bytes));
+    });
+    this.#waiting.delete(id);
+    if (!answer) throw new ConnectionLost("the vault went away");
+    const { head } = answer;
+    this.#verifier.verify(
+      { status: head.status, headers: head.headers, body: answer.body },
+      { label: "sig1", base64: signature },
+    );
+    const body_ = Buffer.from(answer.body);
+    return { status: head.status, body: body_, json: JSON.parse(body_.toString("utf8")) as Record<string, unknown> };
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
