@@ -5,11 +5,13 @@ import { compileClient, compileHouse } from "../../../src/policy/compile.ts";
 import { parsePolicy } from "../../../src/policy/parse.ts";
 import type { ClientPolicy } from "../../../src/policy/document.ts";
 import { runTests } from "../../../src/policy/test-runner.ts";
+import { policyReference } from "../../../src/policy/reference.ts";
 import { policyJsonSchema } from "../../../src/policy/schema.ts";
 import { checkAccount } from "./fixture.ts";
 
 // Goal: what ships in `policies/` is what it says: valid, with addresses that exist, and described by the schema there.
 
+const REFERENCE = new URL("../../../docs/policy-reference.md", import.meta.url).pathname;
 const POLICIES = new URL("../../../policies/", import.meta.url).pathname;
 const texts = new Map(
   readdirSync(POLICIES, { recursive: true, encoding: "utf8" })
@@ -21,6 +23,10 @@ describe("policies/", () => {
   it("schema.json is what the schemas say (PORTCULLIS_WRITE=1 writes it)", () => {
     if (process.env.PORTCULLIS_WRITE) writeFileSync(join(POLICIES, "schema.json"), policyJsonSchema());
     assert.equal(readFileSync(join(POLICIES, "schema.json"), "utf8"), policyJsonSchema());
+  });
+  it("docs/policy-reference.md is what the schemas say (PORTCULLIS_WRITE=1 writes it)", () => {
+    if (process.env.PORTCULLIS_WRITE) writeFileSync(REFERENCE, policyReference());
+    assert.equal(readFileSync(REFERENCE, "utf8"), policyReference());
   });
   it("every field that holds a value has a description", () => {
     const missing: string[] = [];
