@@ -15,7 +15,9 @@ const BODY_BYTES_MAX = 256 * 1024;
  */
 export async function startProxy(client: GatewayClient, port: number): Promise<RunningProxy> {
   const server = createServer((request, response) => {
-    forward(client, request, response).catch((error: unknown) => answerError(response, error));
+    forward(client, request, response)
+      .catch((error: unknown) => answerError(response, error))
+      .finally(() => !server.listening && request.socket.end());
   });
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
@@ -71,8 +73,12 @@ function answerError(response: ServerResponse, error: unknown): void {
   );
 }
 
+/** How long requests under way may take before the proxy ends without them. */
+const STOP_WITHIN_MS = 10_000;
+
 async function stop(server: Server): Promise<void> {
   server.close();
-  server.closeAllConnections();
-  await once(server, "close");
+  server.closeIdleConnections();
+  const force = setTimeout(() => server.closeAllConnections(), STOP_WITHIN_MS);
+  await once(server, "close").finally(() => clearTimeout(force));
 }

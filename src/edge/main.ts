@@ -19,7 +19,8 @@ export type EdgeOptions = {
 export function startEdge(options: EdgeOptions): void {
   const link = new VaultLink(options.socket);
   const tls = options.tls && { cert: readFileSync(options.tls.cert), key: readFileSync(options.tls.key) };
-  const server = createEdgeServer(createApp(link, options.limits), tls);
+  const app = createApp(link, options.limits);
+  const server = createEdgeServer(app, tls);
   server.on("error", (error) => {
     process.stderr.write(`portcullis edge: ${error.message}\n`);
     process.exit(1);
@@ -31,7 +32,8 @@ export function startEdge(options: EdgeOptions): void {
     );
   });
   const stop = (): void => {
-    // Requests under way are answered; idle connections go at once.
+    // Requests under way are answered, each as the last of its connection; idle connections go at once.
+    app.locals["closing"] = true;
     server.close(() => {
       link.close();
       process.exit(0);
