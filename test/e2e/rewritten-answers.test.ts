@@ -231,7 +231,8 @@ describe("rewritten answers", function () {
     lie = (answer) => change({ ...answer, status: 307 }, { location: "http://127.0.0.1:1/" });
     await assert.rejects(
       sdk.send("POST", TARGET, Buffer.from(JSON.stringify(payment())), randomUUID()),
-      (error) => error instanceof GatewayError && ["gateway-unreachable", "answer-untrusted"].includes(error.code),
+      (error) =>
+        error instanceof GatewayError && ["gateway-unreachable", "answer-untrusted"].includes(String(error.code)),
     );
   });
 

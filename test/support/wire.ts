@@ -1,5 +1,5 @@
 import { createHash, createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
-import { request as httpRequest } from "node:http";
+import { request as httpRequest, type Agent } from "node:http";
 import type { CallerFile } from "../../src/sdk/client.ts";
 
 /*
@@ -21,11 +21,18 @@ export type WireAnswer = {
   readonly body: Buffer;
 };
 
-/** Sends exactly this, and takes whatever comes back. */
-export function send(url: string, { method, target, headers, body }: WireRequest): Promise<WireAnswer> {
+/**
+ * Sends exactly this, and takes whatever comes back.
+ * @param agent keeps connections, where that matters; by default each request has its own
+ */
+export function send(
+  url: string,
+  { method, target, headers, body }: WireRequest,
+  agent: Agent | false = false,
+): Promise<WireAnswer> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
-    const request = httpRequest({ hostname, port, method, path: target, headers, agent: false }, (response) => {
+    const request = httpRequest({ hostname, port, method, path: target, headers, agent }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);
