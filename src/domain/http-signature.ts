@@ -115,9 +115,10 @@ export function parseSignatureInput(header: string): ParsedSignatureInput | unde
   };
 }
 
-const LABELLED_SIGNATURE = /^([a-z][a-z0-9_-]{0,31})=:([A-Za-z0-9+/]{1,200}={0,2}):$/;
+/** 64 bytes, in the one text that an encoder writes for them: the last digit before the padding carries two bits. */
+const LABELLED_SIGNATURE = /^([a-z][a-z0-9_-]{0,31})=:([A-Za-z0-9+/]{85}[AQgw]==):$/;
 
-/** `sig=:base64:` of the Signature header. */
+/** `sig=:base64:` of the Signature header. One signature has one text, since the answer is bound to the text. */
 export function parseSignature(header: string): { label: string; base64: string } | undefined {
   const match = LABELLED_SIGNATURE.exec(header);
   return match ? { label: match[1]!, base64: match[2]! } : undefined;
