@@ -142,7 +142,8 @@ class Linter {
       const asset = this.#policy.registry.bySymbol.get(symbol as never)!;
       const max = parseAmount(band.max, asset.decimals);
       for (const limit of this.#policy.limits) {
-        const whole = limit.asset?.symbol === symbol && !limit.to && !limit.by && !limit.key && !limit.amount;
+        const whole = !limit.to && !limit.by && !limit.key && !limit.amount && limit.per !== "destination";
+        if (limit.asset?.symbol !== symbol) continue;
         if (!whole || limit.max >= max) continue;
         const path = ["rules", index, "amount", symbol];
         this.#say(

@@ -5,6 +5,8 @@ import { compileClient, compileHouse } from "../../../src/policy/compile.ts";
 import { parsePolicy } from "../../../src/policy/parse.ts";
 import type { ClientPolicy } from "../../../src/policy/document.ts";
 import { runTests } from "../../../src/policy/test-runner.ts";
+import { findingText } from "../../../src/policy/finding.ts";
+import { checkPolicy } from "../../../src/policy/lint.ts";
 import { policyReference } from "../../../src/policy/reference.ts";
 import { policyJsonSchema } from "../../../src/policy/schema.ts";
 import { checkAccount } from "./fixture.ts";
@@ -57,6 +59,14 @@ describe("policies/", () => {
         [...run.coverage.rules].filter(([, times]) => times === 0),
         [],
       );
+    });
+  }
+});
+
+describe("policies/cookbook/", () => {
+  for (const path of [...texts.keys()].filter((name) => name.startsWith("cookbook/"))) {
+    it(`${path} has no findings, and its own tests pass`, () => {
+      assert.deepEqual(checkPolicy(path, texts, checkAccount).map(findingText), []);
     });
   }
 });
