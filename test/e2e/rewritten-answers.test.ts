@@ -78,6 +78,7 @@ describe("rewritten answers", function () {
   let liar: Server;
   let lie: Lie = honest;
   let earlier: WireAnswer;
+  let toNobody: WireAnswer;
   let sdk: GatewayClient;
   let proxy: Started<{ url: string }>;
   const folder = mkdtempSync(join(tmpdir(), "portcullis-liar-"));
@@ -102,6 +103,7 @@ describe("rewritten answers", function () {
     writeFileSync(join(folder, "payouts.json"), JSON.stringify(caller), { mode: 0o600 });
     sdk = connect(caller);
     proxy = await start(["proxy", "--as", join(folder, "payouts.json"), "--port", "0", "--json"]);
+    toNobody = await send(gateway.url, { method: "GET", target: "/readyz", headers: {}, body: Buffer.alloc(0) });
     lie = (answer) => (earlier = answer);
     await sdk.send("POST", TARGET, Buffer.from(JSON.stringify(payment())), "earlier");
   });
@@ -133,6 +135,7 @@ describe("rewritten answers", function () {
     ],
     ["no certificate", (answer) => change(answer, { "portcullis-answer-key": undefined })],
     ["the whole answer to another request", () => earlier],
+    ["what the vault answered to a request that nobody signed", () => toNobody],
     [
       "the signature of another answer",
       (answer) =>
