@@ -21,7 +21,7 @@ describe("a public key planted in a client's token", function () {
   let gateway: DevGateway;
   let atFirst: KeysAnswer;
   let token: { label: string; id: string };
-  const folder = mkdtempSync(join(tmpdir(), "portcullis-planted-"));
+  let folder: string;
   const point = generateKeyPairSync("ec", { namedCurve: "secp256k1" }).publicKey.export({
     format: "der",
     type: "spki",
@@ -29,6 +29,7 @@ describe("a public key planted in a client's token", function () {
   const plantedPublicKey = `0x${point.subarray(-65).toString("hex")}`;
 
   before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "portcullis-planted-"));
     gateway = await startDevGateway();
     atFirst = await keys();
     token = tokenOf(gateway.folder, "acme-fund", "hot-1");

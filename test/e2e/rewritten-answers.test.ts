@@ -81,9 +81,10 @@ describe("rewritten answers", function () {
   let toNobody: WireAnswer;
   let sdk: GatewayClient;
   let proxy: Started<{ url: string }>;
-  const folder = mkdtempSync(join(tmpdir(), "portcullis-liar-"));
+  let folder: string;
 
   before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "portcullis-liar-"));
     gateway = await startDevGateway();
     liar = createServer((request, response) => {
       void (async () => {
