@@ -38,6 +38,7 @@ export class Directory {
   readonly #pins: Pins;
   readonly #compile: PolicyCompilers;
   readonly #clients = new Map<ClientId, ClientEntry>();
+  readonly #refreshes = new Map<ClientId, Promise<void>>();
   #house: HouseEntry | undefined;
 
   constructor(parts: { store: Store; hsm: Hsm; pins: Pins; compile: PolicyCompilers }) {
@@ -86,7 +87,15 @@ export class Directory {
     this.#house = { row, policy: this.#compile.house(policy) };
   }
 
-  async refreshClient(client: ClientId): Promise<void> {
+  /** One at a time for each client: of two, the one that read first must not write last. */
+  refreshClient(client: ClientId): Promise<void> {
+    const before = this.#refreshes.get(client) ?? Promise.resolve();
+    const refresh = before.catch(() => undefined).then(() => this.#refreshClient(client));
+    this.#refreshes.set(client, refresh);
+    return refresh;
+  }
+
+  async #refreshClient(client: ClientId): Promise<void> {
     const stored = await this.#store.read(async (reader) => ({
       row: await reader.client(client),
       keys: await reader.keys(client),

@@ -14,7 +14,7 @@ import {
 } from "../policy/compile.ts";
 import { parsePolicy } from "../policy/parse.ts";
 import { accountsOf } from "./claim.ts";
-import type { Directory, PolicyCompilers } from "./directory.ts";
+import { StaleDirectory, type Directory, type PolicyCompilers } from "./directory.ts";
 import { appendLeaf } from "./log.ts";
 import type { ClientRow, PolicyRow, Store, StoreTransaction } from "./ports.ts";
 import { readRecord } from "./record.ts";
@@ -71,6 +71,7 @@ export async function applyPolicy(
   const applied = await store.write(async (transaction) => {
     const owner = await transaction.client(client);
     if (!owner) throw new GatewayError("client-not-found", `expected a client of this gateway, found \`${client}\``);
+    await requireOthersCurrent(transaction, client, directory);
     const previous = await transaction.policy(client);
     requireNewer(compiled, previous);
     await requireOwnCallers(transaction, client, compiled, directory);
@@ -86,6 +87,22 @@ export async function applyPolicy(
   if (client === HOUSE) await directory.refreshHouse();
   else await directory.refreshClient(client);
   return applied;
+}
+
+/**
+ * Quorum, callers' names and the counters of the house are taken from the directory: it must be what is active in this
+ * very transaction, or an officer whom the change before this one removed would still count.
+ */
+async function requireOthersCurrent(
+  transaction: StoreTransaction,
+  client: ClientId,
+  directory: Directory,
+): Promise<void> {
+  if ((await transaction.policyHash(HOUSE)) !== directory.house.policy.hash) throw new StaleDirectory(HOUSE);
+  if (client !== HOUSE) return;
+  for (const { row, policy } of directory.clients()) {
+    if ((await transaction.policyHash(row.id)) !== policy?.hash) throw new StaleDirectory(row.id);
+  }
 }
 
 function compileFor(client: ClientId, body: PolicyBody): CompiledPolicy | CompiledHouse {

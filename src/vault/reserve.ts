@@ -96,13 +96,19 @@ async function authorize(
   return { row, authorization: understood };
 }
 
-/** A payload that cannot be decoded is a denial of its own kind: final for its idempotency key, and in the log. */
+/**
+ * A payload that cannot be decoded is a denial of its own kind: final for its idempotency key, and in the log. One that
+ * was authorized, and that a later policy's registry no longer reads, fails: its spend stays counted.
+ */
 export const refuse = (
   transaction: StoreTransaction,
   client: ClientEntry,
   request: RequestRow,
   error: GatewayError,
-): Promise<RequestRow> => settle(transaction, { client, request }, "denied", { problem: storedProblem(error) });
+): Promise<RequestRow> =>
+  settle(transaction, { client, request }, request.state === "authorized" ? "failed" : "denied", {
+    problem: storedProblem(error),
+  });
 
 /** Writes leaf and row of a decision. */
 async function settle(
