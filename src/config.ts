@@ -6,12 +6,14 @@ import { GatewayError } from "./domain/errors.ts";
 
 const TokenRef = z.strictObject({ label: z.string(), serial: z.string() });
 
+/** In every caller's signature, and origin of the log. */
+export const GatewayName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, "expected lower-case letters, digits, `.` and `-`");
+
 /** `portcullis.yaml`: one schema, read once. Paths are relative to the file. */
 const Config = z.strictObject({
-  gateway: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, "expected lower-case letters, digits, `.` and `-`")
-    .describe("name of this gateway: in every caller's signature, and origin of the log"),
+  gateway: GatewayName.describe("name of this gateway: in every caller's signature, and origin of the log"),
   hsm: z.strictObject({
     module: z.string().describe("the vendor's PKCS#11 library"),
     environment: z.record(z.string(), z.string()).default({}).describe("what the library wants in its environment"),

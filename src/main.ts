@@ -1,13 +1,12 @@
-import { chownSync, mkdirSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { pinFiles } from "./adapters/files/pins.ts";
-import { openHsm } from "./adapters/pkcs11/hsm.ts";
 import { prepareSoftHsm } from "./adapters/pkcs11/softhsm.ts";
-import { openSqliteStore } from "./adapters/sqlite/store.ts";
 import { runCli } from "./cli/program.ts";
-import type { Founded, Founding, Serving, VaultCommand } from "./cli/host.ts";
+import { FOUNDING_TOKENS, type Founded, type Founding, type Serving, type VaultCommand } from "./cli/host.ts";
 import { readConfig, type Config } from "./config.ts";
+import { GatewayError } from "./domain/errors.ts";
 import { edgeOptions, isolationFor, requireBuilt, supervise } from "./supervisor.ts";
-import type { TokenRef } from "./vault/ports.ts";
+import type { Hsm, TokenRef } from "./vault/ports.ts";
 import { AnswerSigner } from "./vault/auth/answers.ts";
 import { randomPin } from "./vault/clients.ts";
 import { Directory } from "./vault/directory.ts";
@@ -37,6 +36,7 @@ export type RunningVault = { readonly gateway: Gateway; readonly stop: () => Pro
 
 /** Starts the trusted process: token, store, keys that prove themselves, then the socket. */
 export async function startVault({ config, isolation, socketGroup, stepDone }: VaultOptions): Promise<RunningVault> {
+  const { openHsm, openSqliteStore } = await nativeAdapters();
   Object.assign(process.env, config.hsm.environment);
   const { module: modulePath, sessionsPerToken, queueLimit, logToken: logTokenRef } = config.hsm;
   const hsm = await openHsm({ modulePath, sessionsPerToken, queueLimit, redeem: redeemPermit });
@@ -72,6 +72,13 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   };
 }
 
+/** Loaded by the processes that open them, and by no other command: not by the edge, not by the proxy. */
+async function nativeAdapters() {
+  const { openHsm } = await import("./adapters/pkcs11/hsm.ts");
+  const { openSqliteStore } = await import("./adapters/sqlite/store.ts");
+  return { openHsm, openSqliteStore };
+}
+
 function report(what: string, error: unknown): void {
   const { code, message, stack } = error as { code?: string; message?: string; stack?: string };
   process.stderr.write(
@@ -79,21 +86,45 @@ function report(what: string, error: unknown): void {
   );
 }
 
-/** Makes what a gateway begins with: its tokens, its store, leaf 0. */
-export async function found({ gateway, vaultFolder, entry, files }: Founding): Promise<Founded> {
-  mkdirSync(vaultFolder, { recursive: true, mode: 0o700 });
+/**
+ * Makes what a gateway begins with: its tokens, or those that were adopted, its store, leaf 0. What fails leaves no
+ * folder behind.
+ */
+export async function found(founding: Founding): Promise<Founded> {
+  const { vaultFolder } = founding;
+  if (existsSync(vaultFolder)) {
+    throw new GatewayError("already-initialised", `\`${vaultFolder}\` exists already: nothing was changed`, {
+      hint: "begin in an empty folder",
+    });
+  }
   const mask = process.umask(0o077);
-  const { modulePath, environment } = prepareSoftHsm(`${vaultFolder}/softhsm`);
+  mkdirSync(vaultFolder, { recursive: true });
+  try {
+    return await foundIn(founding);
+  } catch (error) {
+    rmSync(vaultFolder, { recursive: true, force: true });
+    throw error;
+  } finally {
+    process.umask(mask);
+  }
+}
+
+async function foundIn({ gateway, vaultFolder, entry, files, adopt }: Founding): Promise<Founded> {
+  const { openHsm, openSqliteStore } = await nativeAdapters();
+  const { modulePath, environment } = adopt ?? prepareSoftHsm(`${vaultFolder}/softhsm`);
   Object.assign(process.env, environment);
   const hsm = await openHsm({ modulePath, sessionsPerToken: 2, queueLimit: 16, redeem: redeemPermit });
   const store = openSqliteStore(`${vaultFolder}/portcullis.db`);
   try {
     const pins = pinFiles(`${vaultFolder}/pins`);
     const made = new Map<string, { ref: TokenRef; pin: string }>();
-    for (const name of ["gateway", "log", "house"]) {
-      const pin = randomPin();
+    for (const name of FOUNDING_TOKENS) {
+      const pin = adopt?.tokens[name].pin ?? randomPin();
       await pins.write(name, pin);
-      made.set(name, { ref: await hsm.createToken(name, pin), pin });
+      made.set(name, {
+        ref: adopt ? await findToken(hsm, adopt.tokens[name].label) : await hsm.createToken(name, pin),
+        pin,
+      });
     }
     const log = made.get("log")!;
     const logToken = await hsm.openLogToken(log.ref, log.pin, gateway);
@@ -105,8 +136,16 @@ export async function found({ gateway, vaultFolder, entry, files }: Founding): P
   } finally {
     await hsm.close();
     await store.close();
-    process.umask(mask);
   }
+}
+
+/** Labels are not unique in PKCS#11: none and two are both refused. */
+async function findToken(hsm: Hsm, label: string): Promise<TokenRef> {
+  const found = (await hsm.listTokens()).filter((token) => token.label === label);
+  if (found.length === 1) return found[0]!;
+  throw new GatewayError("token-not-found", `expected one token with label \`${label}\`, found ${found.length}`, {
+    hint: "the HSM's administrators make it; `pkcs11-tool --list-token-slots` shows what the module offers",
+  });
 }
 
 async function serve(configPath: string, edgeUsers?: readonly string[]): Promise<Serving> {

@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  statSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -107,7 +108,10 @@ export async function supervise(
   await vault.ready;
   let port = Number(config.edge.listen.split(":")[1]);
   const edge = keepRunning("edge", () => startEdge(edgeBundle, edgeOptions(config, port), isolation));
-  const { url, port: bound } = (await edge.ready) as { url: string; port: number };
+  const { url, port: bound } = (await edge.ready.catch(async (error: unknown) => {
+    await vault.stop(); // a gateway starts whole or not at all
+    throw error;
+  })) as { url: string; port: number };
   port = bound; // a restarted edge comes back where callers know it
   return {
     url,
@@ -180,7 +184,22 @@ function prepareRunFolder(config: Config, { user }: Isolation): string {
     chownSync(bundle, 0, user.gid);
   }
   chmodSync(folder, user ? 0o750 : 0o700);
+  if (user) requirePassage(folder);
   return bundle;
+}
+
+/** The edge's user must pass through every folder above its own: into them it needs no more than to pass. */
+function requirePassage(folder: string): void {
+  for (let above = dirname(folder); above !== dirname(above); above = dirname(above)) {
+    if ((statSync(above).mode & 0o001) !== 0) continue;
+    throw new GatewayError(
+      "folder-closed",
+      `expected a folder that the edge's user can pass through, found \`${above}\``,
+      {
+        hint: `chmod o+x ${above}`,
+      },
+    );
+  }
 }
 
 type Kept = {

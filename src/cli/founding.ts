@@ -24,14 +24,17 @@ policyQuorum: 1 # raise it to 2 before real assets are here
   return { entry: "house.yaml", files: { "house.yaml": text } };
 }
 
-/** portcullis.yaml, with paths relative to itself: the folder can be moved. */
+/** portcullis.yaml, with paths relative to itself. */
 export function writeConfig(
   path: string,
   { name, listen, founded }: { name: string; listen: string; founded: Founded },
 ): void {
   const folder = dirname(path);
   const environment = Object.fromEntries(
-    Object.entries(founded.environment).map(([key, value]) => [key, `./${relative(folder, value)}`]),
+    Object.entries(founded.environment).map(([key, value]) => [
+      key,
+      value.startsWith(`${folder}/`) ? `./${relative(folder, value)}` : value,
+    ]),
   );
   const document = {
     gateway: name,

@@ -18,6 +18,19 @@ export type Founding = {
   /** The founding house policy, and what it uses. */
   readonly entry: string;
   readonly files: Readonly<Record<string, string>>;
+  /** Tokens that the HSM's administrators made; without it SoftHSM is set up in the vault's folder. */
+  readonly adopt?: Adoption;
+};
+
+/** The tokens by which a gateway begins: its own, its log's, the house's. */
+export const FOUNDING_TOKENS = ["gateway", "log", "house"] as const;
+export type FoundingToken = (typeof FOUNDING_TOKENS)[number];
+
+export type Adoption = {
+  readonly modulePath: string;
+  /** What the module wants in its environment. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly tokens: Readonly<Record<FoundingToken, { readonly label: string; readonly pin: string }>>;
 };
 
 type TokenName = { readonly label: string; readonly serial: string };

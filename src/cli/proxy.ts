@@ -20,7 +20,11 @@ export async function startProxy(client: GatewayClient, port: number): Promise<R
       .finally(() => !server.listening && request.socket.end());
   });
   server.listen(port, "127.0.0.1");
-  await once(server, "listening");
+  await once(server, "listening").catch((error: NodeJS.ErrnoException) => {
+    throw new GatewayError("port-unavailable", `cannot listen on port ${port}: ${error.code ?? error.message}`, {
+      hint: "another port, or 0 for a free one",
+    });
+  });
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     stop: () => stop(server),
@@ -69,7 +73,7 @@ function answerError(response: ServerResponse, error: unknown): void {
   response.statusCode = status;
   response.setHeader("content-type", "application/problem+json");
   response.end(
-    `${JSON.stringify({ type: `/docs/errors#${code}`, title: code.replaceAll("-", " "), status, code, detail: message, ...(hint ? { hint } : {}) })}\n`,
+    `${JSON.stringify({ type: `urn:portcullis:problem:${code}`, title: code.replaceAll("-", " "), status, code, detail: message, ...(hint ? { hint } : {}) })}\n`,
   );
 }
 

@@ -82,9 +82,13 @@ type Ready = {
   readonly clients: readonly TourClient[];
 };
 
-export function howToCall({ url, proxyUrl, folder, isolation, clients }: Ready): string {
+export function howToCall(
+  { url, proxyUrl, folder, isolation, clients }: Ready,
+  { demo, kept }: { demo: boolean; kept: boolean },
+): string {
   const [first] = clients;
-  const body = JSON.stringify(transfer(first!.keys[0]!.name, TREASURY, 1n));
+  // Of a policy that is not the demo's nobody here knows whom it lets be paid.
+  const body = JSON.stringify(transfer(first!.keys[0]!.name, demo ? TREASURY : "0x…", 1n));
   return [
     `listening on ${url}, isolation: ${isolation}`,
     `a signing proxy for ${first!.client}'s ${Object.keys(first!.callers)[0]} listens on ${proxyUrl}; so a plain curl signs:`,
@@ -93,6 +97,8 @@ export function howToCall({ url, proxyUrl, folder, isolation, clients }: Ready):
     `    -H 'Idempotency-Key: payout-1' -d '${body}'`,
     "",
     `callers' keys: ${folder}/callers   policies: ${folder}/policies`,
-    "everything is gone when this ends (Ctrl-C)",
+    kept
+      ? `everything stays in ${folder}: \`dev --keep\` goes on from it`
+      : "everything is gone when this ends (Ctrl-C)",
   ].join("\n");
 }

@@ -79,7 +79,7 @@ export const policySigningText = (fields: {
 
 export const StateFilter = z.enum(REQUEST_STATES);
 
-/** An RFC 9457 problem. `code` is stable and one of `docs/errors.md`; the rest is for people. */
+/** An RFC 9457 problem. `code` is stable, for programs; `detail` and `hint` are for people. */
 export type Problem = {
   readonly type: string;
   readonly title: string;

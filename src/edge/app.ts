@@ -63,7 +63,13 @@ const isRepeatable = ({ method, path }: Request): boolean =>
   method === "GET" || (method === "POST" && /\/(signing-requests|evaluations)$/.test(path));
 
 function problem(response: Response, status: number, code: string, detail: string): void {
-  const body = JSON.stringify({ type: `/docs/errors#${code}`, title: code.replaceAll("-", " "), status, code, detail });
+  const body = JSON.stringify({
+    type: `urn:portcullis:problem:${code}`,
+    title: code.replaceAll("-", " "),
+    status,
+    code,
+    detail,
+  });
   response.status(status).setHeader("content-type", "application/problem+json").end(body);
 }
 

@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, verify, type KeyObject } from "node:crypto";
-import { GatewayError } from "../domain/errors.ts";
+import { GatewayError, quoted } from "../domain/errors.ts";
 import {
   answerSignatureBase,
   answerSignatureInput,
@@ -24,10 +24,23 @@ const keyFrom = (raw: string): KeyObject =>
     type: "spki",
   });
 
-const untrusted = (message: string) =>
-  new GatewayError("answer-untrusted", message, {
-    hint: "nothing in this answer can be believed, also not a refusal: repeat the request with the same idempotency key",
-  });
+const HINT =
+  "nothing in this answer can be believed, also not a refusal: repeat the request with the same idempotency key";
+
+const untrusted = (message: string) => new GatewayError("answer-untrusted", message, { hint: HINT });
+
+/** The edge's own words (too large, too busy) carry no signature: shown to people, believed by nobody. */
+function unsigned({ status, body }: ReceivedAnswer): GatewayError {
+  const said = quoted(Buffer.from(body).toString("utf8"));
+  return new GatewayError(
+    "answer-untrusted",
+    `expected an answer signed by the gateway, found ${status} without a signature: ${said}`,
+    {
+      facts: { status },
+      hint: HINT,
+    },
+  );
+}
 
 /**
  * Decides whether an answer is the vault's own, to this very request (DESIGN section 2). Everything between caller and
@@ -51,8 +64,7 @@ export class AnswerVerifier {
     const { headers } = answer;
     const signature = parseSignature(headers["signature"] ?? "");
     const certificate = headers["portcullis-answer-key"];
-    if (!signature || !certificate)
-      throw untrusted("expected an answer signed by the gateway, found one without a signature");
+    if (!signature || !certificate) throw unsigned(answer);
     const digest = `sha-256=:${createHash("sha256").update(answer.body).digest("base64")}:`;
     if (headers["content-digest"] !== digest)
       throw untrusted("the answer's body is not the one that the gateway signed");

@@ -1,10 +1,11 @@
 import type { SigningRequestBody } from "../domain/api.ts";
-import type { Decision } from "../domain/decision.ts";
 import type { Intent } from "../domain/intent.ts";
+import type { Json } from "../domain/json.ts";
 import type { CallerName, ClientId } from "../domain/names.ts";
 import { decide, loadFacts, newRequest, understandNow } from "./claim.ts";
 import { requireCurrent } from "./directory.ts";
 import { readPayload } from "./payloads.ts";
+import { shownDecision } from "./record.ts";
 import { usableKey, type SignDependencies } from "./sign.ts";
 
 /**
@@ -16,7 +17,7 @@ export async function evaluateOnly(
   clientId: ClientId,
   caller: CallerName,
   body: SigningRequestBody,
-): Promise<{ intent: Intent; digest: string; decision: Omit<Decision, "charges"> }> {
+): Promise<{ intent: Intent; digest: string; decision: Json }> {
   const client = directory.get(clientId);
   const house = directory.house;
   const { key } = usableKey(client, body.key);
@@ -27,7 +28,7 @@ export async function evaluateOnly(
     const request = newRequest(submission, await reader.now());
     const { intent, digest32 } = await understandNow(reader, request, payload);
     const situation = { client, house, key, request, intent };
-    const { charges, ...decision } = await decide(reader, situation, await loadFacts(reader, situation));
+    const decision = shownDecision(await decide(reader, situation, await loadFacts(reader, situation)));
     return { intent, digest: `0x${Buffer.from(digest32).toString("hex")}`, decision };
   });
 }

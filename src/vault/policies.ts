@@ -13,6 +13,7 @@ import {
   type CompiledPolicy,
 } from "../policy/compile.ts";
 import { parsePolicy } from "../policy/parse.ts";
+import { requireSupported } from "../policy/supported.ts";
 import { accountsOf } from "./claim.ts";
 import { StaleDirectory, type Directory, type PolicyCompilers } from "./directory.ts";
 import { appendLeaf } from "./log.ts";
@@ -31,24 +32,12 @@ export function checkAccount(account: string): void {
 }
 
 const resolve = ({ entry, files }: Pick<PolicyRow, "entry" | "files">) =>
-  parsePolicy(entry, new Map(Object.entries(files)), checkAccount);
+  requireSupported(parsePolicy(entry, new Map(Object.entries(files)), checkAccount));
 
 export const compilers: PolicyCompilers = {
   client: (row) => compileClient(resolve(row)),
-  house: (row) => onlyWhatIsKept(compileHouse(resolve(row))),
+  house: (row) => compileHouse(resolve(row)),
 };
-
-/** A rule that this version would not keep is refused, never ignored. */
-function onlyWhatIsKept(house: CompiledHouse): CompiledHouse {
-  if (house.policyDelayMs === 0) return house;
-  throw new GatewayError(
-    "policy-unsupported",
-    "expected no `policyDelay`: this version makes every signed change active at once",
-    {
-      hint: "leave `policyDelay` out, and raise `policyQuorum` instead",
-    },
-  );
-}
 
 export type PolicyDependencies = {
   readonly store: Store;

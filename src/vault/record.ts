@@ -56,6 +56,14 @@ export const storedProblem = (error: GatewayError): StoredProblem => ({
   facts: asJson(error.facts),
 });
 
+const FINAL = "this answer is final for its idempotency key: ask again with a new one";
+
+/** What the decoder refuses ends the request as a denial does. */
+export function finalProblem(error: GatewayError): StoredProblem {
+  const { hint, ...problem } = storedProblem(error);
+  return { ...problem, hint: hint === undefined ? FINAL : `${hint}; ${FINAL}` };
+}
+
 /** The reasons that deny, the one first that a person would name first. */
 const TELLING: readonly Reason["code"][] = [
   "conflict",
@@ -79,12 +87,12 @@ export function denialProblem(decision: Decision): StoredProblem {
     reason === undefined
       ? "the policy denies this"
       : "detail" in reason
-        ? reason.detail
+        ? `${"limit" in reason ? `limit \`${reason.limit}\`: ` : ""}${reason.detail}`
         : `rule \`${reason.rule}\` denies this`;
   return {
     code: "denied-by-policy",
     detail,
-    hint: "a denial is final for this idempotency key; what would be allowed: POST …/evaluations",
+    hint: `${FINAL}; what would be allowed: POST …/evaluations`,
     facts: { reason: reason?.code ?? "denied" },
   };
 }
@@ -103,6 +111,17 @@ const HINTS: Partial<Record<RequestState, string>> = {
   authorized: "the outcome is not recorded yet: send the same POST with the same idempotency key again",
 };
 
+/** A decision as people read it: times in ISO 8601, nothing of what the vault reserves. */
+export function shownDecision({ charges, ...decision }: Decision): Json {
+  const { missing, expiresAt } = decision;
+  const iso = (at: number) => new Date(at).toISOString();
+  return asJson({
+    ...decision,
+    missing: { ...missing, ...(missing.notBefore === undefined ? {} : { notBefore: iso(missing.notBefore) }) },
+    ...(expiresAt === undefined ? {} : { expiresAt: iso(expiresAt) }),
+  });
+}
+
 /** A row as its caller sees it. Depends on row and time alone: every retry of a finished request reads the same. */
 export function viewOf(
   row: RequestRow,
@@ -111,7 +130,6 @@ export function viewOf(
 ): SigningRequestView {
   const record = readRecord(row);
   const state = shownState(row, record, now);
-  const { charges, ...decision } = record.decision ?? { charges: [] };
   const hint = HINTS[state];
   return {
     id: row.id,
@@ -123,7 +141,7 @@ export function viewOf(
     changedAt: new Date(row.changedAt).toISOString(),
     ...(record.reference === undefined ? {} : { reference: record.reference }),
     ...(record.intent === undefined ? {} : { intent: record.intent }),
-    ...(record.decision === undefined ? {} : { decision: decision }),
+    ...(record.decision === undefined ? {} : { decision: shownDecision(record.decision) }),
     ...(record.problem === undefined ? {} : { problem: asProblem(record.problem) }),
     ...(record.result === undefined ? {} : { result: record.result }),
     leaves: {

@@ -9,7 +9,7 @@ import type { ClientEntry } from "./directory.ts";
 import { appendLeaf, type LeafType } from "./log.ts";
 import { encodeSignedPayload, type Understood } from "./payloads.ts";
 import type { RequestRow, StoreTransaction } from "./ports.ts";
-import { denialProblem, readRecord, storedProblem, withRecord, type RequestRecord } from "./record.ts";
+import { denialProblem, finalProblem, readRecord, withRecord, type RequestRecord } from "./record.ts";
 import type { RecoverableSignature } from "./verify.ts";
 
 /* Steps 4 and 7 of sign.ts, in parts: a decision, then an outcome, each in one transaction with its leaf. */
@@ -107,7 +107,7 @@ export const refuse = (
   error: GatewayError,
 ): Promise<RequestRow> =>
   settle(transaction, { client, request }, request.state === "authorized" ? "failed" : "denied", {
-    problem: storedProblem(error),
+    problem: finalProblem(error),
   });
 
 /** Writes leaf and row of a decision. */

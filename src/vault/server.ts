@@ -1,5 +1,6 @@
-import { chmod, rm } from "node:fs/promises";
+import { chmod, mkdir, rm } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
+import { dirname } from "node:path";
 import { once } from "node:events";
 import { GatewayError } from "../domain/errors.ts";
 import type { AnswerSigner } from "./auth/answers.ts";
@@ -59,6 +60,7 @@ export async function serveVault(
       void work.finally(() => inFlight.delete(work));
     });
   });
+  await mkdir(dirname(socket.path), { recursive: true, mode: 0o750 });
   await rm(socket.path, { force: true });
   // Born closed to everybody: between bind and chmod nobody else may connect.
   const mask = process.umask(0o177);

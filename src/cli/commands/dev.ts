@@ -14,16 +14,18 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { parse, parseDocument } from "yaml";
+import { compileClient } from "../../policy/compile.ts";
+import { parsePolicy } from "../../policy/parse.ts";
 import { newCaller, writeCallerFile, type CallerFile, type GatewayFile } from "../../sdk/caller-file.ts";
 import { connect } from "../../sdk/client.ts";
 import { foundingHousePolicy, writeConfig } from "../founding.ts";
 import type { Host, Serving } from "../host.ts";
 import { jsonOption } from "../options.ts";
 import { output } from "../output.ts";
-import { readPolicyFiles } from "../policy-files.ts";
+import { readPolicyFiles, type PolicyFiles } from "../policy-files.ts";
 import { startProxy, type RunningProxy } from "../proxy.ts";
 import { howToCall, runTour, tourText } from "../tour.ts";
-import { applyPolicyFile } from "./policy.ts";
+import { applyPolicyFile, checkAccount } from "./policy.ts";
 import { untilTold } from "./processes.ts";
 
 type DevOptions = {
@@ -57,9 +59,6 @@ const DEMO_POLICIES = ["examples/hot-wallet/acme-fund.yaml", "examples/treasury/
   join(POLICIES, path),
 );
 
-/** The chain of a development node (anvil, hardhat). */
-const DEV_CHAIN = "eip155:31337";
-
 async function dev(host: Host, options: DevOptions): Promise<void> {
   const { result, note } = output(options.json);
   const folder = options.keep === undefined ? mkdtempSync(join(tmpdir(), "portcullis-dev-")) : resolve(options.keep);
@@ -82,7 +81,12 @@ async function dev(host: Host, options: DevOptions): Promise<void> {
       clients: started.clients,
       ...(tour ? { tour } : {}),
     };
-    const text = [...(tour ? [tourText(tour), ""] : []), ...(options.tourOnly ? [] : [howToCall(ready)])];
+    const text = [
+      ...(tour ? [tourText(tour), ""] : []),
+      ...(options.tourOnly
+        ? []
+        : [howToCall(ready, { demo: options.policy.length === 0, kept: options.keep !== undefined })]),
+    ];
     result(ready, text.join("\n"));
     if (!options.tourOnly) await told;
   } finally {
@@ -186,6 +190,12 @@ async function addDemoClient(
   return { client, keys: keys.map(({ name, accounts }) => ({ name, accounts })), callers };
 }
 
+/** The chains of the assets in which the policy pays fees: where its keys must live to be of use. */
+function chainsOf({ entry, files }: PolicyFiles): string[] {
+  const { fees, registry } = compileClient(parsePolicy(entry, new Map(Object.entries(files)), checkAccount));
+  return [...new Set([...fees.keys()].flatMap((asset) => registry.bySymbol.get(asset)?.chain ?? []))];
+}
+
 type PolicyText = {
   readonly client: string;
   readonly callers: Record<string, { role: string }>;
@@ -221,6 +231,6 @@ function withFreshKeys(folder: string, gateway: GatewayFile, policyFile: string)
     client: policy.client,
     callers,
     keyNames: keyNames.length > 0 ? keyNames : ["vault-1"],
-    chains: [DEV_CHAIN],
+    chains: chainsOf(source),
   };
 }

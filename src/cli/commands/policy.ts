@@ -4,10 +4,14 @@ import type { Command } from "commander";
 import { parseAddress } from "../../chains/evm/address.ts";
 import { policySigningText, type PolicyBody } from "../../domain/api.ts";
 import { addressOf, type Account } from "../../domain/chain.ts";
-import { GatewayError } from "../../domain/errors.ts";
+import { GatewayError, quoted } from "../../domain/errors.ts";
 import { HOUSE } from "../../domain/names.ts";
+import { compileClient, type CompiledPolicy } from "../../policy/compile.ts";
+import type { ClientPolicy } from "../../policy/document.ts";
 import { parsePolicy, policyHash } from "../../policy/parse.ts";
 import { policyJsonSchema } from "../../policy/schema.ts";
+import { requireSupported } from "../../policy/supported.ts";
+import { runTests } from "../../policy/test-runner.ts";
 import { privateKeyOf } from "../../sdk/caller-file.ts";
 import { RefusedError, type GatewayClient } from "../../sdk/client.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
@@ -90,29 +94,59 @@ export function policyCommands(program: Command): void {
 }
 
 /** The chain's own rule for addresses; the vault applies the same. */
-const checkAccount = (account: string): void => void parseAddress(addressOf(account as Account));
+export const checkAccount = (account: string): void => void parseAddress(addressOf(account as Account));
 
 function check(file: string): { client: string; version: number; hash: string } & Pick<PolicyBody, "entry" | "files"> {
   const { entry, files } = readPolicyFiles(file);
-  const resolved = parsePolicy(entry, new Map(Object.entries(files)), checkAccount);
+  const resolved = requireSupported(parsePolicy(entry, new Map(Object.entries(files)), checkAccount));
   const { document } = resolved;
+  if (document.kind === "ClientPolicy") requireTestsPass(document, compileClient(resolved));
   const client = document.kind === "ClientPolicy" ? document.client : HOUSE;
   return { client, version: Number(document.version), hash: policyHash(resolved), entry, files };
 }
 
+/** A document's own tests say what its authors meant. @throws {GatewayError} `policy-test-failed` */
+function requireTestsPass(document: ClientPolicy, compiled: CompiledPolicy): void {
+  const failed = runTests(document, compiled).results.filter(({ passed }) => !passed);
+  if (failed.length === 0) return;
+  const texts = failed.map(({ name, failures }) => `${quoted(name)}: ${failures.join("; ")}`);
+  throw new GatewayError(
+    "policy-test-failed",
+    `${failed.length} of the document's own tests failed: ${texts.join(" · ")}`,
+    {
+      facts: { failed: failed.map(({ name, failures }) => ({ name, failures })) },
+    },
+  );
+}
+
 async function signPolicy(gateway: GatewayClient, file: string) {
   const { client, version, hash, entry, files } = check(file);
-  const previous = await activeHash(gateway, client);
-  const text = policySigningText({ origin: gateway.caller.gateway, client, version, hash, previousHash: previous });
+  const previous = await activePolicy(gateway, client);
+  if (previous && previous.version >= version) {
+    throw new GatewayError(
+      "policy-conflict",
+      `expected a version above ${previous.version}, which is active, found ${version}`,
+      {
+        hint: "raise `version` in the document",
+      },
+    );
+  }
+  const text = policySigningText({
+    origin: gateway.caller.gateway,
+    client,
+    version,
+    hash,
+    previousHash: previous?.hash ?? null,
+  });
   const signature = sign(null, Buffer.from(text), privateKeyOf(gateway.caller)).toString("base64");
   return { client, entry, files, text, signature };
 }
 
-async function activeHash(gateway: GatewayClient, client: string): Promise<string | null> {
+async function activePolicy(gateway: GatewayClient, client: string): Promise<Active | undefined> {
   try {
-    return (await gateway.get<Active>(`/v1/clients/${client}/policy`)).hash;
+    return await gateway.get<Active>(`/v1/clients/${client}/policy`);
   } catch (error) {
-    if (error instanceof RefusedError && error.code === "policy-not-found") return null;
+    if (error instanceof RefusedError && error.code === "policy-not-found") return undefined;
     throw error;
   }
 }

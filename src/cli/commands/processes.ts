@@ -2,11 +2,12 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { GatewayError } from "../../domain/errors.ts";
+import { GatewayName, readConfig } from "../../config.ts";
+import { GatewayError, quoted } from "../../domain/errors.ts";
 import { newCaller, writeCallerFile, type GatewayFile } from "../../sdk/caller-file.ts";
 import { connect } from "../../sdk/client.ts";
 import { foundingHousePolicy, writeConfig } from "../founding.ts";
-import type { Host } from "../host.ts";
+import { FOUNDING_TOKENS, type Adoption, type Host } from "../host.ts";
 import { asOption, configOption, jsonOption, type CommonOptions } from "../options.ts";
 import { output } from "../output.ts";
 import { readPolicyFiles } from "../policy-files.ts";
@@ -21,6 +22,13 @@ export function processCommands(program: Command, host: Host): void {
     .option("--dir <folder>", "where everything goes", ".")
     .option("--listen <host:port>", "where the edge listens", "127.0.0.1:8420")
     .option("--house <file>", "founding house policy; by default one is written, with fresh keys for its two callers")
+    .option("--module <path>", "the HSM's PKCS#11 library; by default SoftHSM is set up in the folder")
+    .option("--module-env <name=value...>", "what that library wants in its environment", [])
+    .option(
+      "--adopt <token=label:pinfile...>",
+      "with --module: tokens made by the HSM's administrators, for `gateway`, `log` and `house`",
+      [],
+    )
     .addOption(jsonOption())
     .action(async (options: CommonOptions & InitOptions) => {
       const made = await initialise(host, options);
@@ -88,10 +96,11 @@ export function processCommands(program: Command, host: Host): void {
   program
     .command("status")
     .description("is the gateway ready, and how is it walled")
-    .option("--url <url>", "of the edge", "http://127.0.0.1:8420")
+    .option("--url <url>", "of the edge; by default as `--config` says")
+    .addOption(configOption())
     .addOption(jsonOption())
-    .action(async ({ url, json }: { url: string; json: boolean }) => {
-      const status = await readiness(url);
+    .action(async ({ url, config, json }: { url?: string; config: string; json: boolean }) => {
+      const status = await readiness(url ?? urlFrom(config));
       const lines = [
         `${status.gateway}: ${status.status}`,
         `isolation: ${status.isolation}`,
@@ -99,6 +108,12 @@ export function processCommands(program: Command, host: Host): void {
       ];
       output(json).result(status, lines.join("\n"));
     });
+}
+
+function urlFrom(configPath: string): string {
+  if (!existsSync(configPath)) return "http://127.0.0.1:8420";
+  const { listen, tls } = readConfig(configPath).edge;
+  return `${tls ? "https" : "http"}://${listen}`;
 }
 
 type Readiness = { status: string; gateway: string; isolation: string; clients: { available: number; all: number } };
@@ -120,7 +135,15 @@ export async function untilTold(supervised = false): Promise<void> {
   await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), orphaned]);
 }
 
-type InitOptions = { readonly name: string; readonly dir: string; readonly listen: string; readonly house?: string };
+type InitOptions = {
+  readonly name: string;
+  readonly dir: string;
+  readonly listen: string;
+  readonly house?: string;
+  readonly module?: string;
+  readonly moduleEnv: readonly string[];
+  readonly adopt: readonly string[];
+};
 
 export type Initialised = {
   readonly config: string;
@@ -130,7 +153,10 @@ export type Initialised = {
 };
 
 /** Everything of a new gateway in one folder. @throws {GatewayError} `already-initialised` */
-async function initialise(host: Host, { name, dir, listen, house }: InitOptions): Promise<Initialised> {
+async function initialise(host: Host, options: InitOptions): Promise<Initialised> {
+  const { dir, listen, house } = options;
+  const name = gatewayName(options.name);
+  const adopt = adoptionOf(options);
   const folder = resolve(dir);
   const configPath = join(folder, "portcullis.yaml");
   if (existsSync(configPath))
@@ -143,7 +169,12 @@ async function initialise(host: Host, { name, dir, listen, house }: InitOptions)
         )
       : [];
   const policy = house === undefined ? foundingHousePolicy(people) : readPolicyFiles(house);
-  const founded = await host.found({ gateway: name, vaultFolder: join(folder, "vault"), ...policy });
+  const founded = await host.found({
+    gateway: name,
+    vaultFolder: join(folder, "vault"),
+    ...policy,
+    ...(adopt ? { adopt } : {}),
+  });
   const gateway: GatewayFile = { gateway: name, url: `http://${listen}`, answersKey: founded.answersKey };
   const callers = people.map((person) => {
     const path = join(folder, "callers", `${person.caller}.json`);
@@ -156,6 +187,38 @@ async function initialise(host: Host, { name, dir, listen, house }: InitOptions)
   writeFileSync(gatewayFile, `${JSON.stringify(gateway, undefined, 2)}\n`);
   writeConfig(configPath, { name, listen, founded });
   return { config: configPath, gatewayFile, callers, gateway };
+}
+
+/** Checked before anything is made: the name stands in leaf 0 for ever. */
+function gatewayName(name: string): string {
+  if (GatewayName.safeParse(name).success) return name;
+  throw new GatewayError(
+    "usage",
+    `expected a gateway name of lower-case letters, digits, \`.\` and \`-\`, found ${quoted(name)}`,
+  );
+}
+
+/** `--adopt log=LABEL:PINFILE`, once for each token by which a gateway begins. @throws {GatewayError} `usage` */
+function adoptionOf({ module, moduleEnv, adopt }: InitOptions): Adoption | undefined {
+  if (module === undefined && adopt.length === 0) return undefined;
+  const given = new Map(adopt.map((text) => readPair("--adopt", text)));
+  const tokens = FOUNDING_TOKENS.map((name) => {
+    const match = /^(.+):([^:]+)$/.exec(given.get(name) ?? "");
+    if (!match) throw new GatewayError("usage", `expected \`--adopt ${name}=LABEL:PINFILE\`, found none`);
+    return [name, { label: match[1]!, pin: readFileSync(match[2]!, "utf8").trim() }] as const;
+  });
+  if (module === undefined) throw new GatewayError("usage", "expected `--module PATH` beside `--adopt`");
+  return {
+    modulePath: resolve(module),
+    environment: Object.fromEntries(moduleEnv.map((text) => readPair("--module-env", text))),
+    tokens: Object.fromEntries(tokens) as Adoption["tokens"],
+  };
+}
+
+function readPair(option: string, text: string): readonly [string, string] {
+  const match = /^([^=]+)=(.+)$/.exec(text);
+  if (!match) throw new GatewayError("usage", `expected \`${option}\` as \`name=value\`, found ${quoted(text)}`);
+  return [match[1]!, match[2]!];
 }
 
 /** Replaced as soon as the log token has made its keys. */

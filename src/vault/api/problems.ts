@@ -55,12 +55,12 @@ export const statusOf = (code: string): number => STATUS[code] ?? UNLISTED;
 
 export const RETRY_AFTER_S = 1;
 
-/** RFC 9457. `type` is a relative reference into the documentation: it names the code and needs no host. */
+/** RFC 9457. `type` names the code and needs no host. */
 export function problemOf(problem: StoredProblem, requestId?: string): Problem {
   const { code, detail, hint, facts } = problem;
   return {
     ...(facts as Record<string, unknown>),
-    type: `/docs/errors#${code}`,
+    type: `urn:portcullis:problem:${code}`,
     title: code.replaceAll("-", " "),
     status: statusOf(code),
     code,

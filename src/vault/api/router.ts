@@ -171,4 +171,4 @@ async function recordRefusal(gateway: Gateway, caller: Caller, request: Received
     .catch((error: unknown) => gateway.fault(error));
 }
 
-export const bodyBytes = (body: unknown): Buffer => Buffer.from(encodeJson(body));
+export const bodyBytes = (body: unknown): Buffer => Buffer.from(`${encodeJson(body)}\n`);

@@ -48,7 +48,10 @@ export function authenticate(
   checkDigest(request);
   const caller = declared(input.parameters.keyid);
   if (!caller)
-    throw refusal("unknown-caller", `expected a caller that the policy declares, found \`${input.parameters.keyid}\``);
+    throw refusal(
+      "unknown-caller",
+      `expected a caller that the policy of the path's client declares, found \`${input.parameters.keyid}\``,
+    );
   const base = Buffer.from(requestSignatureBase(signedRequest(request), input.components, input.input));
   // Two keys may be valid at once, for rotation.
   if (!caller.keys.some((key) => verifies(key, base, signature64))) {
