@@ -155,21 +155,21 @@ function diffBook({ before, after }: Pair): Change[] {
     changes.push(now.coolOffMs > old.coolOffMs ? tightening("address-book", text) : loosening("address-book", text));
   }
   for (const [account, { coolOffMs, names }] of before.addresses) {
-    if (coolOffMs === 0 || after.addresses.has(account) || !writtenOut(after).has(account)) continue;
+    if (coolOffMs === 0 || after.addresses.has(account) || !reachedAnyway(after, account)) continue;
     changes.push(
-      loosening("address-book", `\`${account}\` (${names.join(", ")}) has no cool-off any more: a rule writes it out`),
+      loosening("address-book", `\`${account}\` (${names.join(", ")}) has no cool-off any more, and a rule reaches it`),
     );
   }
   return changes;
 }
 
-/** Accounts that stand in rules themselves. */
-const writtenOut = ({ allows }: Compiled): ReadonlySet<Account> =>
-  new Set(
-    allows.flatMap(({ to, arguments: tests }) => [
-      ...(to?.accounts ?? []),
-      ...(tests ?? []).flatMap(([, test]) => (test.kind === "to" ? [...test.to.accounts] : [])),
-    ]),
+/** Without a book entry an allow rule reaches what it writes out, or anyone. */
+const reachedAnyway = ({ allows }: Compiled, account: Account): boolean =>
+  allows.some(
+    ({ to, arguments: tests }) =>
+      to?.anyone ||
+      to?.accounts.has(account) ||
+      tests?.some(([, test]) => test.kind === "to" && test.to.accounts.has(account)),
   );
 
 // ---- rules ------------------------------------------------------------------------------------------------------

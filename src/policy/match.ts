@@ -101,8 +101,8 @@ export function reaches(to: Destinations, view: OperationView): boolean {
 function allowedDestination(to: Destinations, view: OperationView, facts: DecisionFacts): Mismatch | undefined {
   if (ownerNamed(to, view)) return undefined;
   if (view.owner !== undefined && !view.toOwn) return "to";
-  if (to.anyone) return undefined;
-  return bookNamed(to, view) ? coolingOff(view, facts) : "to";
+  // Also under `anyone`: else a rule that asks would not match while its address cools off, and one that asks less would.
+  return to.anyone || bookNamed(to, view) ? coolingOff(view, facts) : "to";
 }
 
 function ownerNamed(to: Destinations, view: OperationView): boolean {

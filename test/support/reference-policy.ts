@@ -116,8 +116,7 @@ export function referenceDecision(
   const mayReach = (document: PolicyObject, words: readonly string[], account: string | undefined): boolean => {
     if (ownerHas(words, account)) return true;
     if (ownerOf(account) !== undefined && !isOwn(account)) return false;
-    if (words.includes("anyone")) return true;
-    if (!bookHas(document, words, account)) return false;
+    if (!words.includes("anyone") && !bookHas(document, words, account)) return false;
     const coolOffs = entriesOf(document, account).map(([, entry]) => (entry.coolOff ? ms(entry.coolOff) : 0));
     const longest = Math.max(0, ...coolOffs);
     if (longest === 0) return true;

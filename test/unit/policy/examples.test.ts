@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compileClient, compileHouse } from "../../../src/policy/compile.ts";
@@ -14,7 +15,7 @@ import { checkAccount } from "./fixture.ts";
 // Goal: what ships in `policies/` is what it says: valid, with addresses that exist, and described by the schema there.
 
 const REFERENCE = new URL("../../../docs/policy-reference.md", import.meta.url).pathname;
-const POLICIES = new URL("../../../policies/", import.meta.url).pathname;
+const POLICIES = fileURLToPath(new URL("../../../policies/", import.meta.url));
 const texts = new Map(
   readdirSync(POLICIES, { recursive: true, encoding: "utf8" })
     .filter((path) => path.endsWith(".yaml"))

@@ -532,6 +532,10 @@ describe("sentence 8: destinations", () => {
       "no-rule-allows",
     ]);
   });
+  it("while it cools off it is not anyone either", () => {
+    const heldSince = new Map([[ACCOUNTS.kraken, NOW - HOUR]]);
+    assert.equal(paying(ACCOUNTS.kraken, { to: ["anyone"] }, { heldSince }).outcome, "deny");
+  });
   it("an address of which nobody knows since when it is held is denied", () => {
     assert.deepEqual(codes(paying(ACCOUNTS.kraken, { to: ["kraken"] }, { heldSince: new Map() })), [
       "missing-fact",
