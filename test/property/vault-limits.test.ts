@@ -100,7 +100,10 @@ const documentOf = (limit: Limit) => ({
 });
 
 const bodyOf = ({ value, to, nonce }: Ask): SigningRequestBody =>
-  transferBody(value, { to: ADDRESSES[to], ...(nonce === undefined ? {} : { nonce }) }) as SigningRequestBody;
+  transferBody(value, {
+    to: ADDRESSES[to],
+    ...(nonce === undefined ? {} : { nonce }),
+  }) as unknown as SigningRequestBody;
 
 function submissionOf({ caller, key, ...rest }: Ask) {
   const body = bodyOf({ caller, key, ...rest });
