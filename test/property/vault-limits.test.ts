@@ -100,10 +100,7 @@ const documentOf = (limit: Limit) => ({
 });
 
 const bodyOf = ({ value, to, nonce }: Ask): SigningRequestBody =>
-  transferBody(value, {
-    to: ADDRESSES[to],
-    ...(nonce === undefined ? {} : { nonce }),
-  }) as unknown as SigningRequestBody;
+  transferBody(value, { to: ADDRESSES[to], ...(nonce === undefined ? {} : { nonce }) });
 
 function submissionOf({ caller, key, ...rest }: Ask) {
   const body = bodyOf({ caller, key, ...rest });

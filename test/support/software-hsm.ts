@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 import { createPrivateKey, generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { SigningKey } from "ethers";
 import { GatewayError } from "../../src/domain/errors.ts";
@@ -10,6 +11,9 @@ export const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd
 const bytesOf = (hex: string): Buffer => Buffer.from(hex.slice(2), "hex");
 
 export const word = (value: bigint): Buffer => Buffer.from(value.toString(16).padStart(64, "0"), "hex");
+
+/** libsecp256k1 with a nonce of its own each time: two signatures over one digest differ, as an HSM's do. */
+const { ecdsaSign } = createRequire(import.meta.url)("secp256k1/bindings") as typeof import("secp256k1");
 
 /** What a test may do to signatures as they leave the token. */
 export type SignatureFault = (digest32: Uint8Array, signature64: Buffer) => Buffer | Promise<Buffer>;
@@ -72,10 +76,10 @@ function softwareToken(ref: TokenRef, hsm: SoftwareHsm): Token {
     sign: async (key: KeyRef, permit: SigningPermit) => {
       const { keyId, digest32 } = redeemPermit(permit);
       if (keyId !== key.id) throw new GatewayError("permit-invalid", "expected a permit for this key");
-      const { r, s } = keys.get(key.id)!.sign(digest32);
+      const { signature: low } = ecdsaSign(digest32, bytesOf(keys.get(key.id)!.privateKey), { data: randomBytes(32) });
       hsm.signed.push(Buffer.from(digest32).toString("hex"));
-      const high = (digest32[31]! & 1) === 1;
-      const signature = Buffer.concat([bytesOf(r), high ? word(ORDER - BigInt(s)) : bytesOf(s)]);
+      const s = BigInt(`0x${Buffer.from(low.subarray(32)).toString("hex")}`);
+      const signature = Buffer.concat([low.subarray(0, 32), word((low[0]! & 1) === 1 ? ORDER - s : s)]);
       return hsm.fault ? hsm.fault(digest32, signature) : signature;
     },
   };

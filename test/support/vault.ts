@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSqliteStore } from "../../src/adapters/sqlite/store.ts";
-import { policySigningText, type PolicyBody } from "../../src/domain/api.ts";
+import { policySigningText, type PolicyBody, type SigningRequestBody } from "../../src/domain/api.ts";
 import type { ChainId } from "../../src/domain/chain.ts";
 import type { CallerName, ClientId, KeyName } from "../../src/domain/names.ts";
 import { newCaller, privateKeyOf, type CallerFile } from "../../src/sdk/caller-file.ts";
@@ -53,9 +53,9 @@ export const acmePolicy = {
 export const housePolicy = { apiVersion: "portcullis/v1", kind: "HousePolicy", version: "1" };
 
 /** JSON is YAML: documents of tests go through the same parser as files do. */
-export const filesFor = (document: object): Pick<PolicyBody, "entry" | "files"> => ({
+export const filesFor = (document: object, assets: object = ASSETS): Pick<PolicyBody, "entry" | "files"> => ({
   entry: "policy.yaml",
-  files: { "policy.yaml": JSON.stringify(document), "assets.yaml": JSON.stringify(ASSETS) },
+  files: { "policy.yaml": JSON.stringify(document), "assets.yaml": JSON.stringify(assets) },
 });
 
 const CLIENT_ROLES = {
@@ -96,8 +96,18 @@ export type TestVault = {
   /** One signed request through the router, as if it had come in a frame. */
   readonly call: (caller: string, method: string, target: string, body?: unknown, key?: string) => Promise<Answer>;
   /** Signed by these officers over the text that makes it the next policy. */
-  readonly signedPolicy: (client: string, document: object, officers?: readonly string[]) => Promise<PolicyBody>;
-  readonly apply: (client: string, document: object, officers?: readonly string[]) => Promise<PolicyRow>;
+  readonly signedPolicy: (
+    client: string,
+    document: object,
+    officers?: readonly string[],
+    assets?: object,
+  ) => Promise<PolicyBody>;
+  readonly apply: (
+    client: string,
+    document: object,
+    officers?: readonly string[],
+    assets?: object,
+  ) => Promise<PolicyRow>;
   /** What a new start would hold in memory, on the same store and tokens. */
   readonly restarted: () => Promise<Gateway>;
   readonly close: () => Promise<void>;
@@ -152,8 +162,8 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
   const gateway = await start();
   const { directory } = gateway;
 
-  const signedPolicy: TestVault["signedPolicy"] = async (client, document, officers = ["officer"]) => {
-    const files = filesFor(document);
+  const signedPolicy: TestVault["signedPolicy"] = async (client, document, officers = ["officer"], assets) => {
+    const files = filesFor(document, assets);
     const { version, hash } = client === "house" ? compilers.house(files) : compilers.client(files);
     const previousHash = (await store.read((reader) => reader.policyHash(client as ClientId))) ?? null;
     const text = Buffer.from(policySigningText({ origin: GATEWAY, client, version, hash, previousHash }));
@@ -163,11 +173,11 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
     }));
     return { ...files, signatures };
   };
-  const apply: TestVault["apply"] = async (client, document, officers) =>
+  const apply: TestVault["apply"] = async (client, document, officers, assets) =>
     applyPolicy(
       { store, directory, origin: GATEWAY },
       client as ClientId,
-      await signedPolicy(client, document, officers),
+      await signedPolicy(client, document, officers, assets),
       "officer" as CallerName,
     );
 
@@ -215,8 +225,11 @@ function pinsInMemory(): Pins {
 }
 
 /** A transfer of so many wei whose fee is at most `gas` × 1 wei. */
-export const transferBody = (value: number | bigint, fields: Readonly<Record<string, unknown>> = {}) => ({
-  key: "hot-1",
+export const transferBody = (
+  value: number | bigint,
+  fields: Readonly<Record<string, unknown>> = {},
+): SigningRequestBody => ({
+  key: "hot-1" as KeyName,
   payload: {
     type: "evm-transaction",
     transaction: {

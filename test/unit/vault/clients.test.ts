@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { computeAddress } from "ethers";
+import { RESERVED_NAMES } from "../../../src/domain/names.ts";
+import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
+import { CHAIN, newKey, testVault, type TestVault } from "../../support/vault.ts";
+
+// Goal: one client, one token (I2), one leaf for each act; a name that means something else, or somebody else, is refused.
+
+describe("vault/clients", () => {
+  let vault: TestVault;
+  beforeEach(async () => (vault = await testVault()));
+  afterEach(() => vault.close());
+
+  const add = (client: string) => vault.call("operator", "POST", "/v1/clients", { client }, newKey());
+  const create = (client: string, body: object) =>
+    vault.call("operator", "POST", `/v1/clients/${client}/keys`, body, newKey());
+  const code = ({ body }: { body: unknown }) => (body as { code?: string }).code;
+
+  it("a client has a token of its own and a leaf that names it", async () => {
+    const { status, body } = await add("blue");
+    const { token } = body as { token: { label: string; serial: string } };
+    assert.deepEqual([status, token.label], [201, "blue"]);
+    const leaf = leavesOf(checkLog(await logOf(vault.store)), "client-added").at(-1)!;
+    assert.deepEqual(
+      [leaf.client, leaf.number, leaf.opening["token"], leaf.opening["by"]],
+      ["blue", 0, token, "operator"],
+    );
+  });
+
+  for (const name of RESERVED_NAMES) {
+    it(`\`${name}\` is the gateway's own`, async () => assert.equal(code(await add(name)), "reserved-name"));
+  }
+
+  it("a client that exists is refused, and stays as it is", async () => {
+    const before = vault.gateway.directory.get("acme" as never).row;
+    assert.equal(code(await add("acme")), "client-exists");
+    assert.deepEqual(vault.gateway.directory.get("acme" as never).row, before);
+  });
+
+  it("of two at once with one name one is added", async () => {
+    const codes = (await Promise.all([add("blue"), add("blue")])).map(({ status }) => status);
+    assert.ok(codes.includes(201) && codes.some((status) => status >= 400), String(codes));
+    assert.equal(leavesOf(checkLog(await logOf(vault.store)), "client-added").length, 2);
+  });
+
+  for (const name of ["", "Acme", "a_b", "a/b", "../x", "x".repeat(25), "acme ", "é"]) {
+    it(`\`${name}\` is no name`, async () => assert.equal(code(await add(name)), "invalid-body"));
+  }
+
+  it("a key's accounts are its address on each of its chains, as ethers computes it", async () => {
+    await add("blue");
+    const { status, body } = await create("blue", { name: "cold", chains: ["eip155:1", CHAIN, "eip155:1"] });
+    const { publicKey, accounts } = body as { publicKey: string; accounts: string[] };
+    const address = computeAddress(publicKey);
+    assert.deepEqual([status, accounts], [201, [`eip155:1:${address}`, `${CHAIN}:${address}`]]);
+    const leaf = leavesOf(checkLog(await logOf(vault.store)), "key-created").at(-1)!;
+    assert.deepEqual([leaf.client, leaf.opening["accounts"]], ["blue", accounts]);
+  });
+
+  it("a key's name is its client's own: another client may use it, the same one not twice", async () => {
+    await add("blue");
+    assert.equal((await create("blue", { name: "hot-1", chains: [CHAIN] })).status, 201);
+    assert.equal(code(await create("blue", { name: "hot-1", chains: [CHAIN] })), "key-exists");
+  });
+
+  it("keys made at the same moment are all there", async () => {
+    await add("blue");
+    const names = ["a", "b", "c", "d"];
+    await Promise.all(names.map((name) => create("blue", { name, chains: [CHAIN] })));
+    assert.deepEqual([...vault.gateway.directory.get("blue" as never).keys.keys()].toSorted(), names);
+  });
+
+  for (const chains of [[], ["bip122:1"], ["eip155:0"], ["eip155:01"], ["EIP155:1"], "eip155:1"]) {
+    it(`${JSON.stringify(chains)} are no chains`, async () => {
+      assert.equal(code(await create("acme", { name: "cold", chains })), "invalid-body");
+    });
+  }
+
+  it("a start finds what was there", async () => {
+    await add("blue");
+    const { directory } = await vault.restarted();
+    assert.deepEqual(
+      directory.clients().map(({ row, keys }) => [row.id, [...keys.keys()]]),
+      [
+        ["acme", ["hot-1"]],
+        ["blue", []],
+      ],
+    );
+  });
+});
