@@ -1,4 +1,5 @@
 import type { SigningRequestBody } from "../domain/api.ts";
+import { GatewayError } from "../domain/errors.ts";
 import type { Intent } from "../domain/intent.ts";
 import type { Json } from "../domain/json.ts";
 import type { CallerName, ClientId } from "../domain/names.ts";
@@ -10,7 +11,7 @@ import { usableKey, type SignDependencies } from "./sign.ts";
 
 /**
  * Steps 1 to 3 and nothing more: what would be decided now. Nothing is counted, claimed, recorded or signed.
- * @throws {GatewayError} what the decoder refuses, `key-not-found`, or why the key cannot be used
+ * @throws {GatewayError} `policy-not-found`, what the decoder refuses, `key-not-found`, or why the key cannot be used
  */
 export async function evaluateOnly(
   { store, directory }: SignDependencies,
@@ -20,8 +21,9 @@ export async function evaluateOnly(
 ): Promise<{ intent: Intent; digest: string; decision: Json }> {
   const client = directory.get(clientId);
   const house = directory.house;
+  if (!client.policy) throw new GatewayError("policy-not-found", `client \`${clientId}\` has no policy yet`);
   const { key } = usableKey(client, body.key);
-  const payload = readPayload(body.payload, { key, registry: client.policy!.registry });
+  const payload = readPayload(body.payload, { key, registry: client.policy.registry });
   return store.read(async (reader) => {
     await requireCurrent(reader, client, house);
     const submission = { client: clientId, caller, idempotencyKey: "", bodyHash: "", body, evidence: {} };
