@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { GatewayError } from "../domain/errors.ts";
 import { callerCommands } from "./commands/caller.ts";
 import { clientCommands } from "./commands/client.ts";
+import { decodeCommand } from "./commands/decode.ts";
 import { devCommand } from "./commands/dev.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { processCommands } from "./commands/processes.ts";
@@ -20,6 +21,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   callerCommands(program);
   policyCommands(program);
   requestCommands(program);
+  decodeCommand(program);
   inherit(program);
   try {
     await program.parseAsync(argv);

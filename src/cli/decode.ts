@@ -1,0 +1,116 @@
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { z } from "zod";
+import { evmAccount } from "../chains/evm/address.ts";
+import { completeTransaction, parseFields } from "../chains/evm/fields.ts";
+import { intentOf } from "../chains/evm/intent.ts";
+import { intentOfMessage, messageDigest } from "../chains/evm/message.ts";
+import { decodeUnsigned, encodeUnsigned, signingDigest } from "../chains/evm/transaction.ts";
+import { intentOfTypedData } from "../chains/evm/typed-data-intent.ts";
+import { parseTypedData } from "../chains/evm/typed-data.ts";
+import type { Asset, AssetRegistry } from "../domain/assets.ts";
+import { evmChainId, type Account, type AssetSymbol, type ChainId } from "../domain/chain.ts";
+import { Hex } from "../domain/api.ts";
+import { GatewayError } from "../domain/errors.ts";
+import type { Intent } from "../domain/intent.ts";
+import { encodeJson } from "../domain/json.ts";
+import { compileHouse } from "../policy/compile.ts";
+import { parsePolicy } from "../policy/parse.ts";
+import { checkAccount } from "./commands/policy.ts";
+
+/** One line of input: a payload, the chain that it is meant for, and who would sign it where that is known. */
+const Line = z.strictObject({
+  chain: z.string(),
+  payload: z.discriminatedUnion("type", [
+    z.strictObject({
+      type: z.literal("evm-transaction"),
+      unsigned: Hex.optional(),
+      transaction: z.unknown().optional(),
+    }),
+    z.strictObject({ type: z.literal("evm-typed-data"), typedData: z.unknown() }),
+    z.strictObject({ type: z.literal("evm-message"), message: z.string() }),
+  ]),
+  account: z.string().optional(),
+});
+type Line = z.infer<typeof Line>;
+
+/** Stands for whoever would sign, where the line does not say. */
+const NOBODY = "0x0000000000000000000000000000000000000000";
+
+/** @returns `{intent, digest}` or `{error}` as one line of JSON; never throws */
+export function decodeLine(text: string, registry: AssetRegistry): string {
+  try {
+    const line = Line.parse(JSON.parse(text));
+    return encodeJson(decodePayload(line, withNative(registry, line.chain as ChainId)));
+  } catch (error) {
+    const { code, message } =
+      error instanceof GatewayError ? error : { code: "invalid-line", message: lineProblem(error) };
+    return encodeJson({ error: { code, message } });
+  }
+}
+
+const lineProblem = (error: unknown): string => {
+  const issue = error instanceof z.ZodError ? error.issues[0] : undefined;
+  return issue ? `\`${issue.path.join(".") || "line"}\`: ${issue.message}` : "expected one JSON object a line";
+};
+
+function decodePayload(
+  { chain, payload, account: written }: Line,
+  registry: AssetRegistry,
+): { intent: Intent; digest: string } {
+  const chainId = evmChainId(chain);
+  if (chainId === undefined)
+    throw new GatewayError("unknown-chain", `expected a chain such as \`eip155:1\`, found \`${chain}\``);
+  const account = accountOf(chainId, written);
+  const hex = (bytes: Uint8Array) => `0x${Buffer.from(bytes).toString("hex")}`;
+  switch (payload.type) {
+    case "evm-transaction": {
+      const unsigned =
+        payload.unsigned === undefined
+          ? fromFields(payload.transaction, chainId)
+          : Buffer.from(payload.unsigned.slice(2), "hex");
+      return { intent: intentOf(decodeUnsigned(unsigned), account, registry), digest: hex(signingDigest(unsigned)) };
+    }
+    case "evm-typed-data": {
+      const data = parseTypedData(payload.typedData);
+      return { intent: intentOfTypedData(data, account, registry), digest: hex(data.digest32) };
+    }
+    case "evm-message": {
+      const message = /^0x(?:[0-9a-fA-F]{2})*$/.test(payload.message)
+        ? Buffer.from(payload.message.slice(2), "hex")
+        : Buffer.from(payload.message);
+      return { intent: intentOfMessage(message, account, registry), digest: hex(messageDigest(message)) };
+    }
+    default:
+      return payload satisfies never;
+  }
+}
+
+const fromFields = (fields: unknown, chainId: bigint): Uint8Array =>
+  encodeUnsigned(completeTransaction(parseFields(fields), { chainId }));
+
+function accountOf(chainId: bigint, written: string | undefined): Account {
+  if (written === undefined) return evmAccount(chainId, NOBODY);
+  checkAccount(written);
+  return written as Account;
+}
+
+/** A chain that the registry does not have still has a coin of its own: 18 decimals, as on every EVM chain. */
+function withNative(registry: AssetRegistry, chain: ChainId): AssetRegistry {
+  if (registry.nativeOf.has(chain)) return registry;
+  const native: Asset = { symbol: "NATIVE" as AssetSymbol, chain, decimals: 18, standard: "native" };
+  return { ...registry, nativeOf: new Map([...registry.nativeOf, [chain, native]]) };
+}
+
+/** An asset registry read as a policy that uses it would: every check of a policy's files applies. */
+export function readRegistry(path: string): AssetRegistry {
+  const name = basename(path);
+  // The least that a house policy needs; its officer has a key that nobody has.
+  const officer = `{ role: policy-officer, keys: ["ed25519:${Buffer.alloc(32).toString("base64")}"] }`;
+  const policy = `apiVersion: portcullis/v1\nkind: HousePolicy\nversion: 1\nuse: ["${name}"]\ncallers: { nobody: ${officer} }\n`;
+  const files = new Map([
+    ["house.yaml", policy],
+    [name, readFileSync(path, "utf8")],
+  ]);
+  return compileHouse(parsePolicy("house.yaml", files, checkAccount)).registry;
+}
