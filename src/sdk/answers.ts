@@ -64,12 +64,13 @@ export class AnswerVerifier {
     const { headers } = answer;
     const signature = parseSignature(headers["signature"] ?? "");
     const certificate = headers["portcullis-answer-key"];
-    if (!signature || !certificate) throw unsigned(answer);
+    if (signature?.label !== "answer" || !certificate) throw unsigned(answer);
     const digest = `sha-256=:${createHash("sha256").update(answer.body).digest("base64")}:`;
     if (headers["content-digest"] !== digest)
       throw untrusted("the answer's body is not the one that the gateway signed");
 
-    const input = (headers["signature-input"] ?? "").replace(/^answer=/, "");
+    const labelled = headers["signature-input"] ?? "";
+    const input = labelled.slice("answer=".length);
     const created = Number(/;created=([0-9]{1,12});/.exec(input)?.[1]);
     const keyid = /;keyid="([0-9a-f]{16})"/.exec(input)?.[1] ?? "";
     const expected = answerSignatureInput(requestSignature.label, {
@@ -78,7 +79,7 @@ export class AnswerVerifier {
       alg: "ed25519",
       tag: gatewayTag(this.#gateway.gateway),
     });
-    if (input !== expected)
+    if (labelled !== `answer=${expected}`)
       throw untrusted("the answer's signature does not cover what it must, or is another gateway's");
     const base = answerSignatureBase({ status: answer.status, contentDigest: digest }, requestSignature, input);
     if (
@@ -110,7 +111,8 @@ export class AnswerVerifier {
 
   #readCertificate(header: string): { key: KeyObject; notBefore: number; notAfter: number } {
     const [text, signature] = header.split(".").map((part) => Buffer.from(part, "base64"));
-    if (!text || !signature || !verify(null, text, this.#answersKey, signature)) {
+    const isWhole = text && signature && header === `${text.toString("base64")}.${signature.toString("base64")}`;
+    if (!isWhole || !verify(null, text, this.#answersKey, signature)) {
       throw untrusted("the key that signed the answer is not certified by this gateway's log token");
     }
     const fields = parseAnswerCertificate(text.toString("utf8"));
