@@ -14,7 +14,8 @@ import { calendarStart } from "./zone.ts";
  * of values, so between two of their values nothing changes: one representative of each class stands for all of it.
  * What holds for every atom holds for every operation.
  *
- * Left to the caller: fee caps, limits, approvals, and how long an address has been held (atoms hold each for ever).
+ * Left to the caller: fee caps, limits, approvals, and how long a destination has been held (atoms hold each for ever):
+ * one that cools off is allowed by no rule at all.
  */
 export type Atom = {
   readonly operation: Operation;
@@ -28,6 +29,8 @@ export type Atom = {
   readonly chain: ChainId;
   /** Whose `to` is. */
   readonly owner: ClientId | undefined;
+  /** Whether addresses that stand in arguments have been held for ever, or since now. */
+  readonly argumentsHeld: boolean;
 };
 
 /** More would take minutes; who asks then has to assume the worst. */
@@ -76,7 +79,7 @@ export function sceneOf(
     approvals: [],
     // The view says already whose accounts these are.
     owners: NO_OWNERS,
-    heldSince: HELD_FOR_EVER,
+    heldSince: atom.argumentsHeld ? HELD_FOR_EVER : heldSinceNow(atom.now, to),
     spent: NOTHING_SPENT,
   };
   const feeAsset = policy.registry.nativeOf.get(chain);
@@ -102,6 +105,10 @@ export function sceneOf(
   return { scene: { policy, intent, facts, operations: [view], feeAsset }, view, facts };
 }
 
+/** All addresses but the destination. */
+const heldSinceNow = (now: number, to: Account | undefined): DecisionFacts["heldSince"] =>
+  ({ get: (account: Account) => (account === to ? 0 : now) }) as unknown as DecisionFacts["heldSince"];
+
 const NO_OWNERS: DecisionFacts["owners"] = new Map();
 const NOTHING_SPENT: DecisionFacts["spent"] = new Map();
 /** Since the beginning of time, for every account there is. */
@@ -118,7 +125,7 @@ export function ownAccount(chain: ChainId): Account {
 /** An address, and whose it is. */
 type Owned = { readonly to: Account; readonly owner: ClientId | undefined };
 type Situation = Pick<Atom, "caller" | "key" | "now" | "fee">;
-type Content = Pick<Atom, "operation" | "total" | "owner" | "keyPurpose">;
+type Content = Pick<Atom, "operation" | "total" | "owner" | "keyPurpose" | "argumentsHeld">;
 
 class Space {
   readonly chains: readonly ChainId[];
@@ -208,12 +215,10 @@ class Space {
       if (kind !== "call") continue;
       for (const selector of this.#words(({ method: methods }) => methods?.selectors)) {
         yield { ...BARE, owner, operation: { kind, from, to, selector } };
-        for (const given of this.#arguments(chain))
-          yield {
-            ...BARE,
-            owner,
-            operation: { kind, from, to, selector, method: { signature: selector, arguments: given } },
-          };
+        for (const given of this.#arguments(chain)) {
+          const operation: Operation = { kind, from, to, selector, method: { signature: selector, arguments: given } };
+          for (const argumentsHeld of [true, false]) yield { ...BARE, owner, argumentsHeld, operation };
+        }
       }
     }
   }
@@ -385,7 +390,7 @@ function product(
   return all;
 }
 
-const BARE = { total: 0n, owner: undefined, keyPurpose: "transactions" } as const;
+const BARE = { total: 0n, owner: undefined, keyPurpose: "transactions", argumentsHeld: true } as const;
 /** A word that no document can contain. */
 const ANOTHER = "(another)";
 

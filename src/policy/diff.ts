@@ -148,28 +148,27 @@ function diffRegistry({ before, after }: Pair): Change[] {
 /** What rules do with an address is compared with the rules; here only how long it must have been held. */
 function diffBook({ before, after }: Pair): Change[] {
   const changes: Change[] = [];
-  for (const [account, now] of after.addresses) {
-    const old = before.addresses.get(account);
-    if (!old || old.coolOffMs === now.coolOffMs) continue;
-    const text = `the cool-off of \`${account}\` (${now.names.join(", ")}) is ${now.coolOffMs > old.coolOffMs ? "longer" : "shorter"}`;
-    changes.push(now.coolOffMs > old.coolOffMs ? tightening("address-book", text) : loosening("address-book", text));
-  }
-  for (const [account, { coolOffMs, names }] of before.addresses) {
-    if (coolOffMs === 0 || after.addresses.has(account) || !reachedAnyway(after, account)) continue;
-    changes.push(
-      loosening("address-book", `\`${account}\` (${names.join(", ")}) has no cool-off any more, and a rule reaches it`),
-    );
+  const inArguments = [before, after].some(testsAddresses);
+  for (const [account, old] of before.addresses) {
+    const now = after.addresses.get(account);
+    const [was, is] = [old.coolOffMs, now?.coolOffMs ?? 0];
+    if (was === is || (!now && !reachedAnyway(after, account))) continue;
+    const text = `the cool-off of \`${account}\` (${old.names.join(", ")}) is ${is > was ? "longer" : now ? "shorter" : "gone, and a rule reaches it"}`;
+    if (is > was) changes.push(tightening("address-book", text));
+    // While an argument's address cools off its rule does not match, and another may that asks for less.
+    if (is < was || inArguments) changes.push(loosening("address-book", text));
   }
   return changes;
 }
 
-/** Without a book entry an allow rule reaches what it writes out, or anyone. */
-const reachedAnyway = ({ allows }: Compiled, account: Account): boolean =>
-  allows.some(
-    ({ to, arguments: tests }) =>
-      to?.anyone ||
-      to?.accounts.has(account) ||
-      tests?.some(([, test]) => test.kind === "to" && test.to.accounts.has(account)),
+const testsAddresses = ({ allows }: Compiled): boolean =>
+  allows.some((rule) => rule.arguments?.some(([, test]) => test.kind === "to"));
+
+/** Whether an allow rule reaches an address that is in no address book. */
+const reachedAnyway = (policy: Compiled, account: Account): boolean =>
+  testsAddresses(policy) ||
+  policy.allows.some(
+    ({ to }) => to && (to.anyone || to.own || to.house || to.clients.size > 0 || to.accounts.has(account)),
   );
 
 // ---- rules ------------------------------------------------------------------------------------------------------

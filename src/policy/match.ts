@@ -99,10 +99,11 @@ export function reaches(to: Destinations, view: OperationView): boolean {
 
 /** An allow rule never reaches another client or the house by an address or a book name (sentence 8). */
 function allowedDestination(to: Destinations, view: OperationView, facts: DecisionFacts): Mismatch | undefined {
-  if (ownerNamed(to, view)) return undefined;
-  if (view.owner !== undefined && !view.toOwn) return "to";
-  // Also under `anyone`: else a rule that asks would not match while its address cools off, and one that asks less would.
-  return to.anyone || bookNamed(to, view) ? coolingOff(view, facts) : "to";
+  const mayBeAnyone = view.owner === undefined || view.toOwn;
+  const reached = ownerNamed(to, view) || (mayBeAnyone && (to.anyone || bookNamed(to, view)));
+  // By whatever word it is reached: else, while an address cools off, a rule that asks for people would not match and
+  // one that asks for nobody would.
+  return reached ? coolingOff(view, facts) : "to";
 }
 
 function ownerNamed(to: Destinations, view: OperationView): boolean {

@@ -114,9 +114,9 @@ export function referenceDecision(
 
   // Sentence 8, for allow rules.
   const mayReach = (document: PolicyObject, words: readonly string[], account: string | undefined): boolean => {
-    if (ownerHas(words, account)) return true;
-    if (ownerOf(account) !== undefined && !isOwn(account)) return false;
-    if (!words.includes("anyone") && !bookHas(document, words, account)) return false;
+    const foreign = ownerOf(account) !== undefined && !isOwn(account);
+    const named = !foreign && (words.includes("anyone") || bookHas(document, words, account));
+    if (!ownerHas(words, account) && !named) return false;
     const coolOffs = entriesOf(document, account).map(([, entry]) => (entry.coolOff ? ms(entry.coolOff) : 0));
     const longest = Math.max(0, ...coolOffs);
     if (longest === 0) return true;
