@@ -217,7 +217,8 @@ class Space {
         yield { ...BARE, owner, operation: { kind, from, to, selector } };
         for (const given of this.#arguments(chain)) {
           const operation: Operation = { kind, from, to, selector, method: { signature: selector, arguments: given } };
-          for (const argumentsHeld of [true, false]) yield { ...BARE, owner, argumentsHeld, operation };
+          for (const argumentsHeld of Object.keys(given).length > 0 ? [true, false] : [true])
+            yield { ...BARE, owner, argumentsHeld, operation };
         }
       }
     }
