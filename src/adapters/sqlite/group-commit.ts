@@ -6,15 +6,21 @@ type Outcome = { job: Job; value?: unknown; error?: unknown; failed: boolean };
 /** As many as share one COMMIT at the most: bounds how long the first waits for the last. */
 const GROUP_MAX = 256;
 
+export type Durability = {
+  /** Something that was written is gone again: whoever remembers it must forget it. */
+  readonly onUndone: () => void;
+  /** Resolves when everything that was committed so far is on the disk. */
+  readonly durable: () => Promise<void>;
+};
+
 /**
- * Runs the jobs of one moment in one transaction: one fsync serves them all, and each sees what those before it did.
- * A job that throws is undone alone (SAVEPOINT). Nobody is answered before COMMIT has returned; when COMMIT fails, all
- * of the group fail with its error and nothing of them is left.
+ * Runs the jobs of one moment in one transaction: one sync serves them all, and each sees what those before it did.
+ * A job that throws is undone alone (SAVEPOINT). Nobody is answered before what was committed is durable; the next group
+ * runs meanwhile. When COMMIT fails, all of the group fail with its error and nothing of them is left.
  */
 export function groupCommit(
   database: Database,
-  /** Something that was written is gone again: whoever remembers it must forget it. */
-  onUndone: () => void,
+  { onUndone, durable }: Durability,
 ): {
   run: <T>(job: () => Promise<T>) => Promise<T>;
   idle: () => Promise<void>;
@@ -23,6 +29,7 @@ export function groupCommit(
   const [save, release, undo] = ["SAVEPOINT job", "RELEASE job", "ROLLBACK TO job"].map((sql) => database.prepare(sql));
   const queue: Job[] = [];
   let running: Promise<void> | undefined;
+  const unanswered = new Set<Promise<void>>();
 
   async function attempt(job: Job): Promise<Outcome> {
     save!.run();
@@ -50,11 +57,19 @@ export function groupCommit(
       for (const job of group) job.reject(error);
       return;
     }
-    for (const { job, value, error, failed } of outcomes) {
-      if (failed) job.reject(error);
-      else job.resolve(value as never);
-    }
+    const answered = durable()
+      .then(
+        () => outcomes.forEach(answer),
+        (error: unknown) => group.forEach((job) => job.reject(error)),
+      )
+      .finally(() => unanswered.delete(answered));
+    unanswered.add(answered);
   }
+
+  const answer = ({ job, value, error, failed }: Outcome): void => {
+    if (failed) job.reject(error);
+    else job.resolve(value as never);
+  };
 
   async function drain(): Promise<void> {
     // One turn of the event loop lets everything that has just arrived join the group.
@@ -70,7 +85,7 @@ export function groupCommit(
         running ??= drain();
       }),
     idle: async () => {
-      while (running) await running;
+      while (running ?? unanswered.size > 0) await Promise.all([running, ...unanswered]);
     },
   };
 }
