@@ -55,15 +55,13 @@ describe("SQLite: durability", () => {
     assert.deepEqual(events, ["sync begins"]);
     await Promise.all([first, write("second"), write("third")]);
     await store.close();
-    assert.deepEqual(events, [
-      "sync begins",
-      "sync ends",
-      "answered first",
-      "sync begins",
-      "sync ends",
-      "answered second",
-      "answered third",
-    ]);
+    const sync = ["sync begins", "sync ends"];
+    assert.deepEqual(
+      events.filter((event) => event.startsWith("sync")),
+      [...sync, ...sync],
+    );
+    assert.equal(events.indexOf("answered first") > events.indexOf("sync ends"), true);
+    assert.deepEqual(events.slice(-3), ["sync ends", "answered second", "answered third"]);
   });
 
   it("whoever reads what is not durable yet waits as well; a quiet store answers at once", async () => {
