@@ -14,4 +14,11 @@ export function asJson(value: unknown): Json {
   return copy;
 }
 
-export const encodeJson = (value: unknown): string => JSON.stringify(asJson(value));
+/** Most values hold no amounts: for them the copy is not made. */
+export function encodeJson(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return JSON.stringify(asJson(value));
+  }
+}

@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import { encodeFrame, readFrames, type AnswerHead, type Frame, type RequestHead } from "../vault/protocol.ts";
+import { readFrames, writeFrame, type AnswerHead, type Frame, type RequestHead } from "../vault/protocol.ts";
 
 export type VaultAnswer = Frame<AnswerHead>;
 
@@ -70,7 +70,7 @@ export class VaultLink {
   }
 
   #write({ head, body }: Waiting): void {
-    this.#socket!.write(encodeFrame(head, body));
+    writeFrame(this.#socket!, head, body);
   }
 
   #giveUp(id: number): void {

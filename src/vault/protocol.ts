@@ -44,6 +44,15 @@ export function encodeFrame(head: RequestHead | AnswerHead, body: Uint8Array): B
   return frame;
 }
 
+/** Frames of one moment leave in one write: a system call costs more than a frame. */
+export function writeFrame(stream: Duplex, head: RequestHead | AnswerHead, body: Uint8Array): void {
+  if (stream.writableCorked === 0) {
+    stream.cork();
+    setImmediate(() => stream.uncork());
+  }
+  stream.write(encodeFrame(head, body));
+}
+
 /**
  * Calls `onFrame` for every whole frame that the stream brings. A length over its bound ends the connection before a
  * byte of that frame is kept; so does a head that is no JSON.

@@ -20,6 +20,7 @@ export type RequestRecord = {
   /** The caller's signed request, so that an auditor sees that the client's own service asked. */
   readonly evidence: Readonly<Record<string, string>>;
   readonly intent?: Json;
+  /** As `recordedDecision` made it: JSON throughout. */
   readonly decision?: Decision;
   readonly problem?: StoredProblem;
   /** Hex of the authorized bytes and their digest: they stand, whatever is asked later. */
@@ -34,11 +35,13 @@ export type RequestRecord = {
 /** Records of rows that this process wrote or read already: the next step of the same request needs no parser. */
 const known = new WeakMap<object, RequestRecord>();
 
+/** Amounts become texts once, and not again for each of row, leaf and answer. */
+export const recordedDecision = (decision: Decision): Decision => asJson(decision) as unknown as Decision;
+
 /** The row with another record. */
 export function withRecord<Row extends object>(row: Row, record: RequestRecord): Row & Pick<RequestRow, "record"> {
-  const json = asJson(record);
-  const changed = { ...row, record: JSON.stringify(json) };
-  known.set(changed, json as unknown as RequestRecord);
+  const changed = { ...row, record: JSON.stringify(record) };
+  known.set(changed, record);
   return changed;
 }
 
@@ -115,11 +118,11 @@ const HINTS: Partial<Record<RequestState, string>> = {
 export function shownDecision({ charges, ...decision }: Decision): Json {
   const { missing, expiresAt } = decision;
   const iso = (at: number) => new Date(at).toISOString();
-  return asJson({
+  return {
     ...decision,
     missing: { ...missing, ...(missing.notBefore === undefined ? {} : { notBefore: iso(missing.notBefore) }) },
     ...(expiresAt === undefined ? {} : { expiresAt: iso(expiresAt) }),
-  });
+  } as unknown as Json;
 }
 
 /** A row as its caller sees it. Depends on row and time alone: every retry of a finished request reads the same. */

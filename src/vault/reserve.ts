@@ -2,14 +2,14 @@ import type { Decision } from "../domain/decision.ts";
 import { addressOf } from "../domain/chain.ts";
 import type { GatewayError } from "../domain/errors.ts";
 import { claimId } from "../domain/intent.ts";
-import { asJson } from "../domain/json.ts";
+import { asJson, type Json } from "../domain/json.ts";
 import type { RequestState } from "../domain/request.ts";
 import type { Claimed, Situation } from "./claim.ts";
 import type { ClientEntry } from "./directory.ts";
 import { appendLeaf, type LeafType } from "./log.ts";
 import { encodeSignedPayload, type Understood } from "./payloads.ts";
 import type { RequestRow, StoreTransaction } from "./ports.ts";
-import { denialProblem, finalProblem, readRecord, withRecord, type RequestRecord } from "./record.ts";
+import { denialProblem, finalProblem, readRecord, recordedDecision, withRecord, type RequestRecord } from "./record.ts";
 import type { RecoverableSignature } from "./verify.ts";
 
 /* Steps 4 and 7 of sign.ts, in parts: a decision, then an outcome, each in one transaction with its leaf. */
@@ -22,7 +22,7 @@ export async function reserve(
   decision: Decision,
 ): Promise<Claimed> {
   const { request, intent } = situation;
-  const decided = { intent: asJson(intent), decision };
+  const decided = { intent: asJson(intent), decision: recordedDecision(decision) };
   switch (decision.outcome) {
     case "deny":
       return {
@@ -34,11 +34,14 @@ export async function reserve(
     case "needs-approval":
       return { row: await wait(transaction, situation, decided) };
     case "allow":
-      return authorize(transaction, situation, understood, decision);
+      return authorize(transaction, situation, understood, { ...decided, charges: decision.charges });
     default:
       return decision.outcome satisfies never;
   }
 }
+
+/** What was decided over, and how, as it is recorded. */
+type Decided = { readonly intent: Json; readonly decision: Decision };
 
 /**
  * Where a denial leads. What was authorized once ends as `failed`: the spend stays counted, since nobody can show that
@@ -49,19 +52,14 @@ function denialOf(request: RequestRow, decision: Decision): "denied" | "failed" 
   return decision.reasons.some((reason) => reason.code === "approvals-expired") ? "expired" : "denied";
 }
 
-async function wait(
-  transaction: StoreTransaction,
-  situation: Situation,
-  decided: Pick<RequestRecord, "intent" | "decision">,
-): Promise<RequestRow> {
+async function wait(transaction: StoreTransaction, situation: Situation, decided: Decided): Promise<RequestRow> {
   const { request } = situation;
   // An authorization that now needs people is over: its caller asks anew, with a new key.
   if (request.state === "authorized") {
-    return settle(transaction, situation, "failed", { ...decided, problem: denialProblem(decided.decision!) });
+    return settle(transaction, situation, "failed", { ...decided, problem: denialProblem(decided.decision) });
   }
   const before = readRecord(request).decision;
-  const unchanged =
-    before !== undefined && JSON.stringify(before.missing) === JSON.stringify(decided.decision!.missing);
+  const unchanged = before !== undefined && JSON.stringify(before.missing) === JSON.stringify(decided.decision.missing);
   return unchanged ? request : settle(transaction, situation, "pending", decided);
 }
 
@@ -69,7 +67,7 @@ async function authorize(
   transaction: StoreTransaction,
   situation: Situation,
   understood: Understood,
-  decision: Decision,
+  { charges, ...decided }: Decided & Pick<Decision, "charges">,
 ): Promise<Claimed> {
   const { request, intent } = situation;
   const [unsigned, digest] = [understood.unsigned, understood.digest32].map((bytes) =>
@@ -79,14 +77,13 @@ async function authorize(
   if (request.state === "authorized") await transaction.removeSpend(request.id);
   const authorizedAt = await transaction.now();
   const row = await settle(transaction, situation, "authorized", {
-    intent: asJson(intent),
-    decision,
+    ...decided,
     unsigned,
     digest,
     authorizedAt,
   });
   const leaf = readRecord(row).decisionLeaf!.index;
-  for (const { counter, amount } of decision.charges) {
+  for (const { counter, amount } of charges) {
     await transaction.addSpend(counter, { at: authorizedAt, leaf, request: row.id, amount });
   }
   if (request.state !== "authorized") {
@@ -155,8 +152,10 @@ export async function recordSignature(
   unsigned: Uint8Array,
   signature: RecoverableSignature,
 ): Promise<RequestRow> {
-  const current = (await transaction.request(client.row.id, request.id))!;
-  if (current.state !== "authorized") return current;
+  const stored = (await transaction.request(client.row.id, request.id))!;
+  if (stored.state !== "authorized") return stored;
+  // Mostly the row that step 4 wrote: then it need not be read again from its text.
+  const current = stored.record === request.record ? request : stored;
   const record = readRecord(current);
   const signed = encodeSignedPayload(unsigned, signature);
   const { account } = record.intent as { account: string };

@@ -8,7 +8,7 @@ import { problemOfError, RETRY_AFTER_S } from "./api/problems.ts";
 import { bodyBytes, route } from "./api/router.ts";
 import type { Answer } from "./api/routes.ts";
 import type { Gateway } from "./gateway.ts";
-import { encodeFrame, readFrames, type Frame, type RequestHead } from "./protocol.ts";
+import { readFrames, writeFrame, type Frame, type RequestHead } from "./protocol.ts";
 
 /** Requests under way at once, over all connections; more are answered 503 and have done nothing. */
 const IN_FLIGHT_MAX = 1024;
@@ -40,12 +40,12 @@ export async function serveVault(
     const bytes = bodyBytes(content);
     const signed = signer.headers(status, bytes, head.headers["signature"]);
     if (!connection.destroyed) {
-      connection.write(
-        encodeFrame(
-          { id: head.id, status, headers: { "content-type": "application/json", ...headers, ...signed } },
-          bytes,
-        ),
-      );
+      const answerHead = {
+        id: head.id,
+        status,
+        headers: { "content-type": "application/json", ...headers, ...signed },
+      };
+      writeFrame(connection, answerHead, bytes);
     }
   };
 

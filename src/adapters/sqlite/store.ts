@@ -24,7 +24,8 @@ export function openSqliteStore(path: string, clock: () => number = Date.now): S
   const log = new WalSync(path);
   const group = groupCommit(database, {
     onUndone: () => memory.forget(),
-    durable: () => (memory.takeWritten() ? log.durable() : log.settled()).catch(lost),
+    writes: { any: () => memory.written, forget: () => void (memory.written = false) },
+    durable: () => (memory.takeUnsynced() ? log.durable() : log.settled()).catch(lost),
   });
   const run = <T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T> =>
     group.run(() => {
@@ -163,16 +164,19 @@ function statementsOf(database: Database) {
  * Kept as it is read or written, forgotten whole when anything is undone.
  */
 class StoreMemory {
+  /** By the job that runs. */
   written = false;
+  /** By anybody since the log was synced last. */
+  unsynced = false;
   readonly leaves = new Map<ClientId | "log", LeafRow | undefined>();
   readonly policyHashes = new Map<ClientId, string | undefined>();
   readonly counters = new Map<CounterId, CounterEnd | undefined>();
 
   /** Whether anything was written since it was asked last. */
-  takeWritten(): boolean {
-    const { written } = this;
-    this.written = false;
-    return written;
+  takeUnsynced(): boolean {
+    const { unsynced } = this;
+    this.unsynced = false;
+    return unsynced;
   }
 
   forget(): void {
@@ -196,7 +200,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
   const one = (text: string, ...values: unknown[]): Row | undefined => sql(text).get(...values) as Row | undefined;
   const all = (text: string, ...values: unknown[]): Row[] => sql(text).all(...values) as Row[];
   const run = (text: string, ...values: unknown[]): void => {
-    memory.written = true;
+    memory.written = memory.unsynced = true;
     sql(text).run(...values);
   };
 
