@@ -122,7 +122,7 @@ export function shownDecision({ charges, ...decision }: Decision): Json {
     ...decision,
     missing: { ...missing, ...(missing.notBefore === undefined ? {} : { notBefore: iso(missing.notBefore) }) },
     ...(expiresAt === undefined ? {} : { expiresAt: iso(expiresAt) }),
-  } as unknown as Json;
+  };
 }
 
 /** A row as its caller sees it. Depends on row and time alone: every retry of a finished request reads the same. */
