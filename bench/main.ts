@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { startDevGateway, type DevGateway } from "../test/support/gateway.ts";
 import type { LoadResult } from "./load.ts";
+import { poolSigningRate } from "./pool.ts";
 import { rawSigningRate } from "./raw.ts";
 
 /*
@@ -25,6 +26,7 @@ type EndToEnd = {
 };
 
 const RAW_SECONDS = 3;
+const POOL_CONCURRENCY = 8;
 const WARM_UP_REQUESTS = 300;
 const LEVELS = [
   { concurrency: 1, requests: 1500 },
@@ -36,16 +38,14 @@ const json = process.argv.includes("--json");
 const progress = (text: string): void => void process.stderr.write(`${text}\n`);
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-const rawRate = (gateway: DevGateway, processes: number): Promise<number> =>
-  rawSigningRate({
-    processes,
-    seconds: RAW_SECONDS,
-    modulePath: /module: (.+)/.exec(readFileSync(join(gateway.folder, "portcullis.yaml"), "utf8"))![1]!,
-    softhsmConf: join(gateway.folder, "vault/softhsm/softhsm2.conf"),
-    tokenLabel: "bench",
-    pin: readFileSync(join(gateway.folder, "vault/pins/bench.pin"), "utf8").trim(),
-    keyLabel: "hot-1",
-  });
+/** The demo client's own token and key, for whoever opens them beside the gateway while it rests. */
+const keyOf = (gateway: DevGateway) => ({
+  modulePath: /module: (.+)/.exec(readFileSync(join(gateway.folder, "portcullis.yaml"), "utf8"))![1]!,
+  softhsmConf: join(gateway.folder, "vault/softhsm/softhsm2.conf"),
+  tokenLabel: "bench",
+  pin: readFileSync(join(gateway.folder, "vault/pins/bench.pin"), "utf8").trim(),
+  keyLabel: "hot-1",
+});
 
 /** Linux counts a process's time in ticks of 10 ms: user and system are fields 14 and 15 of its stat line. */
 function cpuUsOf(pid: number): number {
@@ -98,8 +98,12 @@ const gateway = await startDevGateway(["--policy", here("./policies/bench.yaml")
 try {
   progress("raw PKCS#11 signing rate, C loop, 1 and 2 processes");
   const raw = [];
-  for (const processes of [1, 2]) raw.push({ processes, perSecond: await rawRate(gateway, processes) });
+  for (const processes of [1, 2])
+    raw.push({ processes, perSecond: await rawSigningRate({ processes, seconds: RAW_SECONDS, ...keyOf(gateway) }) });
   const ceiling = raw[1]!.perSecond;
+  progress(`the session pool alone, ${POOL_CONCURRENCY} in flight`);
+  const perSecond = await poolSigningRate({ concurrency: POOL_CONCURRENCY, seconds: RAW_SECONDS, ...keyOf(gateway) });
+  const pool = { concurrency: POOL_CONCURRENCY, perSecond, ofRaw: perSecond / ceiling };
   await load(gateway, 8, WARM_UP_REQUESTS);
   const endToEnd: EndToEnd[] = [];
   for (const { concurrency, requests } of LEVELS) {
@@ -109,6 +113,7 @@ try {
   const report = {
     machine: { node: process.version, processors: cpus().length, model: cpus()[0]!.model },
     raw,
+    pool,
     endToEnd,
   };
   console.log(json ? JSON.stringify(report) : tableOf(report));
@@ -116,7 +121,13 @@ try {
   await gateway.stop();
 }
 
-function tableOf({ raw, endToEnd }: { raw: { processes: number; perSecond: number }[]; endToEnd: EndToEnd[] }): string {
+type Report = {
+  readonly raw: readonly { processes: number; perSecond: number }[];
+  readonly pool: { concurrency: number; perSecond: number; ofRaw: number };
+  readonly endToEnd: readonly EndToEnd[];
+};
+
+function tableOf({ raw, pool, endToEnd }: Report): string {
   const cell = (value: string | number) => String(value).padStart(11);
   const rows = endToEnd.map((row) =>
     [
@@ -136,6 +147,7 @@ function tableOf({ raw, endToEnd }: { raw: { processes: number; perSecond: numbe
     ...raw.map(
       ({ processes, perSecond }) => `raw PKCS#11, ${processes} process(es): ${perSecond.toFixed(0)} signatures/s`,
     ),
+    `session pool alone, ${pool.concurrency} in flight: ${pool.perSecond.toFixed(0)} signatures/s, ${(pool.ofRaw * 100).toFixed(0)} % of raw (2)`,
     "",
     ["in flight", "per second", "of raw (2)", "p50 ms", "p99 ms", "edge µs", "vault µs", "gener. µs"]
       .map(cell)
