@@ -46,7 +46,7 @@ export async function runTour([ours, theirs]: readonly TourClient[]): Promise<To
     signed: await ask(ours!.client, transfer(key, TREASURY, 1n)),
     denied: await refusalOf(ask(ours!.client, transfer(key, UNKNOWN, 1n))),
     pending: await ask(ours!.client, transfer(key, TREASURY, 50n)),
-    refused: await refusalOf(ask(theirs!.client, transfer(theirs!.keys[0]!.name, TREASURY, 1n))),
+    refused: await refusalOf(ask(ours!.client, transfer(theirs!.keys[0]!.name, TREASURY, 1n))),
   };
 }
 

@@ -24,7 +24,7 @@ export function createApp(link: VaultLink, limits: EdgeLimits): express.Express 
   app.get("/livez", (_request, response) => void response.json({ status: "live" }));
   app.use(helmet());
   app.use((_request, response, next) => {
-    if (link.inFlight < limits.inFlight) return next();
+    if (link.inFlight < limits.inFlight && link.polls < limits.inFlight) return next();
     response.setHeader("retry-after", "1");
     problem(response, 503, "edge-busy", "the gateway has more requests under way than it takes; nothing was done");
   });
@@ -84,6 +84,8 @@ function onError(error: unknown, response: Response): void {
       `${error.message}: repeat the request with the same idempotency key`,
     );
   }
+  if (error instanceof RangeError)
+    return problem(response, 431, "headers-too-large", "the headers are larger than this gateway takes");
   const { type } = error as { type?: string };
   if (type === "entity.too.large")
     return problem(response, 413, "body-too-large", "the body is larger than this gateway takes");
@@ -110,6 +112,7 @@ export function createEdgeServer(app: express.Express, tls: TlsFiles | undefined
   server.headersTimeout = 10_000;
   server.requestTimeout = 30_000;
   server.maxHeadersCount = 100;
+  server.maxConnections = 10_000;
   return server;
 }
 

@@ -39,6 +39,7 @@ export function startEdge(options: EdgeOptions): void {
       process.exit(0);
     });
     server.closeIdleConnections();
+    link.dropPolls();
   };
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);

@@ -1,15 +1,26 @@
 import { connect, type Socket } from "node:net";
-import { readFrames, writeFrame, type AnswerHead, type Frame, type RequestHead } from "../vault/protocol.ts";
+import {
+  encodeFrame,
+  readFrames,
+  writeFrame,
+  type AnswerHead,
+  type Frame,
+  type RequestHead,
+} from "../vault/protocol.ts";
 
 export type VaultAnswer = Frame<AnswerHead>;
 
 type Waiting = {
-  readonly head: RequestHead;
-  readonly body: Buffer;
+  readonly frame: Buffer;
   readonly repeatable: boolean;
+  readonly poll: boolean;
+  losses: number;
   readonly resolve: (answer: VaultAnswer) => void;
   readonly reject: (error: Error) => void;
 };
+
+/** Connections that a request may lose before it is given up. */
+const LOSSES_MAX = 3;
 
 const RECONNECT_MS = { first: 20, longest: 1000 } as const;
 
@@ -40,7 +51,7 @@ export class VaultLink {
   send(head: Omit<RequestHead, "id">, body: Buffer, repeatable: boolean): Promise<VaultAnswer> {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#giveUp(id), PATIENCE_MS + waitOf(head.target));
+      const timer = setTimeout(() => this.#giveUp(id), PATIENCE_MS + waitOf(head));
       const settle =
         <A>(with_: (value: A) => void) =>
         (value: A) => {
@@ -49,8 +60,9 @@ export class VaultLink {
           with_(value);
         };
       const waiting: Waiting = {
-        head: { id, ...head },
-        body,
+        frame: encodeFrame({ id, ...head }, body),
+        poll: waitOf(head) > 0,
+        losses: 0,
         repeatable,
         resolve: settle(resolve),
         reject: settle(reject),
@@ -60,8 +72,22 @@ export class VaultLink {
     });
   }
 
+  /** Requests under way; those who only wait for a change are counted apart, so that they close the door to nobody. */
   get inFlight(): number {
-    return this.#waiting.size;
+    return this.#waiting.size - this.polls;
+  }
+
+  get polls(): number {
+    let polls = 0;
+    for (const { poll } of this.#waiting.values()) if (poll) polls++;
+    return polls;
+  }
+
+  /** Gives up on those who only wait: an orderly stop does not last as long as they asked for. */
+  dropPolls(): void {
+    for (const waiting of [...this.#waiting.values()]) {
+      if (waiting.poll) waiting.reject(new VaultUnreachable("the gateway is stopping"));
+    }
   }
 
   close(): void {
@@ -69,8 +95,8 @@ export class VaultLink {
     this.#socket?.destroy();
   }
 
-  #write({ head, body }: Waiting): void {
-    writeFrame(this.#socket!, head, body);
+  #write({ frame }: Waiting): void {
+    writeFrame(this.#socket!, frame);
   }
 
   #giveUp(id: number): void {
@@ -93,7 +119,9 @@ export class VaultLink {
   #onClose(): void {
     if (this.#connected) {
       for (const waiting of [...this.#waiting.values()]) {
-        if (!waiting.repeatable)
+        waiting.losses += 1;
+        // What loses one connection after another may be what ends them: it is not sent for ever.
+        if (!waiting.repeatable || waiting.losses >= LOSSES_MAX)
           waiting.reject(new VaultUnreachable("the vault went away while the request was under way"));
       }
     }
@@ -104,5 +132,9 @@ export class VaultLink {
   }
 }
 
-/** A long-poll may take as long as it asked for. */
-const waitOf = (target: string): number => Number(/[?&]wait=([0-9]{1,2})s/.exec(target)?.[1] ?? 0) * 1000;
+/** A long-poll may take as long as it asked for, up to what the vault allows. */
+function waitOf({ method, target }: Pick<RequestHead, "method" | "target">): number {
+  const seconds =
+    method === "GET" ? /\/signing-requests\/[^/?]+\?(?:.*&)?wait=([0-9]{1,2})s/.exec(target)?.[1] : undefined;
+  return Math.min(Number(seconds ?? 0), 60) * 1000;
+}

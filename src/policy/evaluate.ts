@@ -264,9 +264,10 @@ function judgeApprovals(asked: Asked, policies: Policies, facts: DecisionFacts):
     return { reasons: [{ code: "approvals-expired", detail }], missing: { approvals: [] }, expired: true, expiresAt };
   }
   const progress = progressOf(asked, policies.client, facts);
-  const startsAt = asked.quorums.size === 0 ? facts.submittedAt : progress.completedAt;
-  if (startsAt === undefined) return waitingForPeople(progress.groups, asked, expiresAt);
-  const notBefore = startsAt + asked.delayMs;
+  const completedAt = asked.quorums.size === 0 ? facts.submittedAt : progress.completedAt;
+  if (completedAt === undefined) return waitingForPeople(progress.groups, asked, expiresAt);
+  // No delay ends earlier because people are asked as well.
+  const notBefore = Math.max(completedAt, facts.submittedAt) + asked.delayMs;
   if (facts.now >= notBefore) return { ...NOT_WAITING, expiresAt };
   const detail = `a delay of ${durationText(asked.delayMs)} ends at ${new Date(notBefore).toISOString()}`;
   return {

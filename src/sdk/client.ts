@@ -1,7 +1,7 @@
 import { createHash, sign, type KeyObject } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PolicyBody, Problem, SigningRequestBody, SigningRequestView } from "../domain/api.ts";
-import { GatewayError } from "../domain/errors.ts";
+import { GatewayError, quoted } from "../domain/errors.ts";
 import {
   gatewayTag,
   requestComponents,
@@ -142,14 +142,23 @@ export class GatewayClient {
     };
   }
 
+  /** A target such as `//host/x` would be a URL of its own: the signature goes to the configured gateway or nowhere. */
+  #urlOf(target: string): URL {
+    const base = new URL(this.caller.url);
+    const url = /^\/(?![/\\])/.test(target) ? new URL(target, base) : undefined;
+    if (url?.origin === base.origin) return url;
+    throw new GatewayError("invalid-target", `expected a path such as \`/v1/clients\`, found ${quoted(target)}`);
+  }
+
   async #fetch(
     method: string,
     target: string,
     headers: Record<string, string>,
     body: Uint8Array,
   ): Promise<ReceivedAnswer & Answer> {
+    const url = this.#urlOf(target);
     try {
-      const response = await fetch(new URL(target, this.caller.url), {
+      const response = await fetch(url, {
         method,
         headers,
         redirect: "error",
@@ -172,7 +181,7 @@ export class GatewayClient {
 const mayPass = (error: unknown): boolean =>
   error instanceof GatewayError &&
   (error.code === "gateway-unreachable" ||
-    (error.code === "answer-untrusted" && ![400, 413, 415].includes(error.facts["status"] as number)));
+    (error.code === "answer-untrusted" && ![400, 401, 413, 415, 431].includes(error.facts["status"] as number)));
 
 const causeOf = (error: unknown): string => {
   const { message, cause } = error as Error;

@@ -1,6 +1,7 @@
 import type { Directory, Pins } from "./directory.ts";
-import type { Hsm, RequestRow, Store } from "./ports.ts";
+import type { Hsm, Store } from "./ports.ts";
 import type { SignDependencies } from "./sign.ts";
+import type { RequestChanges } from "./waiting.ts";
 
 /** Everything that a command of the vault may need: joined once, in `main.ts`. */
 export type Gateway = SignDependencies & {
@@ -15,5 +16,5 @@ export type Gateway = SignDependencies & {
   /** Told of every fault that the caller learns nothing of. */
   readonly fault: (error: unknown) => void;
   /** Wakes those who wait for a request's next state. */
-  readonly changed: { notify(row: RequestRow): void; wait(id: string, timeoutMs: number): Promise<void> };
+  readonly changed: RequestChanges;
 };

@@ -1,8 +1,9 @@
 import { parseAddress } from "../chains/evm/address.ts";
 import { policySigningText, type PolicyBody } from "../domain/api.ts";
 import { addressOf, chainOf, evmChainId, type Account } from "../domain/chain.ts";
+import type { AssetRegistry } from "../domain/assets.ts";
 import { GatewayError } from "../domain/errors.ts";
-import { intentFromJson } from "../domain/intent.ts";
+import { intentFromJson, type Intent } from "../domain/intent.ts";
 import { HOUSE, type CallerName, type ClientId } from "../domain/names.ts";
 import { chargesOf } from "../policy/charges.ts";
 import {
@@ -224,7 +225,8 @@ async function activate(
     row,
     new Map([...compiled.addresses.keys()].map((account) => [account, held.get(account) ?? at])),
   );
-  await recount(transaction, owner.id, compiled, directory);
+  const before = previous && compiled.of === "client" ? compilers.client(previous).registry : undefined;
+  await recount(transaction, owner.id, compiled, directory, before);
   return row;
 }
 
@@ -234,6 +236,7 @@ async function recount(
   of: ClientId,
   compiled: CompiledPolicy | CompiledHouse,
   directory: Directory,
+  before: AssetRegistry | undefined,
 ): Promise<void> {
   await transaction.clearSpend(of);
   const clients = compiled.of === "house" ? directory.clients().map(({ row }) => row.id) : [of];
@@ -252,6 +255,7 @@ async function recount(
         ? { client: directory.get(client).policy!, house: compiled }
         : { client: compiled, house: directory.house.policy };
     const intent = intentFromJson(record.intent);
+    if (before && compiled.of === "client") requireSameAssets(intent, before, compiled.registry);
     const owners = await transaction.owners(accountsOf(intent));
     const at = record.authorizedAt!;
     for (const charge of chargesOf(policies, intent, { now: at, client, caller: row.caller, key: row.key, owners })) {
@@ -263,5 +267,25 @@ async function recount(
         amount: charge.amount,
       });
     }
+  }
+}
+
+/**
+ * A symbol that was spent under keeps its meaning: under another name the past would count as nothing, and every limit
+ * of that asset would begin anew.
+ */
+function requireSameAssets(intent: Intent, before: AssetRegistry, after: AssetRegistry): void {
+  const moved = intent.operations.flatMap((operation) => ("asset" in operation ? [operation.asset] : []));
+  for (const symbol of new Set([...moved, intent.fee.asset])) {
+    const [was, is] = [before.bySymbol.get(symbol), after.bySymbol.get(symbol)];
+    if (was?.chain === is?.chain && was?.contract === is?.contract && was?.decimals === is?.decimals) continue;
+    throw new GatewayError(
+      "policy-conflict",
+      `expected \`${symbol}\` to stay the asset that was spent under that symbol`,
+      {
+        facts: { asset: symbol },
+        hint: "keep the symbol, its chain, contract and decimals in the asset registry; another asset takes another symbol",
+      },
+    );
   }
 }

@@ -30,12 +30,15 @@ export const FORWARDED_HEADERS = [
   "signature-input",
 ] as const;
 
-export const MAX_HEAD_BYTES = 16 * 1024;
+/** Twice what an HTTP parser admits, and more: in JSON each byte of a header takes two at the most. */
+export const MAX_HEAD_BYTES = 64 * 1024;
 export const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
+/** @throws {RangeError} over a bound that the other end would end the connection for */
 export function encodeFrame(head: RequestHead | AnswerHead, body: Uint8Array): Buffer {
   const text = JSON.stringify(head);
   const headLength = Buffer.byteLength(text);
+  if (headLength > MAX_HEAD_BYTES || body.length > MAX_BODY_BYTES) throw new RangeError("the frame is over its bound");
   const frame = Buffer.allocUnsafe(8 + headLength + body.length);
   frame.writeUInt32BE(headLength, 0);
   frame.writeUInt32BE(body.length, 4);
@@ -45,12 +48,12 @@ export function encodeFrame(head: RequestHead | AnswerHead, body: Uint8Array): B
 }
 
 /** Frames of one moment leave in one write: a system call costs more than a frame. */
-export function writeFrame(stream: Duplex, head: RequestHead | AnswerHead, body: Uint8Array): void {
+export function writeFrame(stream: Duplex, frame: Buffer): void {
   if (stream.writableCorked === 0) {
     stream.cork();
     setImmediate(() => stream.uncork());
   }
-  stream.write(encodeFrame(head, body));
+  stream.write(frame);
 }
 
 /**

@@ -5,10 +5,10 @@ import { once } from "node:events";
 import { GatewayError } from "../domain/errors.ts";
 import type { AnswerSigner } from "./auth/answers.ts";
 import { problemOfError, RETRY_AFTER_S } from "./api/problems.ts";
-import { bodyBytes, route } from "./api/router.ts";
+import { bodyBytes, route, type Routed } from "./api/router.ts";
 import type { Answer } from "./api/routes.ts";
 import type { Gateway } from "./gateway.ts";
-import { readFrames, writeFrame, type Frame, type RequestHead } from "./protocol.ts";
+import { encodeFrame, MAX_BODY_BYTES, readFrames, writeFrame, type Frame, type RequestHead } from "./protocol.ts";
 
 /** Requests under way at once, over all connections; more are answered 503 and have done nothing. */
 const IN_FLIGHT_MAX = 1024;
@@ -32,20 +32,18 @@ export async function serveVault(
   let stopping = false;
 
   const answer = async (connection: Socket, { head, body }: Frame<RequestHead>): Promise<void> => {
-    const {
-      status,
-      body: content,
-      headers,
-    } = await answerTo(gateway, head, body, stopping || inFlight.size >= IN_FLIGHT_MAX);
-    const bytes = bodyBytes(content);
-    const signed = signer.headers(status, bytes, head.headers["signature"]);
+    const routed = await answerTo(gateway, head, body, stopping || inFlight.size >= IN_FLIGHT_MAX);
+    const { status, headers, bytes } = fitting(routed);
+    // Bound to the request's signature only where that signature was verified: a hostile edge could otherwise have any
+    // refusal signed as the answer to a request that was really executed.
+    const signed = signer.headers(status, bytes, routed.authenticated ? head.headers["signature"] : undefined);
     if (!connection.destroyed) {
       const answerHead = {
         id: head.id,
         status,
         headers: { "content-type": "application/json", ...headers, ...signed },
       };
-      writeFrame(connection, answerHead, bytes);
+      writeFrame(connection, encodeFrame(answerHead, bytes));
     }
   };
 
@@ -72,6 +70,7 @@ export async function serveVault(
     stop: async () => {
       stopping = true;
       server.close();
+      gateway.changed.close();
       while (inFlight.size > 0) await Promise.all(inFlight);
       for (const connection of connections) connection.end();
     },
@@ -91,13 +90,25 @@ function isRequestHead(head: unknown): head is RequestHead {
   );
 }
 
-async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overloaded: boolean): Promise<Answer> {
-  if (head.method === "GET" && head.target === "/readyz") return { status: 200, body: readiness(gateway) };
+/** An answer over the bound of a frame would end the connection of everybody: it becomes a refusal of its own. */
+function fitting({ status, headers, body }: Answer): Pick<Answer, "status" | "headers"> & { readonly bytes: Buffer } {
+  const bytes = bodyBytes(body);
+  if (bytes.length <= MAX_BODY_BYTES) return { status, headers: headers ?? {}, bytes };
+  const problem = problemOfError(
+    new GatewayError("answer-too-large", "the answer is larger than a frame", { hint: "ask for less: `limit=50`" }),
+  );
+  return { status: problem.status, headers: { "content-type": "application/problem+json" }, bytes: bodyBytes(problem) };
+}
+
+async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overloaded: boolean): Promise<Routed> {
+  if (head.method === "GET" && head.target === "/readyz")
+    return { authenticated: false, status: 200, body: readiness(gateway) };
   if (overloaded) {
     const problem = problemOfError(
       new GatewayError("vault-busy", "the vault has more requests under way than it takes; nothing was done"),
     );
     return {
+      authenticated: false,
       status: problem.status,
       body: problem,
       headers: { "content-type": "application/problem+json", "retry-after": String(RETRY_AFTER_S) },

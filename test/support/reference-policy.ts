@@ -292,6 +292,6 @@ export function referenceDecision(
   const missing = places.length - filledUntil(facts.now);
   if (missing > 0) return { outcome: "needs-approval", missing, charges };
   const complete = counting.map(({ at }) => at).filter((at) => filledUntil(at) === places.length);
-  const start = places.length === 0 ? facts.submittedAt : Math.min(...complete);
+  const start = places.length === 0 ? facts.submittedAt : Math.max(facts.submittedAt, Math.min(...complete));
   return { outcome: facts.now >= start + delay ? "allow" : "needs-approval", missing: 0, charges };
 }

@@ -191,16 +191,23 @@ function required(to: string | undefined): string {
 const isPrice = (name: string): name is Exclude<keyof Filling, "chainId" | "nonce" | "gas"> => name in FILLING_BITS;
 const pricesOf = (type: EvmTransactionType) => OWN_FIELDS[type].filter(isPrice);
 
+/** Enough to mend a mistake; a refusal is kept for ever, so it does not grow with what was sent. */
+const UNKNOWN_FIELDS_NAMED = 10;
+
 function parseShape(json: unknown): Fields {
   const parsed = Fields.safeParse(json);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const path = issue.path.join(".");
   if (issue.code === "unrecognized_keys") {
-    const names = issue.keys.map(quoted).join(", ");
-    throw new GatewayError("unknown-field", `expected only fields of a transaction, found ${names}`, {
-      facts: { fields: issue.keys },
-    });
+    const fields = issue.keys.slice(0, UNKNOWN_FIELDS_NAMED).map((key) => key.slice(0, 80));
+    throw new GatewayError(
+      "unknown-field",
+      `expected only fields of a transaction, found ${fields.map(quoted).join(", ")}`,
+      {
+        facts: { fields },
+      },
+    );
   }
   const given = typeof json === "object" && json !== null;
   if (given && issue.path.length === 1 && !(path in json)) {

@@ -47,13 +47,13 @@ function answerOf(row: RequestRow, now: number): Answer {
 const MAX_WAIT_S = 60;
 
 export async function getSigningRequest(call: Call): Promise<Answer> {
-  const { gateway, query } = call;
+  const { gateway, caller, query } = call;
   const id = call.parameters["id"] as RequestId;
   const deadline = Date.now() + waitMs(query.get("wait"));
   const first = await readOwn(call, id);
   let row = first;
   while (!isFinal(row.state) && row.changedAt === first.changedAt && Date.now() < deadline) {
-    await gateway.changed.wait(id, deadline - Date.now());
+    if (!(await gateway.changed.wait(`${caller.of}/${caller.name}`, id, deadline - Date.now()))) break;
     row = await readOwn(call, id);
   }
   return { status: 200, body: viewOf(row, Date.now(), (problem) => problemOf(problem, row.id)) };

@@ -93,8 +93,11 @@ function parseBody(route: Route, body: Uint8Array): unknown {
 /** How often a directory that lags behind the store is refreshed for one request, before it counts as a fault. */
 const REFRESHES = 3;
 
+/** An answer, and whether the request that it answers was proven to be its caller's. */
+export type Routed = Answer & { readonly authenticated: boolean };
+
 /** Answers one request; never throws. */
-export async function route(gateway: Gateway, request: ReceivedRequest): Promise<Answer> {
+export async function route(gateway: Gateway, request: ReceivedRequest): Promise<Routed> {
   let caller: Caller | undefined;
   try {
     const { path, query } = splitTarget(request.target);
@@ -102,7 +105,7 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
     for (let attempt = 0; ; attempt++) {
       caller = authenticate(request, gateway.name, declaredFor(gateway, matched.client), Date.now());
       try {
-        return await handle(gateway, request, matched, caller, query);
+        return { ...(await handle(gateway, request, matched, caller, query)), authenticated: true };
       } catch (error) {
         if (!(error instanceof StaleDirectory) || attempt >= REFRESHES) throw error;
         // The policy changed under us: who may ask, what it means and what is allowed are all found out again.
@@ -116,6 +119,7 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
     if (caller && problem.status < 500) await recordRefusal(gateway, caller, request, problem.code);
     if (problem.status === 500) gateway.fault(error);
     return {
+      authenticated: caller !== undefined,
       status: problem.status,
       body: problem,
       headers: {

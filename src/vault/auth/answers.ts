@@ -10,6 +10,7 @@ import type { LogToken } from "../ports.ts";
 
 const DAY_S = 24 * 60 * 60;
 const RENEW_AFTER_S = DAY_S / 2;
+const RENEWAL_CHECK_MS = 10 * 60 * 1000;
 
 type AnswerKey = {
   readonly privateKey: KeyObject;
@@ -36,6 +37,8 @@ export class AnswerSigner {
     this.#gateway = gateway;
     this.#logToken = logToken;
     this.#key = key;
+    // A gateway that nobody calls for a day still answers the first caller with a key of that day.
+    setInterval(() => this.#renewSometimes(), RENEWAL_CHECK_MS).unref();
   }
 
   /** @returns the headers that make this body with this status an answer of the vault to that request */
@@ -60,7 +63,8 @@ export class AnswerSigner {
 
   /** In the background, long before the old key's day ends; if it fails, the next answer tries again. */
   #renewSometimes(): void {
-    if (this.#renewal || Date.now() / 1000 - this.#key.madeAt < RENEW_AFTER_S) return;
+    const ageS = Date.now() / 1000 - this.#key.madeAt;
+    if (this.#renewal || (ageS >= 0 && ageS < RENEW_AFTER_S)) return;
     this.#renewal = certifiedKey(this.#gateway, this.#logToken)
       .then((key) => void (this.#key = key))
       .catch(() => undefined)

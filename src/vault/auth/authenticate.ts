@@ -62,11 +62,19 @@ export function authenticate(
 
 /** What stays beside the decision, so that an auditor can verify the caller's signature again. */
 export const evidenceOf = (request: ReceivedRequest): Record<string, string> => ({
+  // What the signature covers, by name: whatever else the edge calls a header has no place here.
+  ...Object.fromEntries(
+    EVIDENCE_HEADERS.flatMap((name) => {
+      const value = request.headers[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  ),
   method: request.method,
   target: request.target,
   body: Buffer.from(request.body).toString("utf8"),
-  ...request.headers,
 });
+
+const EVIDENCE_HEADERS = ["content-digest", "idempotency-key", "signature-input", "signature"] as const;
 
 function readSignature({ headers }: ReceivedRequest): { input: ParsedSignatureInput; signature64: Buffer } {
   const [inputHeader, signatureHeader] = [headers["signature-input"], headers["signature"]];
