@@ -252,7 +252,12 @@ describe("attacks on signing requests", function () {
       { status: expected.status, code: expected.code, reason: expected.reason },
     );
     assert.equal(answer.headers["content-type"], "application/problem+json");
-    assert.equal(isVaultsAnswer(answer, request, payouts), expected.byEdge !== true);
+    // Only a proven caller gets an answer that is bound to its request: whoever owns the edge could otherwise have any
+    // refusal signed as the answer to a request that was executed.
+    const proven = expected.status !== 401 && !["not-found", "method-not-allowed"].includes(expected.code);
+    const bindable = /^[a-z0-9]+=:[^:]+:$/.test(String(request.headers["signature"] ?? ""));
+    assert.equal(isVaultsAnswer(answer, request, payouts), (proven || !bindable) && expected.byEdge !== true);
+    assert.equal(isVaultsAnswer(answer, { ...request, headers: {} }, payouts), !proven && expected.byEdge !== true);
     const leaves = leavesOf(gateway.folder, before);
     assert.deepEqual(
       leaves.map(told),

@@ -203,7 +203,7 @@ describe("processes of a development gateway", function () {
     assert.equal(Transaction.from(signedTransaction).from, address);
     assert.equal(tour["denied"]!.code, "denied-by-policy");
     assert.equal(tour["pending"]!.state, "pending");
-    assert.equal(tour["refused"]!.code, "unknown-caller");
+    assert.equal(tour["refused"]!.code, "key-not-found");
     assert.ok(!existsSync(used));
   });
 });
