@@ -42,6 +42,15 @@ function unsigned({ status, body }: ReceivedAnswer): GatewayError {
   );
 }
 
+/** Also what the gateway says to a caller that it could not verify: wrong key, wrong clock, unknown name. */
+function notToThisRequest({ status, body }: ReceivedAnswer): GatewayError {
+  const said = quoted(Buffer.from(body).toString("utf8"));
+  return new GatewayError("answer-untrusted", `expected an answer bound to this request, found ${status}: ${said}`, {
+    facts: { status },
+    hint: `${HINT}; if it says 401, look at this caller's key, name and clock`,
+  });
+}
+
 /**
  * Decides whether an answer is the vault's own, to this very request (DESIGN section 2). Everything between caller and
  * vault could have written it otherwise: the deposit address, the denial, the state.
@@ -79,8 +88,7 @@ export class AnswerVerifier {
       alg: "ed25519",
       tag: gatewayTag(this.#gateway.gateway),
     });
-    if (labelled !== `answer=${expected}`)
-      throw untrusted("the answer's signature does not cover what it must, or is another gateway's");
+    if (labelled !== `answer=${expected}`) throw notToThisRequest(answer);
     const base = answerSignatureBase({ status: answer.status, contentDigest: digest }, requestSignature, input);
     if (
       !verify(null, Buffer.from(base), this.#keyFrom(certificate, created), Buffer.from(signature.base64, "base64"))
