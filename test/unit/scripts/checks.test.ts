@@ -152,7 +152,10 @@ describe("set-up: npm's environment", () => {
     assert.equal(chosen["npm_config_nodedir"], "/mine");
   });
   it("a cache that can be written replaces one that cannot", () => {
-    const env = npmEnvironment({ npm_config_cache: "/nonexistent/.npm" }, { headers: undefined, cache: "/var/cache/npm" });
+    const env = npmEnvironment(
+      { npm_config_cache: "/nonexistent/.npm" },
+      { headers: undefined, cache: "/var/cache/npm" },
+    );
     assert.equal(env["npm_config_cache"], "/var/cache/npm");
   });
 });

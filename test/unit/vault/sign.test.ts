@@ -6,7 +6,7 @@ import type { Gateway } from "../../../src/vault/gateway.ts";
 import type { RequestRow } from "../../../src/vault/ports.ts";
 import { readRecord } from "../../../src/vault/record.ts";
 import { sign, SIGN_STEPS, type SignStep } from "../../../src/vault/sign.ts";
-import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
+import { checkLog, logOf } from "../../support/log-check.ts";
 import { hsmInSoftware, type SoftwareHsm } from "../../support/software-hsm.ts";
 import { acmePolicy, ASSETS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
 
