@@ -10,12 +10,13 @@ const MAY_IMPORT = {
   domain: [],
   chains: ["domain"],
   policy: ["domain"],
-  vault: ["domain", "chains", "policy"],
+  tlog: ["domain"],
+  vault: ["domain", "chains", "policy", "tlog"],
   "adapters/pkcs11": ["domain", "vault/ports.ts"],
   "adapters/sqlite": ["domain", "vault/ports.ts"],
   edge: ["domain", "vault/protocol.ts"],
   sdk: ["domain"],
-  cli: ["sdk", "domain", "chains", "policy", "config.ts"],
+  cli: ["sdk", "domain", "chains", "policy", "tlog", "config.ts"],
 };
 
 /** Packages that only one place may load. */
