@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { GatewayError } from "./domain/errors.ts";
@@ -23,6 +23,11 @@ const Config = z.strictObject({
     gatewayToken: TokenRef,
   }),
   store: z.strictObject({ sqlite: z.string() }),
+  log: z
+    .strictObject({
+      anchor: z.string().optional().describe("file that keeps the newest checkpoint; outside the store's folder"),
+    })
+    .default({}),
   vault: z.strictObject({
     socket: z.string().describe("Unix socket between edge and vault; its folder is all that they share"),
     secrets: z.string().describe("folder of the tokens' PINs, mode 0700"),
@@ -42,7 +47,8 @@ const Config = z.strictObject({
     inFlight: z.int().min(1).max(10_000).default(1024),
   }),
 });
-export type Config = z.infer<typeof Config>;
+type Written = z.infer<typeof Config>;
+export type Config = Omit<Written, "log"> & { readonly log: { readonly anchor: string } };
 
 /** @throws {GatewayError} `config-invalid`, naming the field */
 export function readConfig(path: string): Config {
@@ -61,6 +67,7 @@ export function readConfig(path: string): Config {
       environment,
     },
     store: { sqlite: at(config.store.sqlite) },
+    log: { anchor: at(config.log.anchor ?? join(dirname(config.store.sqlite), "..", `${config.gateway}.anchor`)) },
     vault: { socket: at(config.vault.socket), secrets: at(config.vault.secrets) },
     edge: { ...config.edge, ...(tls ? { tls } : {}) },
   };
@@ -76,7 +83,7 @@ function readText(path: string): string {
   }
 }
 
-function parseConfig(path: string, text: string): Config {
+function parseConfig(path: string, text: string): Written {
   let document: unknown;
   try {
     document = parse(text, { strict: true, uniqueKeys: true });

@@ -1,4 +1,5 @@
 import { chownSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { anchorFile } from "./adapters/files/anchor.ts";
 import { pinFiles } from "./adapters/files/pins.ts";
 import { prepareSoftHsm } from "./adapters/pkcs11/softhsm.ts";
 import { runCli } from "./cli/program.ts";
@@ -8,6 +9,7 @@ import { GatewayError } from "./domain/errors.ts";
 import { edgeOptions, isolationFor, requireBuilt, supervise } from "./supervisor.ts";
 import type { Hsm, TokenRef } from "./vault/ports.ts";
 import { AnswerSigner } from "./vault/auth/answers.ts";
+import { Checkpoints, refusing } from "./vault/checkpoints.ts";
 import { randomPin } from "./vault/clients.ts";
 import { Directory } from "./vault/directory.ts";
 import type { Gateway } from "./vault/gateway.ts";
@@ -34,15 +36,22 @@ export type VaultOptions = {
 
 export type RunningVault = { readonly gateway: Gateway; readonly stop: () => Promise<void> };
 
+/** What is new in the log is under a checkpoint after about this long. */
+const CHECKPOINT_EVERY_MS = 1000;
+
 /** Starts the trusted process: token, store, keys that prove themselves, then the socket. */
 export async function startVault({ config, isolation, socketGroup, stepDone }: VaultOptions): Promise<RunningVault> {
   const { openHsm, openSqliteStore } = await nativeAdapters();
   Object.assign(process.env, config.hsm.environment);
   const { module: modulePath, sessionsPerToken, queueLimit, logToken: logTokenRef } = config.hsm;
   const hsm = await openHsm({ modulePath, sessionsPerToken, queueLimit, redeem: redeemPermit });
-  const store = openSqliteStore(config.store.sqlite);
+  const whole = openSqliteStore(config.store.sqlite);
   const pins = pinFiles(config.vault.secrets);
   const logToken = await hsm.openLogToken(logTokenRef, await pins.read("log"), config.gateway);
+  const fault = (error: unknown) => report("fault", error);
+  const anchor = anchorFile(config.log.anchor);
+  const checkpoints = await Checkpoints.open({ store: whole, logToken, origin: config.gateway, anchor, fault });
+  const store = refusing(whole, () => checkpoints.refusal);
   const directory = new Directory({ store, hsm, pins, compile: compilers });
   await directory.load();
   const gateway: Gateway = {
@@ -54,7 +63,8 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     isolation,
     attempts: new Set(),
     changed: requestChanges(),
-    fault: (error) => report("fault", error),
+    fault,
+    refusal: () => checkpoints.refusal,
     unfinished: (row, cause) => report(`request ${row.id} is authorized and not signed`, cause),
     ...(stepDone ? { stepDone } : {}),
   };
@@ -62,10 +72,12 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   const { socket } = config.vault;
   const server = await serveVault(gateway, signer, { path: socket, mode: socketGroup === undefined ? 0o600 : 0o660 });
   if (socketGroup !== undefined) chownSync(socket, process.getuid!(), socketGroup);
+  checkpoints.run(CHECKPOINT_EVERY_MS);
   return {
     gateway,
     stop: async () => {
       await server.stop();
+      await checkpoints.stop();
       await hsm.close();
       await store.close();
     },

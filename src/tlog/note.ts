@@ -76,7 +76,7 @@ const NOTE_BYTES_MAX = 1_000_000;
 export function parseNote(note: Uint8Array): Note {
   if (note.length > NOTE_BYTES_MAX) throw malformed(`a note of up to ${NOTE_BYTES_MAX} bytes`);
   const all = decodeUtf8(note);
-   
+
   if (/[\x00-\x09\x0b-\x1f]/.test(all)) throw malformed("no control characters but line ends");
   const split = all.lastIndexOf("\n\n");
   if (split < 0) throw malformed("a blank line between text and signatures");

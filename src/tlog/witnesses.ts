@@ -35,7 +35,6 @@ export function parseWitnesses(file: Uint8Array): Witnesses {
   const read: Read = { logs: [], witnesses: [], names: new Map(), members: new Set(), quorum: undefined };
   if (lines.length > LINES_MAX) throw invalid(LINES_MAX, `up to ${LINES_MAX} lines`);
   for (const [number, line] of lines.entries()) {
-     
     if (/[\x00-\x08\x0a-\x1f\x7f]/.test(line)) throw invalid(number, "no control characters but tabs");
     const words = line.split(/[ \t]+/).filter((word) => word !== "");
     if (words.length > 0 && !words[0]!.startsWith("#")) readLine(read, words, number);

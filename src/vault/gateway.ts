@@ -1,3 +1,4 @@
+import type { GatewayError } from "../domain/errors.ts";
 import type { Directory, Pins } from "./directory.ts";
 import type { Hsm, Store } from "./ports.ts";
 import type { SignDependencies } from "./sign.ts";
@@ -15,6 +16,8 @@ export type Gateway = SignDependencies & {
   readonly isolation: string;
   /** Told of every fault that the caller learns nothing of. */
   readonly fault: (error: unknown) => void;
+  /** Why nothing is written or signed at the moment (I19); the store refuses by itself. */
+  readonly refusal: () => GatewayError | undefined;
   /** Wakes those who wait for a request's next state. */
   readonly changed: RequestChanges;
 };

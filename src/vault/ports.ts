@@ -199,6 +199,16 @@ export type LeafRow = {
 /** Where a leaf stands, as an answer promises it. */
 export type LeafRef = { readonly index: number; readonly hash: string; readonly number: number };
 
+/** A checkpoint of the log, as it was signed (C2SP tlog-checkpoint). */
+export type CheckpointRow = {
+  /** Leaves under it. */
+  readonly size: number;
+  readonly root: Uint8Array;
+  readonly at: number;
+  /** The signed note. */
+  readonly note: string;
+};
+
 export type RequestRow = {
   readonly id: RequestId;
   readonly client: ClientId;
@@ -252,6 +262,15 @@ export interface StoreReader {
   lastLeaf(client?: ClientId): Promise<LeafRow | undefined>;
   leaf(index: number): Promise<LeafRow | undefined>;
   leaves(from: number, limit: number): Promise<LeafRow[]>;
+  /** Their hashes alone, in order: what the tree is grown from. */
+  leafHashes(from: number, limit: number): Promise<Uint8Array[]>;
+  /** How many leaves the tiles of level 0 hold; never more than there are leaves. */
+  treeSize(): Promise<number>;
+  /** As `putTile` wrote it last: up to 256 hashes, side by side. */
+  tile(level: number, index: number): Promise<Uint8Array | undefined>;
+  lastCheckpoint(): Promise<CheckpointRow | undefined>;
+  /** Those of at least that size, the smallest first. */
+  checkpoints(fromSize: number, limit: number): Promise<CheckpointRow[]>;
 }
 
 export interface StoreTransaction extends StoreReader {
@@ -275,6 +294,17 @@ export interface StoreTransaction extends StoreReader {
   clearSpend(of: ClientId): Promise<void>;
   /** Index and number MUST follow on the last ones, or the transaction fails. */
   insertLeaf(row: LeafRow): Promise<void>;
+  /** A tile that is new or has grown: what it held before is its beginning (C2SP tlog-tiles). */
+  putTile(level: number, index: number, hashes: Uint8Array): Promise<void>;
+  /** The size MUST be above the last one's, or the transaction fails. */
+  insertCheckpoint(row: CheckpointRow): Promise<void>;
+  /**
+   * Some tasks are one vault's at a time, and the store says whose. A turn lasts `forMs` by the store's clock and is
+   * taken again by its holder as often as it likes; when it has run out, whoever asks first has it.
+   * @param holder a name that no other process has
+   * @returns whether it is `holder`'s now
+   */
+  takeTurn(task: string, holder: string, forMs: number): Promise<boolean>;
 }
 
 /**
@@ -286,4 +316,14 @@ export interface Store {
   write<T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T>;
   read<T>(work: (reader: StoreReader) => Promise<T>): Promise<T>;
   close(): Promise<void>;
+}
+
+// ------------------------------------------------------------------------------------------------------- the anchor
+
+/** The newest checkpoint, kept where a restored store does not reach (I19). */
+export interface Anchor {
+  /** @returns undefined where none was ever written */
+  read(): Promise<string | undefined>;
+  /** MUST be durable, and whole, before it resolves; a crash leaves the old one or the new one. */
+  write(note: string): Promise<void>;
 }

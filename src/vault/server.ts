@@ -117,8 +117,8 @@ async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overl
   return route(gateway, { method: head.method, target: head.target, headers: head.headers, body });
 }
 
-const readiness = ({ name, isolation, directory }: Gateway) => ({
-  status: "ready",
+const readiness = ({ name, isolation, directory, refusal }: Gateway) => ({
+  status: refusal()?.code ?? "ready",
   gateway: name,
   isolation,
   clients: { available: directory.clients().filter(({ token }) => token).length, all: directory.clients().length },

@@ -234,6 +234,71 @@ for (const implementation of IMPLEMENTATIONS) {
       });
     });
 
+    describe("the tree over the leaves", () => {
+      const hashes = (...seeds: string[]): Buffer => Buffer.concat(seeds.map(bytes32));
+      const checkpoint = (size: number) => ({ size, root: bytes32(`root ${size}`), at: NOW, note: `note ${size} — ü` });
+
+      it("hashes of leaves come in their order, from any one on", async () => {
+        await write(async (transaction) => {
+          for (let index = 0; index < 5; index++) await transaction.insertLeaf(leafRow(index));
+        });
+        const seeds = async (from: number, limit: number) =>
+          (await read((reader) => reader.leafHashes(from, limit))).map((hash) => Buffer.from(hash));
+        assert.deepEqual(await seeds(0, 2), [bytes32("hash 0"), bytes32("hash 1")]);
+        assert.deepEqual(await seeds(3, 100), [bytes32("hash 3"), bytes32("hash 4")]);
+        assert.deepEqual(await seeds(5, 100), []);
+      });
+
+      it("tiles are there as they were put last, and say how far the tree is", async () => {
+        assert.equal(await read((reader) => reader.treeSize()), 0);
+        assert.equal(await read((reader) => reader.tile(0, 0)), undefined);
+        const full = Buffer.concat(Array.from({ length: 256 }, (_, n) => bytes32(`${n}`)));
+        await write(async (transaction) => {
+          await transaction.putTile(0, 0, hashes("a"));
+          await transaction.putTile(0, 0, full);
+          await transaction.putTile(0, 1, hashes("b", "c"));
+          await transaction.putTile(1, 0, hashes("root of the first"));
+        });
+        await reopen();
+        assert.equal(await read((reader) => reader.treeSize()), 258);
+        assert.deepEqual(Buffer.from((await read((reader) => reader.tile(0, 0)))!), full);
+        assert.deepEqual(Buffer.from((await read((reader) => reader.tile(1, 0)))!), hashes("root of the first"));
+        assert.equal(await read((reader) => reader.tile(1, 1)), undefined);
+      });
+
+      it("a tile that holds half a hash, none or too many is refused", async () => {
+        for (const size of [0, 33, 257 * 32])
+          await refused((transaction) => transaction.putTile(0, 0, Buffer.alloc(size)));
+      });
+
+      it("checkpoints grow, and are there as they were signed", async () => {
+        assert.equal(await read((reader) => reader.lastCheckpoint()), undefined);
+        for (const size of [1, 5, 7]) await write((transaction) => transaction.insertCheckpoint(checkpoint(size)));
+        await refused((transaction) => transaction.insertCheckpoint(checkpoint(6)));
+        await refused((transaction) => transaction.insertCheckpoint({ ...checkpoint(7), root: bytes32("another") }));
+        await reopen();
+        assert.deepEqual(plain(await read((reader) => reader.lastCheckpoint())), plain(checkpoint(7)));
+        const from = async (size: number, limit: number) =>
+          (await read((reader) => reader.checkpoints(size, limit))).map(plain);
+        assert.deepEqual(await from(0, 2), [plain(checkpoint(1)), plain(checkpoint(5))]);
+        assert.deepEqual(await from(6, 9), [plain(checkpoint(7))]);
+      });
+
+      it("a turn is one holder's until it has run out, by the store's clock", async () => {
+        const take = (holder: string, task = "checkpoint") =>
+          write((transaction) => transaction.takeTurn(task, holder, 1000));
+        assert.deepEqual(await Promise.all([take("one"), take("two"), take("two", "other")]), [true, false, true]);
+        now = NOW + 900;
+        assert.deepEqual([await take("one"), await take("two")], [true, false]);
+        now = NOW + 1899;
+        assert.equal(await take("two"), false);
+        now = NOW + 1900;
+        assert.deepEqual([await take("two"), await take("one")], [true, false]);
+        await reopen();
+        assert.equal(await take("one"), false);
+      });
+    });
+
     describe("atomicity", () => {
       it("a work that throws leaves nothing and does not disturb the others of its moment", async () => {
         const works = Array.from({ length: 30 }, (_, n) =>

@@ -157,6 +157,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       attempts: new Set(),
       changed: requestChanges(),
       fault: (error) => void faults.push(error),
+      refusal: () => undefined,
     };
   };
   const gateway = await start();

@@ -106,4 +106,27 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX spend_of_request ON spend (request);
   `,
+  `
+  -- The Merkle tree over the leaves, in tiles (C2SP tlog-tiles): up to 256 hashes side by side.
+  CREATE TABLE tiles (
+    level  INTEGER NOT NULL,
+    idx    INTEGER NOT NULL,
+    hashes BLOB NOT NULL CHECK (length(hashes) BETWEEN 32 AND 8192 AND length(hashes) % 32 = 0),
+    PRIMARY KEY (level, idx)
+  ) STRICT;
+
+  CREATE TABLE checkpoints (
+    size INTEGER PRIMARY KEY,
+    root BLOB NOT NULL CHECK (length(root) = 32),
+    at   INTEGER NOT NULL,
+    note TEXT NOT NULL
+  ) STRICT;
+
+  -- Which process does what only one at a time may do, and until when.
+  CREATE TABLE turns (
+    task   TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    until  INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

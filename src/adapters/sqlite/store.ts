@@ -3,7 +3,16 @@ import type { Account, ChainId } from "../../domain/chain.ts";
 import type { CounterId } from "../../domain/decision.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import type { ClientId } from "../../domain/names.ts";
-import type { ClientRow, KeyRow, LeafRow, PolicyRow, RequestRow, Store, StoreTransaction } from "../../vault/ports.ts";
+import type {
+  CheckpointRow,
+  ClientRow,
+  KeyRow,
+  LeafRow,
+  PolicyRow,
+  RequestRow,
+  Store,
+  StoreTransaction,
+} from "../../vault/ports.ts";
 import { groupCommit } from "./group-commit.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { WalSync } from "./wal-sync.ts";
@@ -147,7 +156,16 @@ const leafRow = (row: Row): LeafRow => ({
   opening: row["opening"]!,
 });
 
+const checkpointRow = (row: Row): CheckpointRow => ({
+  size: row["size"]!,
+  root: row["root"]!,
+  at: row["at"]!,
+  note: row["note"]!,
+});
+
 const NONCE_DIGITS = 20;
+const HASH_BYTES = 32;
+const TILE_WIDTH = 256;
 
 /** Statements are prepared once: preparing costs more than running. */
 function statementsOf(database: Database) {
@@ -213,6 +231,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       return row && leafRow(row);
     });
 
+  const timeNow = (): number => Math.max(clock(), lastLeaf()?.at ?? 0);
   const counterEnd = (counter: CounterId): CounterEnd | undefined =>
     remembered(memory.counters, counter, () => {
       const row = one(
@@ -238,7 +257,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
   });
 
   return {
-    now: async () => Math.max(clock(), lastLeaf()?.at ?? 0),
+    now: async () => timeNow(),
 
     client: async (id) => {
       const row = one("SELECT * FROM clients WHERE id = ?", id);
@@ -478,6 +497,47 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         row.opening,
       );
       memory.leaves.set("log", row).set(row.client, row);
+    },
+
+    leafHashes: async (from, limit) =>
+      all("SELECT hash FROM leaves WHERE idx >= ? ORDER BY idx LIMIT ?", from, limit).map((row) => row["hash"]!),
+    treeSize: async () => {
+      const last = one("SELECT idx, length(hashes) AS bytes FROM tiles WHERE level = 0 ORDER BY idx DESC LIMIT 1");
+      return last ? last["idx"]! * TILE_WIDTH + last["bytes"]! / HASH_BYTES : 0;
+    },
+    tile: async (level, index) => one("SELECT hashes FROM tiles WHERE level = ? AND idx = ?", level, index)?.["hashes"],
+    putTile: async (level, index, hashes) =>
+      run(
+        `INSERT INTO tiles (level, idx, hashes) VALUES (?, ?, ?)
+         ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes`,
+        level,
+        index,
+        hashes,
+      ),
+    lastCheckpoint: async () => {
+      const row = one("SELECT * FROM checkpoints ORDER BY size DESC LIMIT 1");
+      return row && checkpointRow(row);
+    },
+    checkpoints: async (fromSize, limit) =>
+      all("SELECT * FROM checkpoints WHERE size >= ? ORDER BY size LIMIT ?", fromSize, limit).map(checkpointRow),
+    insertCheckpoint: async ({ size, root, at, note }) => {
+      const last = one("SELECT max(size) AS size FROM checkpoints")?.["size"] ?? 0;
+      if (size <= last)
+        throw new GatewayError("integrity", `expected a checkpoint of more than ${last} leaves, found one of ${size}`);
+      run("INSERT INTO checkpoints (size, root, at, note) VALUES (?, ?, ?, ?)", size, root, at, note);
+    },
+    takeTurn: async (task, holder, forMs) => {
+      const now = timeNow();
+      run(
+        `INSERT INTO turns (task, holder, until) VALUES (?, ?, ?)
+         ON CONFLICT (task) DO UPDATE SET holder = excluded.holder, until = excluded.until
+         WHERE turns.holder = excluded.holder OR turns.until <= ?`,
+        task,
+        holder,
+        now + forMs,
+        now,
+      );
+      return one("SELECT holder FROM turns WHERE task = ?", task)?.["holder"] === holder;
     },
   };
 }
