@@ -16,7 +16,7 @@ import type { Intent } from "../domain/intent.ts";
 import { encodeJson } from "../domain/json.ts";
 import { compileHouse } from "../policy/compile.ts";
 import { parsePolicy } from "../policy/parse.ts";
-import { checkAccount } from "./commands/policy.ts";
+import { checkAccount } from "./policy-check.ts";
 
 /** One line of input: a payload, the chain that it is meant for, and who would sign it where that is known. */
 const Line = z.strictObject({

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { parseDocument } from "yaml";
 import { GatewayError } from "../domain/errors.ts";
@@ -6,20 +6,30 @@ import { GatewayError } from "../domain/errors.ts";
 /** A policy document with the files that it uses, as texts: what is checked, hashed, signed and sent. */
 export type PolicyFiles = { readonly entry: string; readonly files: Record<string, string> };
 
+/** Read from a disk, where `root` is the folder of policies. */
+export type ReadPolicy = PolicyFiles & { readonly root: string };
+
 /**
  * Reads a document and what its `use` names. Those paths are relative to the folder of policies, which is found by
  * going up from the document until the first of them exists.
  * @throws {GatewayError} `file-missing`
  */
-export function readPolicyFiles(path: string): PolicyFiles {
+export function readPolicyFiles(path: string): ReadPolicy {
   const text = readText(path);
   const used = usedBy(text);
   const root = rootFor(path, used);
   const entry = relative(root, resolve(path));
   return {
+    root,
     entry,
     files: { [entry]: text, ...Object.fromEntries(used.map((name) => [name, readText(join(root, name))])) },
   };
+}
+
+/** Every YAML file of a folder of policies, by its path below it. @throws {GatewayError} `file-missing` */
+export function readPolicyFolder(folder: string): Map<string, string> {
+  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".yaml"));
+  return new Map(paths.toSorted().map((path) => [path, readText(join(folder, path))]));
 }
 
 function rootFor(path: string, used: readonly string[]): string {

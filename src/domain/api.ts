@@ -94,6 +94,36 @@ export type Problem = {
 /** Where a leaf stands: its index in the log, its number among the client's leaves, its RFC 6962 hash in hex. */
 export type LeafPlace = { readonly index: number; readonly number: number; readonly hash: string };
 
+/** One version of a policy in the list of all that ever stood. */
+export type PolicyVersionView = {
+  readonly version: number;
+  readonly hash: string;
+  readonly previousHash: string | null;
+  readonly appliedAt: string;
+  readonly leaf: number;
+  readonly signatures: readonly { readonly person: string; readonly signature: string }[];
+  readonly active: boolean;
+};
+
+/** What was decided of a request, and on which facts: all that deciding it again under another policy needs. */
+export type RecordedDecision = {
+  readonly id: string;
+  readonly caller: string;
+  readonly key: string;
+  readonly keyPurpose: "transactions" | "raw";
+  readonly submittedAt: string;
+  /** When it was authorized; else when its state last changed. */
+  readonly decidedAt: string;
+  readonly outcome: "allow" | "deny" | "needs-approval";
+  /** Codes. */
+  readonly reasons: readonly string[];
+  readonly intent: Json;
+  /** Whose the accounts are that the intent names; those of nobody here are absent. */
+  readonly owners: Readonly<Record<string, string>>;
+  /** Since when the active policies have held those accounts. */
+  readonly heldSince: Readonly<Record<string, string>>;
+};
+
 /** A signing request as its caller sees it. */
 export type SigningRequestView = {
   readonly id: string;

@@ -1,28 +1,32 @@
 import type { Finding } from "./finding.ts";
-import type { TestRun } from "./test-runner.ts";
+import type { TestResult, TestRun } from "./test-runner.ts";
 
 /* What other programs read: JUnit XML of a test run, SARIF of findings. */
 
 const escapeXml = (text: string): string => text.replace(/[<>&"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
-/** @param suite the document's path */
-export function junitOf(suite: string, run: TestRun): string {
-  const failed = run.results.filter(({ passed }) => !passed).length;
-  const cases = run.results.map(({ name, failures }) => {
-    const open = `    <testcase classname="${escapeXml(suite)}" name="${escapeXml(name)}"`;
-    if (failures.length === 0) return `${open}/>`;
-    return `${open}>\n      <failure message="${escapeXml(failures[0]!)}">${escapeXml(failures.join("\n"))}</failure>\n    </testcase>`;
-  });
-  const counts = `tests="${run.results.length}" failures="${failed}"`;
-  return [
-    `<?xml version="1.0" encoding="UTF-8"?>`,
-    `<testsuites ${counts}>`,
-    `  <testsuite name="${escapeXml(suite)}" ${counts}>`,
-    ...cases,
+/** @param runs one suite for each document, by its path */
+export function junitOf(runs: readonly { readonly file: string; readonly run: TestRun }[]): string {
+  const suites = runs.flatMap(({ file, run }) => [
+    `  <testsuite name="${escapeXml(file)}" ${countsOf([run])}>`,
+    ...run.results.map((result) => testcase(file, result)),
     `  </testsuite>`,
-    `</testsuites>`,
-    ``,
-  ].join("\n");
+  ]);
+  const counts = countsOf(runs.map(({ run }) => run));
+  return [`<?xml version="1.0" encoding="UTF-8"?>`, `<testsuites ${counts}>`, ...suites, `</testsuites>`, ``].join(
+    "\n",
+  );
+}
+
+function countsOf(runs: readonly TestRun[]): string {
+  const results = runs.flatMap((run) => run.results);
+  return `tests="${results.length}" failures="${results.filter(({ passed }) => !passed).length}"`;
+}
+
+function testcase(suite: string, { name, failures }: TestResult): string {
+  const open = `    <testcase classname="${escapeXml(suite)}" name="${escapeXml(name)}"`;
+  if (failures.length === 0) return `${open}/>`;
+  return `${open}>\n      <failure message="${escapeXml(failures[0]!)}">${escapeXml(failures.join("\n"))}</failure>\n    </testcase>`;
 }
 
 const SARIF_LEVELS = { error: "error", warning: "warning", note: "note" } as const;

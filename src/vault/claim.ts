@@ -7,7 +7,7 @@ import { claimId, type Intent } from "../domain/intent.ts";
 import type { CallerName, ClientId } from "../domain/names.ts";
 import { isFinal, type RequestId } from "../domain/request.ts";
 import { chargesOf } from "../policy/charges.ts";
-import { evaluate } from "../policy/evaluate.ts";
+import { evaluate, type EvaluateOptions } from "../policy/evaluate.ts";
 import type { ClientEntry, HouseEntry } from "./directory.ts";
 import type { ReadPayload, Understood } from "./payloads.ts";
 import type { KeyRow, RequestRow, StoreReader } from "./ports.ts";
@@ -147,9 +147,14 @@ export const accountsOf = (intent: Intent): Account[] => [
 ];
 
 /** The policy's decision, and the one denial that no policy can lift: what is spent once is authorized once (I12). */
-export async function decide(reader: StoreReader, situation: Situation, facts: DecisionFacts): Promise<Decision> {
+export async function decide(
+  reader: StoreReader,
+  situation: Situation,
+  facts: DecisionFacts,
+  options: EvaluateOptions = {},
+): Promise<Decision> {
   const { client, house, intent, request } = situation;
-  const decision = evaluate({ client: client.policy!, house: house.policy }, intent, facts);
+  const decision = evaluate({ client: client.policy!, house: house.policy }, intent, facts, options);
   for (const claim of intent.claims) {
     const holder = await reader.claimedBy(claimId(claim));
     if (holder === undefined || holder === request.id) continue;

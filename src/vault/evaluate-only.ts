@@ -30,7 +30,8 @@ export async function evaluateOnly(
     const request = newRequest(submission, await reader.now());
     const { intent, digest32 } = await understandNow(reader, request, payload);
     const situation = { client, house, key, request, intent };
-    const decision = shownDecision(await decide(reader, situation, await loadFacts(reader, situation)));
+    const facts = await loadFacts(reader, situation);
+    const decision = shownDecision(await decide(reader, situation, facts, { explain: true }));
     return { intent, digest: `0x${Buffer.from(digest32).toString("hex")}`, decision };
   });
 }

@@ -182,6 +182,9 @@ export type PolicyRow = {
   readonly leaf: number;
 };
 
+/** A version as a list names it: without the document. */
+export type PolicyVersionRow = Omit<PolicyRow, "entry" | "files">;
+
 export type LeafRow = {
   readonly index: number;
   readonly at: number;
@@ -235,6 +238,8 @@ export interface StoreReader {
   /** The active policy's hash alone: asked in every transaction. */
   policyHash(client: ClientId): Promise<string | undefined>;
   policy(client: ClientId, version?: number): Promise<PolicyRow | undefined>;
+  /** Every version that was ever applied, newest first, below `before`. */
+  policyVersions(client: ClientId, page: { before?: number; limit: number }): Promise<PolicyVersionRow[]>;
   /** Whose document first declared that caller key: a key belongs to one client for ever. */
   callerKeyOwner(key: string): Promise<ClientId | undefined>;
   /** Everything that was ever authorized for the client and not given back, in the order of authorization. */

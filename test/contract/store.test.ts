@@ -724,6 +724,18 @@ for (const implementation of IMPLEMENTATIONS) {
           assert.equal(await reader.policy(ACME, 3), undefined);
           assert.equal(await reader.policyHash(ACME), "hash-2");
           assert.deepEqual(await reader.heldSince(ACME), new Map([[OTHER_ACCOUNT, 2]]));
+          const versions = async (page: { before?: number; limit: number }) =>
+            (await reader.policyVersions(ACME, page)).map(({ version, hash, ...rest }) => [
+              version,
+              hash,
+              "files" in rest,
+            ]);
+          assert.deepEqual(await versions({ limit: 9 }), [
+            [2, "hash-2", false],
+            [1, "hash-1", false],
+          ]);
+          assert.deepEqual(await versions({ limit: 1 }), [[2, "hash-2", false]]);
+          assert.deepEqual(await versions({ limit: 9, before: 2 }), [[1, "hash-1", false]]);
         });
       });
     });

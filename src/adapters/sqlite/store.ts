@@ -9,6 +9,7 @@ import type {
   KeyRow,
   LeafRow,
   PolicyRow,
+  PolicyVersionRow,
   RequestRow,
   Store,
   StoreTransaction,
@@ -121,16 +122,20 @@ const clientRow = (row: Row): ClientRow => ({
   saltKey: row["salt_key"]!,
 });
 
-const policyRow = (row: Row): PolicyRow => ({
+const policyVersionRow = (row: Row): PolicyVersionRow => ({
   client: row["client"]!,
   version: row["version"]!,
   hash: row["hash"]!,
-  previousHash: row["previous_hash"] ?? null,
-  entry: row["entry"]!,
-  files: JSON.parse(row["files"]!) as Record<string, string>,
+  previousHash: row["previous_hash"]!,
   signatures: JSON.parse(row["signatures"]!) as PolicyRow["signatures"],
   appliedAt: row["applied_at"]!,
   leaf: row["leaf"]!,
+});
+
+const policyRow = (row: Row): PolicyRow => ({
+  ...policyVersionRow(row),
+  entry: row["entry"]!,
+  files: JSON.parse(row["files"]!) as PolicyRow["files"],
 });
 
 const requestRow = (row: Row): RequestRow => ({
@@ -316,6 +321,14 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
           : one("SELECT * FROM policies WHERE client = ? AND version = ?", client, version);
       return row && policyRow(row);
     },
+    policyVersions: async (client, { before = Number.MAX_SAFE_INTEGER, limit }) =>
+      all(
+        `SELECT client, version, hash, previous_hash, signatures, applied_at, leaf FROM policies
+         WHERE client = ? AND version < ? ORDER BY version DESC LIMIT ?`,
+        client,
+        before,
+        limit,
+      ).map(policyVersionRow),
     insertPolicy: async (row, heldSince) => {
       run(
         "INSERT INTO policies (client, version, hash, previous_hash, entry, files, signatures, applied_at, leaf) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -22,10 +22,11 @@ import { foundingHousePolicy, writeConfig } from "../founding.ts";
 import type { Host, Serving } from "../host.ts";
 import { jsonOption } from "../options.ts";
 import { output } from "../output.ts";
+import { applyPolicyFile } from "../policy-apply.ts";
+import { checkAccount } from "../policy-check.ts";
 import { readPolicyFiles, type PolicyFiles } from "../policy-files.ts";
 import { startProxy, type RunningProxy } from "../proxy.ts";
 import { howToCall, runTour, tourText } from "../tour.ts";
-import { applyPolicyFile, checkAccount } from "./policy.ts";
 import { untilTold } from "./processes.ts";
 
 type DevOptions = {

@@ -11,6 +11,7 @@ import { applyPolicy } from "../policies.ts";
 import type { KeyRow, PolicyRow, RequestRow } from "../ports.ts";
 import { viewOf } from "../record.ts";
 import { sign } from "../sign.ts";
+import { pageSize } from "./page.ts";
 import { problemOf, statusOf } from "./problems.ts";
 import type { Answer, Call } from "./routes.ts";
 
@@ -86,13 +87,7 @@ async function readOwn({ gateway, client, caller }: Call, id: RequestId): Promis
 const PAGE = { default: 50, max: 500 };
 
 export async function listSigningRequests({ gateway, client, caller, query }: Call): Promise<Answer> {
-  const limit = Number(query.get("limit") ?? PAGE.default);
-  if (!Number.isInteger(limit) || limit < 1 || limit > PAGE.max) {
-    throw new GatewayError(
-      "invalid-parameter",
-      `expected \`limit\` from 1 to ${PAGE.max}, found \`${query.get("limit")}\``,
-    );
-  }
+  const limit = pageSize(query.get("limit"), PAGE);
   const before = query.get("cursor") as RequestId | null;
   const state = stateFilter(query.get("state"));
   const rows = await gateway.store.read((reader) =>
@@ -169,19 +164,40 @@ const policyView = ({ client, version, hash, previousHash, entry, files, signatu
 });
 
 export async function getPolicy({ gateway, client, query }: Call): Promise<Answer> {
-  const version = query.get("version");
-  if (version !== null && !/^[1-9][0-9]{0,8}$/.test(version)) {
-    throw new GatewayError("invalid-parameter", `expected \`version\` as a number, found \`${version}\``);
-  }
-  const row = await gateway.store.read((reader) =>
-    reader.policy(client, version === null ? undefined : Number(version)),
-  );
+  const version = versionOf("version", query);
+  const row = await gateway.store.read((reader) => reader.policy(client, version));
   if (!row)
     throw new GatewayError(
       "policy-not-found",
-      `client \`${client}\` has no ${version === null ? "policy yet" : `policy of version ${version}`}`,
+      `client \`${client}\` has no ${version === undefined ? "policy yet" : `policy of version ${version}`}`,
     );
   return { status: 200, body: policyView(row) };
+}
+
+function versionOf(parameter: string, query: URLSearchParams): number | undefined {
+  const text = query.get(parameter);
+  if (text === null) return undefined;
+  if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
+  throw new GatewayError("invalid-parameter", `expected \`${parameter}\` as a number, found \`${text}\``);
+}
+
+/** Which document stood when, and by whose signatures; the documents themselves by `GET …/policy?version=`. */
+export async function listPolicyVersions({ gateway, client, query }: Call): Promise<Answer> {
+  const limit = pageSize(query.get("limit"), PAGE);
+  const before = versionOf("cursor", query);
+  const [rows, active] = await gateway.store.read(
+    async (reader) =>
+      [
+        await reader.policyVersions(client, { limit: limit + 1, ...(before === undefined ? {} : { before }) }),
+        await reader.policyHash(client),
+      ] as const,
+  );
+  const versions = rows.slice(0, limit).map(({ appliedAt, ...row }) => ({
+    ...row,
+    appliedAt: new Date(appliedAt).toISOString(),
+    active: row.hash === active,
+  }));
+  return { status: 200, body: { client, versions, cursor: rows.length > limit ? versions.at(-1)!.version : null } };
 }
 
 export async function putPolicy({ gateway, client, caller, body }: Call<PolicyBody>): Promise<Answer> {

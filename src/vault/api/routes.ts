@@ -4,6 +4,7 @@ import type { Role } from "../../domain/names.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { Gateway } from "../gateway.ts";
+import { listDecisions } from "./decisions.ts";
 import * as rest from "./rest.ts";
 
 /** What a handler gets: a caller that was proven, a body that fits its schema. */
@@ -93,6 +94,18 @@ export const ROUTES: readonly Route[] = [
     handle: rest.postKey,
   }),
   route({ method: "GET", path: "/v1/clients/{client}/policy", roles: READERS, handle: rest.getPolicy }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/policy/versions",
+    roles: READERS,
+    handle: rest.listPolicyVersions,
+  }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/decisions",
+    roles: ["policy-officer", "auditor"],
+    handle: listDecisions,
+  }),
   route({
     method: "PUT",
     path: "/v1/clients/{client}/policy",

@@ -113,13 +113,15 @@ describe("tests of a document", () => {
     assert.equal(run([test], {}, housePolicy({ rules: [{ id: "stop", deny: ["any"] }] })).passed, false);
   });
   it("JUnit XML says the same", () => {
-    const xml = junitOf(
-      "a&b.yaml",
-      run([
-        { request: asked(pay("1")), expect: { decision: "allow" } },
-        { name: 'a "quoted" <name>', request: asked(pay("1")), expect: { decision: "deny" } },
-      ]),
-    );
+    const two = run([
+      { request: asked(pay("1")), expect: { decision: "allow" } },
+      { name: 'a "quoted" <name>', request: asked(pay("1")), expect: { decision: "deny" } },
+    ]);
+    const xml = junitOf([
+      { file: "a&b.yaml", run: two },
+      { file: "c.yaml", run: two },
+    ]);
+    assert.match(xml, /<testsuites tests="4" failures="2">/);
     assert.match(xml, /<testsuite name="a&#38;b.yaml" tests="2" failures="1">/);
     assert.match(
       xml,

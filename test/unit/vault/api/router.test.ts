@@ -18,6 +18,8 @@ const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "GET /v1/clients/{client}/keys": EVERYBODY,
   "POST /v1/clients/{client}/keys": ["operator"],
   "GET /v1/clients/{client}/policy": EVERYBODY,
+  "GET /v1/clients/{client}/policy/versions": EVERYBODY,
+  "GET /v1/clients/{client}/decisions": ["policy-officer", "auditor"],
   "PUT /v1/clients/{client}/policy": ["policy-officer"],
   "GET /v1/clients": ["operator", "policy-officer", "auditor"],
   "POST /v1/clients": ["operator"],
