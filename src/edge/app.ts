@@ -43,7 +43,8 @@ async function forward(link: VaultLink, request: Request, response: Response): P
   );
   response.status(answer.head.status);
   for (const [name, value] of Object.entries(answer.head.headers)) response.setHeader(name, value);
-  response.setHeader("cache-control", "no-store");
+  // What never changes says so itself.
+  if (!response.hasHeader("cache-control")) response.setHeader("cache-control", "no-store");
   // Or the connection would be kept for a next request, and the edge would wait for it.
   if (response.app.locals["closing"] === true) response.shouldKeepAlive = false;
   response.end(answer.body);

@@ -91,7 +91,11 @@ function isRequestHead(head: unknown): head is RequestHead {
 }
 
 /** An answer over the bound of a frame would end the connection of everybody: it becomes a refusal of its own. */
-function fitting({ status, headers, body }: Answer): Pick<Answer, "status" | "headers"> & { readonly bytes: Buffer } {
+function fitting({
+  status,
+  headers,
+  body,
+}: Answer): Pick<Answer, "status" | "headers"> & { readonly bytes: Uint8Array } {
   const bytes = bodyBytes(body);
   if (bytes.length <= MAX_BODY_BYTES) return { status, headers: headers ?? {}, bytes };
   const problem = problemOfError(

@@ -73,7 +73,7 @@ function waitMs(text: string | null): number {
 }
 
 /** A wallet service reads its own requests; people and auditors read their client's. */
-async function readOwn({ gateway, client, caller }: Call, id: RequestId): Promise<RequestRow> {
+export async function readOwn({ gateway, client, caller }: Call, id: RequestId): Promise<RequestRow> {
   const row = await gateway.store.read((reader) => reader.request(client, id));
   if (!row || (caller.role === "wallet-service" && row.caller !== caller.name)) {
     throw new GatewayError(

@@ -15,18 +15,25 @@ import type { Gateway } from "../gateway.ts";
 import { appendLeaf } from "../log.ts";
 import { parseJson } from "./json.ts";
 import { problemOfError, RETRY_AFTER_S } from "./problems.ts";
-import { ROUTES, type Answer, type Route } from "./routes.ts";
+import { ROUTES, type Answer, type CallerRoute, type OpenRoute, type Route } from "./routes.ts";
 
 /*
  * The one way in: route → caller → role → body → command. Reached by frames from the edge, which is believed nothing.
  */
 
-type Matched = { readonly route: Route; readonly client: ClientId; readonly parameters: Record<string, string> };
+type Matched<R extends Route = Route> = {
+  readonly route: R;
+  readonly client: ClientId;
+  readonly parameters: Record<string, string>;
+};
 
-const SEGMENT = /\{([a-z]+)\}/g;
+const SEGMENT = /\{([a-z]+)(\*?)\}/g;
+const ONE = "([A-Za-z0-9-]{1,64})";
+const ALL_THAT_FOLLOW = "([A-Za-z0-9./-]{1,128})";
 const compiled = ROUTES.map((route) => {
   const names = [...route.path.matchAll(SEGMENT)].map((match) => match[1]!);
-  return { route, names, pattern: new RegExp(`^${route.path.replace(SEGMENT, "([A-Za-z0-9-]{1,64})")}$`) };
+  const pattern = route.path.replace(SEGMENT, (_, _name, rest) => (rest === "*" ? ALL_THAT_FOLLOW : ONE));
+  return { route, names, pattern: new RegExp(`^${pattern}$`) };
 });
 
 /** @throws {GatewayError} `not-found`, `method-not-allowed` */
@@ -61,7 +68,7 @@ const declaredFor =
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
 
-function idempotencyKeyOf(route: Route, { headers }: ReceivedRequest): string {
+function idempotencyKeyOf(route: CallerRoute, { headers }: ReceivedRequest): string {
   const key = headers["idempotency-key"];
   if (route.method === "GET" || route.dryRun) return "";
   if (key === undefined) {
@@ -78,7 +85,7 @@ function idempotencyKeyOf(route: Route, { headers }: ReceivedRequest): string {
 }
 
 /** @throws {GatewayError} `invalid-body`, naming the field */
-function parseBody(route: Route, body: Uint8Array): unknown {
+function parseBody(route: CallerRoute, body: Uint8Array): unknown {
   if (!route.body) {
     if (body.length > 0) throw new GatewayError("invalid-body", "expected no body");
     return undefined;
@@ -101,7 +108,9 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
   let caller: Caller | undefined;
   try {
     const { path, query } = splitTarget(request.target);
-    const matched = match(request.method, path);
+    const found = match(request.method, path);
+    if (isOpen(found)) return { ...(await found.route.handle({ gateway, parameters: found.parameters })), authenticated: false };
+    const matched = found as Matched<CallerRoute>;
     for (let attempt = 0; ; attempt++) {
       caller = authenticate(request, gateway.name, declaredFor(gateway, matched.client), Date.now());
       try {
@@ -130,10 +139,12 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
   }
 }
 
+const isOpen = (matched: Matched): matched is Matched<OpenRoute> => matched.route.roles === "anyone";
+
 async function handle(
   gateway: Gateway,
   request: ReceivedRequest,
-  { route, client, parameters }: Matched,
+  { route, client, parameters }: Matched<CallerRoute>,
   caller: Caller,
   query: string,
 ): Promise<Answer> {
@@ -175,4 +186,6 @@ async function recordRefusal(gateway: Gateway, caller: Caller, request: Received
     .catch((error: unknown) => gateway.fault(error));
 }
 
-export const bodyBytes = (body: unknown): Buffer => Buffer.from(`${encodeJson(body)}\n`);
+/** Bytes are what they are; everything else is JSON. */
+export const bodyBytes = (body: unknown): Uint8Array =>
+  body instanceof Uint8Array ? body : Buffer.from(`${encodeJson(body)}\n`);

@@ -5,6 +5,7 @@ import type { Caller } from "../auth/authenticate.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { Gateway } from "../gateway.ts";
 import { listDecisions } from "./decisions.ts";
+import * as log from "./log.ts";
 import * as rest from "./rest.ts";
 
 /** What a handler gets: a caller that was proven, a body that fits its schema. */
@@ -27,9 +28,19 @@ export type Answer = {
   readonly headers?: Readonly<Record<string, string>>;
 };
 
-export type Route = {
+/** What everybody may read: no caller, no client, no body. */
+export type OpenCall = Pick<Call, "gateway" | "parameters">;
+
+export type OpenRoute = {
+  readonly method: "GET";
+  readonly path: string;
+  readonly roles: "anyone";
+  readonly handle: (call: OpenCall) => Promise<Answer>;
+};
+
+export type CallerRoute = {
   readonly method: "GET" | "POST" | "PUT";
-  /** `{name}` stands for one segment; `{client}` is the client whose callers may ask. */
+  /** `{name}` stands for one segment, `{name*}` for all that follow; `{client}` is the client whose callers may ask. */
   readonly path: string;
   readonly roles: readonly Role[];
   readonly body?: z.ZodType;
@@ -38,13 +49,15 @@ export type Route = {
   readonly handle: (call: Call) => Promise<Answer>;
 };
 
+export type Route = CallerRoute | OpenRoute;
+
 /** Gives the handler the type of its schema; the router has checked it by then. */
 const route = <Schema extends z.ZodType>(
-  definition: Omit<Route, "handle" | "body"> & {
+  definition: Omit<CallerRoute, "handle" | "body"> & {
     body?: Schema;
     handle: (call: Call<z.infer<Schema>>) => Promise<Answer>;
   },
-): Route => definition as Route;
+): CallerRoute => definition as CallerRoute;
 
 const READERS: readonly Role[] = [
   "wallet-service",
@@ -76,6 +89,18 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/clients/{client}/signing-requests/{id}",
     roles: ["wallet-service", "approver", "auditor"],
     handle: rest.getSigningRequest,
+  }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/signing-requests/{id}/receipt",
+    roles: ["wallet-service", "approver", "auditor"],
+    handle: log.getReceipt,
+  }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/openings",
+    roles: ["approver", "policy-officer", "auditor"],
+    handle: log.listOpenings,
   }),
   route({
     method: "POST",
@@ -120,4 +145,7 @@ export const ROUTES: readonly Route[] = [
     handle: rest.listClients,
   }),
   route({ method: "POST", path: "/v1/clients", roles: ["operator"], body: ClientBody, handle: rest.postClient }),
+  route({ method: "GET", path: "/v1/log/openings", roles: ["auditor"], handle: log.listOpenings }),
+  { method: "GET", path: "/v1/log/checkpoint", roles: "anyone", handle: log.getCheckpoint },
+  { method: "GET", path: "/v1/log/tile/{path*}", roles: "anyone", handle: log.getTile },
 ];

@@ -14,6 +14,8 @@ const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "POST /v1/clients/{client}/signing-requests": ["wallet-service"],
   "GET /v1/clients/{client}/signing-requests": ["wallet-service", "approver", "auditor"],
   "GET /v1/clients/{client}/signing-requests/{id}": ["wallet-service", "approver", "auditor"],
+  "GET /v1/clients/{client}/signing-requests/{id}/receipt": ["wallet-service", "approver", "auditor"],
+  "GET /v1/clients/{client}/openings": ["approver", "policy-officer", "auditor"],
   "POST /v1/clients/{client}/evaluations": ["wallet-service", "policy-officer", "auditor"],
   "GET /v1/clients/{client}/keys": EVERYBODY,
   "POST /v1/clients/{client}/keys": ["operator"],
@@ -23,6 +25,9 @@ const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "PUT /v1/clients/{client}/policy": ["policy-officer"],
   "GET /v1/clients": ["operator", "policy-officer", "auditor"],
   "POST /v1/clients": ["operator"],
+  "GET /v1/log/openings": ["auditor"],
+  "GET /v1/log/checkpoint": ["anyone"],
+  "GET /v1/log/tile/{path*}": ["anyone"],
 };
 const CALLERS = {
   payouts: "wallet-service",
@@ -53,7 +58,7 @@ describe("vault/api/router", () => {
     assert.deepEqual(new Set(Object.values(CALLERS)), new Set(EVERYBODY));
   });
 
-  for (const [name, roles] of Object.entries(MATRIX)) {
+  for (const [name, roles] of Object.entries(MATRIX).filter(([, [first]]) => first !== "anyone")) {
     const [method, path] = name.split(" ") as [string, string];
     const target = path.replace("{client}", "acme").replace("{id}", "0".repeat(32));
     for (const [caller, role] of Object.entries(CALLERS)) {
@@ -67,6 +72,19 @@ describe("vault/api/router", () => {
         else assert.ok(["invalid-body", "request-not-found", undefined].includes(codeOf(answer)), codeOf(answer));
       });
     }
+  }
+
+  for (const name of Object.keys(MATRIX).filter((each) => MATRIX[each]![0] === "anyone")) {
+    it(`anyone may ${name}, with a signature, a wrong one or none, and is told nothing of callers`, async () => {
+      const target = name.split(" ")[1]!.replace("{path*}", "0/000");
+      const answers = await Promise.all([
+        route(vault.gateway, { method: "GET", target, headers: {}, body: Buffer.alloc(0) }),
+        route(vault.gateway, { method: "GET", target, headers: { signature: "x" }, body: Buffer.alloc(0) }),
+        vault.call("payouts", "GET", target),
+      ]);
+      for (const answer of answers) assert.deepEqual(answer, answers[0]);
+      assert.deepEqual([answers[0].status, codeOf(answers[0])], [404, "not-found"], "there is no checkpoint yet");
+    });
   }
 
   describe("paths and methods", () => {
