@@ -18,14 +18,10 @@ const assets = readFileSync(`${POLICIES}shared/assets.yaml`, "utf8");
 function messageOf(name: string): { expected: string; found: string } {
   const path = `${EXAMPLES}${name}/policy.yaml`;
   const text = readFileSync(path, "utf8");
-  const findings = checkPolicy(
-    "policy.yaml",
-    new Map([
-      ["policy.yaml", text],
-      ["shared/assets.yaml", assets],
-    ]),
-    checkAccount,
+  const own = readdirSync(`${EXAMPLES}${name}`).map(
+    (file) => [file, readFileSync(`${EXAMPLES}${name}/${file}`, "utf8")] as const,
   );
+  const findings = checkPolicy("policy.yaml", new Map([...own, ["shared/assets.yaml", assets]]), checkAccount);
   const code = name.slice(0, -"-bad".length);
   const finding = findings.find((one) => one.code === code) ?? findings[0];
   const found = finding ? `# expect: ${finding.code}: ${findingText(finding)}` : "nothing";
@@ -38,7 +34,7 @@ describe("broken examples", () => {
     it(name, () => {
       const { expected, found } = messageOf(name);
       assert.equal(found, expected);
-      assert.match(found, /^# expect: [a-z-]+: policy\.yaml:\d+:\d+: /);
+      assert.match(found, /^# expect: [a-z-]+: (policy|assets)\.yaml:\d+:\d+: /);
     });
   }
   it("there is one for each lint", () => {

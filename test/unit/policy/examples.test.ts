@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isPolicy } from "../../../src/policy/compare.ts";
 import { compileClient, compileHouse } from "../../../src/policy/compile.ts";
 import { parsePolicy } from "../../../src/policy/parse.ts";
 import type { ClientPolicy } from "../../../src/policy/document.ts";
@@ -64,12 +65,27 @@ describe("policies/", () => {
   }
 });
 
-describe("policies/cookbook/", () => {
-  for (const path of [...texts.keys()].filter((name) => name.startsWith("cookbook/"))) {
-    it(`${path} has no findings, and its own tests pass`, () => {
+describe("the cookbook", () => {
+  const recipes = [...texts.keys()].filter(
+    (path) => /^examples\/(?!.*-bad\/)/.test(path) && isPolicy(path, texts.get(path)!),
+  );
+  const book = readFileSync(new URL("../../../docs/policy-cookbook.md", import.meta.url), "utf8");
+  it("has ten policies and an eleventh", () => assert.equal(recipes.length, 11));
+  for (const path of recipes) {
+    it(`${path} has no findings, its own tests pass and match every rule, and the book has it`, () => {
       assert.deepEqual(checkPolicy(path, texts, checkAccount).map(findingText), []);
+      assert.ok(book.includes(`](../policies/${path})`), path);
     });
   }
+  it("what the book names is there", () => {
+    const named = [...book.matchAll(/\.\.\/(policies\/[^)]+\.yaml)/g)].map((match) =>
+      match[1]!.slice("policies/".length),
+    );
+    assert.deepEqual(
+      named.filter((path) => !texts.has(path)),
+      [],
+    );
+  });
 });
 
 /** Fields are what stands under `properties`; what they are made of describes itself or is described by them. */
