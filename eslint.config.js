@@ -14,6 +14,7 @@ const MAY_IMPORT = {
   vault: ["domain", "chains", "policy", "tlog"],
   "adapters/pkcs11": ["domain", "vault/ports.ts"],
   "adapters/sqlite": ["domain", "vault/ports.ts"],
+  "adapters/postgres": ["domain", "vault/ports.ts"],
   edge: ["domain", "vault/protocol.ts"],
   sdk: ["domain"],
   cli: ["sdk", "domain", "chains", "policy", "tlog", "config.ts"],
@@ -23,6 +24,7 @@ const MAY_IMPORT = {
 const ONLY_IN = {
   pkcs11js: "adapters/pkcs11",
   "better-sqlite3": "adapters/sqlite",
+  pg: "adapters/postgres",
   express: "edge",
   helmet: "edge",
   yaml: "policy",

@@ -14,7 +14,7 @@ import { delimiter, join, relative, sep } from "node:path";
 export const PURPOSES = {
   run: { system: ["softhsm"], edgeUser: true, addons: true, build: true },
   test: {
-    system: ["softhsm", "opensc", "p11-kit", "cc", "make", "python3"],
+    system: ["softhsm", "opensc", "p11-kit", "postgresql", "cc", "make", "python3"],
     edgeUser: true,
     addons: true,
     build: true,
@@ -38,6 +38,14 @@ export const SOFTHSM_MODULES = [
   "/opt/homebrew/lib/softhsm/libsofthsm2.so",
 ];
 
+/** Where `test/support/postgres.ts` looks; the PostgreSQL of each version has a folder of its own in Debian. */
+export const POSTGRES_SERVERS = [
+  ...[15, 16, 17, 18].map((version) => `/usr/lib/postgresql/${version}/bin/postgres`),
+  "/usr/bin/postgres",
+  "/usr/local/bin/postgres",
+  "/opt/homebrew/bin/postgres",
+];
+
 /**
  * Each thing is looked for by what is used of it, not by a package's name: other distributions name packages otherwise.
  * gcc only recommends libc6-dev, without which it compiles nothing.
@@ -46,6 +54,7 @@ const SYSTEM = {
   softhsm: { debian: ["softhsm2"], files: SOFTHSM_MODULES },
   opensc: { debian: ["opensc"], programs: ["pkcs11-tool"] },
   "p11-kit": { debian: ["p11-kit"], programs: ["p11-kit"] },
+  postgresql: { debian: ["postgresql"], files: POSTGRES_SERVERS },
   cc: { debian: ["gcc", "libc6-dev"], programs: ["cc", "gcc"], headers: ["/usr/include/stdio.h"] },
   "c++": { debian: ["g++"], programs: ["c++", "g++"] },
   make: { debian: ["make"], programs: ["make"] },

@@ -313,12 +313,21 @@ export interface StoreTransaction extends StoreReader {
 }
 
 /**
+ * What a work will ask for, so that a store at the other end of a wire can fetch it for a whole group at once. It costs
+ * time where it is wrong or left out, never truth; a store that is near ignores it.
+ */
+export type Expected = {
+  readonly requests?: readonly Pick<RequestRow, "client" | "caller" | "idempotencyKey">[];
+  readonly claims?: readonly string[];
+};
+
+/**
  * `write` MUST NOT resolve before everything that `work` did is durable, and MUST NOT let another transaction see any of
  * it before. Works of the same moment share one COMMIT; each sees those before it. A work that throws leaves nothing
  * behind and does not disturb the others. `work` may run more than once and awaits nothing but the transaction.
  */
 export interface Store {
-  write<T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T>;
+  write<T>(work: (transaction: StoreTransaction) => Promise<T>, expected?: Expected): Promise<T>;
   read<T>(work: (reader: StoreReader) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }

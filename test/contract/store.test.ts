@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import fc from "fast-check";
+import { migratePostgres } from "../../src/adapters/postgres/migrate.ts";
+import type { PostgresOptions } from "../../src/adapters/postgres/session.ts";
+import { openPostgresStore } from "../../src/adapters/postgres/store.ts";
 import { openSqliteStore } from "../../src/adapters/sqlite/store.ts";
 import type { Account } from "../../src/domain/chain.ts";
 import type { CounterId } from "../../src/domain/decision.ts";
@@ -20,6 +23,7 @@ import type {
   StoreReader,
   StoreTransaction,
 } from "../../src/vault/ports.ts";
+import { PostgresServer } from "../support/postgres.ts";
 
 // Goal: every implementation of the `Store` port keeps its contract, word by word.
 // Method: one suite for all of them; sums and windows are held against a list that a child could keep.
@@ -34,10 +38,16 @@ type Place = {
 
 type Implementation = {
   readonly name: string;
+  /** What all its places need. */
+  readonly before?: () => Promise<void>;
+  readonly after?: () => Promise<void>;
   readonly place: () => Promise<Place>;
   /** Opens a store where none can be. */
   readonly openNowhere: () => Promise<Store>;
 };
+
+let postgres: PostgresServer;
+let database: PostgresOptions;
 
 const IMPLEMENTATIONS: readonly Implementation[] = [
   {
@@ -65,6 +75,24 @@ const IMPLEMENTATIONS: readonly Implementation[] = [
         rmSync(folder, { recursive: true, force: true });
       }
     },
+  },
+  {
+    name: "PostgreSQL",
+    before: async () => {
+      postgres = await PostgresServer.started();
+      database = await postgres.database();
+    },
+    after: () => postgres.remove(),
+    place: async () => {
+      const administer = (sql: string) => postgres.as(database.database, (client) => client.query(sql));
+      await migratePostgres(database);
+      return {
+        open: (clock) => openPostgresStore(database, clock),
+        raiseSchema: async () => void (await administer("UPDATE portcullis.head SET schema = schema + 1")),
+        remove: async () => void (await administer("DROP SCHEMA portcullis CASCADE")),
+      };
+    },
+    openNowhere: () => openPostgresStore({ ...database, host: join(postgres.folder, "none") }),
   },
 ];
 
@@ -153,6 +181,8 @@ for (const implementation of IMPLEMENTATIONS) {
     let now: number;
     const clock = (): number => now;
 
+    before(() => implementation.before?.());
+    after(() => implementation.after?.());
     beforeEach(async () => {
       now = NOW;
       place = await implementation.place();

@@ -1,0 +1,150 @@
+/**
+ * The schema, one numbered step after the other; a step that was ever released is never changed. Everything stands in a
+ * schema of its own, so that nothing else in the database is met by its names. Texts are ordered by their bytes:
+ * cursors and ranges must not depend on a locale.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  -- One row. Its lock is the log's: whoever holds it writes, until COMMIT (I9).
+  CREATE TABLE head (
+    one               boolean PRIMARY KEY DEFAULT true CHECK (one),
+    schema            integer NOT NULL,
+    -- Grows with every COMMIT: what a vault has in mind is worth something only where it wrote the last one itself.
+    version           bigint NOT NULL,
+    -- The database cluster that the log lives in, and its history: another one may lack what was promised.
+    system_identifier text NOT NULL,
+    timeline          bigint NOT NULL
+  );
+
+  -- Which COMMITs were whose: the answer to one whose outcome was never heard.
+  CREATE TABLE commits (
+    version bigint PRIMARY KEY,
+    writer  uuid NOT NULL
+  );
+
+  CREATE TABLE leaves (
+    idx        bigint PRIMARY KEY,
+    at         bigint NOT NULL,
+    hash       bytea NOT NULL CHECK (length(hash) = 32),
+    commitment bytea NOT NULL CHECK (length(commitment) = 32),
+    client     text COLLATE "C" NOT NULL,
+    number     bigint NOT NULL,
+    opening    text NOT NULL,
+    UNIQUE (client, number)
+  );
+
+  CREATE TABLE clients (
+    id           text COLLATE "C" PRIMARY KEY,
+    owner        text NOT NULL,
+    status       text NOT NULL,
+    token_label  text NOT NULL,
+    token_serial text NOT NULL,
+    salt_key     bytea NOT NULL,
+    policy_hash  text,
+    UNIQUE (token_label, token_serial)
+  );
+
+  CREATE TABLE keys (
+    client     text COLLATE "C" NOT NULL REFERENCES clients (id),
+    name       text COLLATE "C" NOT NULL,
+    id         text COLLATE "C" NOT NULL UNIQUE,
+    curve      text NOT NULL,
+    purpose    text NOT NULL,
+    public_key bytea NOT NULL UNIQUE,
+    chains     text NOT NULL,
+    state      text NOT NULL,
+    leaf       bigint NOT NULL,
+    PRIMARY KEY (client, name)
+  );
+
+  CREATE TABLE accounts (
+    account text COLLATE "C" PRIMARY KEY,
+    client  text COLLATE "C" NOT NULL,
+    key     text COLLATE "C" NOT NULL
+  );
+  CREATE INDEX accounts_of_key ON accounts (client, key);
+
+  CREATE TABLE policies (
+    client        text COLLATE "C" NOT NULL,
+    version       integer NOT NULL,
+    hash          text NOT NULL,
+    previous_hash text,
+    entry         text NOT NULL,
+    files         text NOT NULL,
+    signatures    text NOT NULL,
+    applied_at    bigint NOT NULL,
+    leaf          bigint NOT NULL,
+    PRIMARY KEY (client, version)
+  );
+
+  CREATE TABLE caller_keys (
+    key    text COLLATE "C" PRIMARY KEY,
+    client text COLLATE "C" NOT NULL
+  );
+
+  CREATE TABLE held_addresses (
+    client  text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
+    since   bigint NOT NULL,
+    PRIMARY KEY (client, account)
+  );
+
+  CREATE TABLE requests (
+    id              text COLLATE "C" PRIMARY KEY,
+    client          text COLLATE "C" NOT NULL,
+    caller          text COLLATE "C" NOT NULL,
+    key             text NOT NULL,
+    idempotency_key text COLLATE "C" NOT NULL,
+    body_hash       text NOT NULL,
+    state           text NOT NULL,
+    submitted_at    bigint NOT NULL,
+    changed_at      bigint NOT NULL,
+    record          text NOT NULL,
+    UNIQUE (client, caller, idempotency_key)
+  );
+  CREATE INDEX requests_of_client ON requests (client, id);
+
+  CREATE TABLE claims (
+    claim   text COLLATE "C" PRIMARY KEY,
+    account text COLLATE "C" NOT NULL,
+    nonce   numeric NOT NULL,
+    request text NOT NULL
+  );
+  CREATE INDEX claims_of_account ON claims (account, nonce);
+
+  -- Each entry carries the sum of its counter up to and with itself: a window is the difference of two rows, however
+  -- many stand between them.
+  CREATE TABLE spend (
+    counter text COLLATE "C" NOT NULL,
+    at      bigint NOT NULL,
+    leaf    bigint NOT NULL,
+    request text COLLATE "C" NOT NULL,
+    amount  numeric NOT NULL,
+    total   numeric NOT NULL,
+    PRIMARY KEY (counter, at, leaf)
+  );
+  CREATE INDEX spend_of_request ON spend (request);
+
+  -- The Merkle tree over the leaves, in tiles (C2SP tlog-tiles): up to 256 hashes side by side.
+  CREATE TABLE tiles (
+    level  integer NOT NULL,
+    idx    bigint NOT NULL,
+    hashes bytea NOT NULL CHECK (length(hashes) BETWEEN 32 AND 8192 AND length(hashes) % 32 = 0),
+    PRIMARY KEY (level, idx)
+  );
+
+  CREATE TABLE checkpoints (
+    size bigint PRIMARY KEY,
+    root bytea NOT NULL CHECK (length(root) = 32),
+    at   bigint NOT NULL,
+    note text NOT NULL
+  );
+
+  -- Which process does what only one at a time may do, and until when.
+  CREATE TABLE turns (
+    task   text COLLATE "C" PRIMARY KEY,
+    holder text NOT NULL,
+    until  bigint NOT NULL
+  );
+  `,
+];

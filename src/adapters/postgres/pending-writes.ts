@@ -1,0 +1,78 @@
+import type { Row, Session } from "./session.ts";
+
+/** Rows of one table share statements; everything else stands by itself, in its place. */
+type Write = { readonly table: string; readonly columns: string; readonly rows: unknown[][] } | Statement;
+type Statement = { readonly text: string; readonly values: readonly unknown[] };
+
+/** Sizes of statements, so that each is prepared once: 13 rows go as 8, 4 and 1. */
+const CHUNKS = [64, 32, 16, 8, 4, 2, 1];
+
+/**
+ * What a group has written and the database has not yet been told. Inserts of one table go together, whatever stood
+ * between them in other tables: no table refers to a row that the same group inserts later.
+ */
+export class PendingWrites {
+  #writes: Write[] = [];
+  #tables = new Map<string, unknown[][]>();
+
+  get isEmpty(): boolean {
+    return this.#writes.length === 0;
+  }
+
+  insert(table: string, columns: string, values: unknown[]): void {
+    const key = `${table} (${columns})`;
+    let rows = this.#tables.get(key);
+    if (!rows) {
+      rows = [];
+      this.#tables.set(key, rows);
+      this.#writes.push({ table, columns, rows });
+    }
+    rows.push(values);
+  }
+
+  /** Comes after all inserts so far, and before all that follow. */
+  run(text: string, ...values: unknown[]): void {
+    this.#writes.push({ text, values });
+    this.#tables.clear();
+  }
+
+  clear(): void {
+    this.#writes = [];
+    this.#tables.clear();
+  }
+
+  /** Sends everything. @returns what becomes of it, already heard: nobody has to wait at once */
+  flush(session: Session): Promise<Row[]>[] {
+    const sent = this.#writes.flatMap((write) => ("text" in write ? [write] : statementsOf(write)));
+    this.clear();
+    return sent.map(({ text, values }) => {
+      const answer = session.run(text, values);
+      answer.catch(() => undefined);
+      return answer;
+    });
+  }
+}
+
+function statementsOf({ table, columns, rows }: Exclude<Write, Statement>): Statement[] {
+  const statements: Statement[] = [];
+  for (let start = 0; start < rows.length;) {
+    const size = CHUNKS.find((chunk) => chunk <= rows.length - start)!;
+    const chunk = rows.slice(start, start + size);
+    statements.push({ text: insertText(table, columns, chunk[0]!.length, size), values: chunk.flat() });
+    start += size;
+  }
+  return statements;
+}
+
+const texts = new Map<string, string>();
+function insertText(table: string, columns: string, width: number, rows: number): string {
+  const key = `${table} ${rows} ${columns}`;
+  let text = texts.get(key);
+  if (text === undefined) {
+    const row = (n: number) =>
+      `(${Array.from({ length: width }, (_, column) => `$${n * width + column + 1}`).join(", ")})`;
+    text = `INSERT INTO ${table} (${columns}) VALUES ${Array.from({ length: rows }, (_, n) => row(n)).join(", ")}`;
+    texts.set(key, text);
+  }
+  return text;
+}

@@ -1,0 +1,207 @@
+import type { Account } from "../../domain/chain.ts";
+import type { CounterId } from "../../domain/decision.ts";
+import type { ClientId } from "../../domain/names.ts";
+import type { StoreReader } from "../../vault/ports.ts";
+import type { CounterEnd, CounterStretch } from "./memory.ts";
+import { checkpointRow, clientRow, keyRow, leafRow, policyRow, policyVersionRow, requestRow } from "./rows.ts";
+import type { Row } from "./session.ts";
+
+/** Asks the database, inside whatever transaction is open. */
+export type Ask = (text: string, ...values: unknown[]) => Promise<Row[]>;
+
+/** How much of a counter is read at once: windows move on entry by entry. */
+const STRETCH = 64;
+const TILE_WIDTH = 256;
+const HASH_BYTES = 32;
+
+/** Ms since 1970, as the database's host has it. */
+export const CLOCK = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now";
+
+/** The port's questions in SQL, each one statement. */
+export function questions(ask: Ask) {
+  const one = async (text: string, ...values: unknown[]): Promise<Row | undefined> => (await ask(text, ...values))[0];
+  return {
+    now: async (): Promise<number> => (await one(CLOCK))!["now"]!,
+    client: async (id: ClientId) => {
+      const row = await one("SELECT * FROM clients WHERE id = $1", id);
+      return row && clientRow(row);
+    },
+    clients: async () => (await ask("SELECT * FROM clients ORDER BY id")).map(clientRow),
+    keys: async (client: ClientId) =>
+      (
+        await ask(
+          `SELECT keys.*, ARRAY(SELECT account FROM accounts a WHERE a.client = keys.client AND a.key = keys.name ORDER BY account) AS accounts
+           FROM keys WHERE client = $1 ORDER BY name`,
+          client,
+        )
+      ).map(keyRow),
+    owners: async (accounts: readonly Account[]): Promise<Map<Account, ClientId>> => {
+      const rows = await ask("SELECT account, client FROM accounts WHERE account = ANY ($1)", accounts);
+      return new Map(rows.map((row) => [row["account"]! as Account, row["client"]! as ClientId]));
+    },
+    policyHash: async (client: ClientId): Promise<string | undefined> =>
+      (await one("SELECT policy_hash FROM clients WHERE id = $1", client))?.["policy_hash"] ?? undefined,
+    policy: async (client: ClientId, version?: number) => {
+      const row =
+        version === undefined
+          ? await one(
+              `SELECT policies.* FROM policies JOIN clients ON clients.id = client AND hash = policy_hash
+               WHERE client = $1 ORDER BY version DESC LIMIT 1`,
+              client,
+            )
+          : await one("SELECT * FROM policies WHERE client = $1 AND version = $2", client, version);
+      return row && policyRow(row);
+    },
+    policyVersions: async (client: ClientId, { before, limit }: { before?: number; limit: number }) =>
+      (
+        await ask(
+          `SELECT client, version, hash, previous_hash, signatures, applied_at, leaf FROM policies
+           WHERE client = $1 AND ($2::bigint IS NULL OR version < $2) ORDER BY version DESC LIMIT $3`,
+          client,
+          before ?? null,
+          limit,
+        )
+      ).map(policyVersionRow),
+    callerKeyOwner: async (key: string): Promise<ClientId | undefined> =>
+      (await one("SELECT client FROM caller_keys WHERE key = $1", key))?.["client"],
+    authorizedRequests: async (client: ClientId) =>
+      (
+        await ask(
+          `SELECT * FROM requests WHERE client = $1 AND state IN ('authorized', 'signed', 'failed')
+           ORDER BY (record::json ->> 'authorizedAt')::bigint, (record::json -> 'decisionLeaf' ->> 'index')::bigint`,
+          client,
+        )
+      ).map(requestRow),
+    heldSince: async (client: ClientId): Promise<Map<Account, number>> => {
+      const rows = await ask("SELECT account, since FROM held_addresses WHERE client = $1", client);
+      return new Map(rows.map((row) => [row["account"]! as Account, row["since"]! as number]));
+    },
+    request: async (client: ClientId, id: string) => {
+      const row = await one("SELECT * FROM requests WHERE id = $1 AND client = $2", id, client);
+      return row && requestRow(row);
+    },
+    requestByIdempotencyKey: async (client: ClientId, caller: string, idempotencyKey: string) => {
+      const row = await one(
+        "SELECT * FROM requests WHERE client = $1 AND caller = $2 AND idempotency_key = $3",
+        client,
+        caller,
+        idempotencyKey,
+      );
+      return row && requestRow(row);
+    },
+    requests: async (client: ClientId, filter: Parameters<StoreReader["requests"]>[1]) => {
+      const { caller = null, state = null, before = null, limit } = filter;
+      const rows = await ask(
+        `SELECT * FROM requests WHERE client = $1 AND ($2::text IS NULL OR caller = $2)
+           AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR id < $4)
+         ORDER BY id DESC LIMIT $5`,
+        client,
+        caller,
+        state,
+        before,
+        limit,
+      );
+      return rows.map(requestRow);
+    },
+    claimedBy: async (claim: string) => (await one("SELECT request FROM claims WHERE claim = $1", claim))?.["request"],
+    nextNonce: async (account: Account): Promise<bigint | undefined> => {
+      const row = await one(
+        "SELECT nonce + 1 AS next FROM claims WHERE account = $1 ORDER BY nonce DESC LIMIT 1",
+        account,
+      );
+      return row && BigInt(row["next"]!);
+    },
+    counterEnd: async (counter: CounterId): Promise<CounterEnd | undefined> => {
+      const row = await one(
+        "SELECT at, leaf, total FROM spend WHERE counter = $1 ORDER BY at DESC, leaf DESC LIMIT 1",
+        counter,
+      );
+      return row && { at: row["at"]!, leaf: row["leaf"]!, total: BigInt(row["total"]!) };
+    },
+    /** The last entry before the window, and the first ones inside. */
+    stretch: async (counter: CounterId, windowStartsAt: number): Promise<CounterStretch> => {
+      const rows = await ask(
+        `(SELECT at, leaf, total FROM spend WHERE counter = $1 AND at <= $2 ORDER BY at DESC, leaf DESC LIMIT 1)
+         UNION ALL
+         (SELECT at, leaf, total FROM spend WHERE counter = $1 AND at > $2 ORDER BY at, leaf LIMIT ${STRETCH})
+         ORDER BY at, leaf`,
+        counter,
+        windowStartsAt,
+      );
+      return { from: windowStartsAt, entries: rows.map((row) => ({ at: row["at"]!, total: BigInt(row["total"]!) })) };
+    },
+    spentBy: async (request: string, counter: CounterId, windowStartsAt: number): Promise<bigint> => {
+      const row = await one(
+        "SELECT coalesce(sum(amount), 0) AS sum FROM spend WHERE request = $1 AND counter = $2 AND at > $3",
+        request,
+        counter,
+        windowStartsAt,
+      );
+      return BigInt(row!["sum"]!);
+    },
+    lastLeaf: async (client?: ClientId) => {
+      const row =
+        client === undefined
+          ? await one("SELECT * FROM leaves ORDER BY idx DESC LIMIT 1")
+          : await one("SELECT * FROM leaves WHERE client = $1 ORDER BY number DESC LIMIT 1", client);
+      return row && leafRow(row);
+    },
+    leaf: async (index: number) => {
+      const row = await one("SELECT * FROM leaves WHERE idx = $1", index);
+      return row && leafRow(row);
+    },
+    leaves: async (from: number, limit: number) =>
+      (await ask("SELECT * FROM leaves WHERE idx >= $1 ORDER BY idx LIMIT $2", from, limit)).map(leafRow),
+    leafHashes: async (from: number, limit: number): Promise<Uint8Array[]> =>
+      (await ask("SELECT hash FROM leaves WHERE idx >= $1 ORDER BY idx LIMIT $2", from, limit)).map(
+        (row) => row["hash"]!,
+      ),
+    treeSize: async (): Promise<number> =>
+      (
+        await one(
+          `SELECT idx * ${TILE_WIDTH} + length(hashes) / ${HASH_BYTES} AS size FROM tiles
+         WHERE level = 0 ORDER BY idx DESC LIMIT 1`,
+        )
+      )?.["size"] ?? 0,
+    tile: async (level: number, index: number): Promise<Uint8Array | undefined> =>
+      (await one("SELECT hashes FROM tiles WHERE level = $1 AND idx = $2", level, index))?.["hashes"],
+    lastCheckpoint: async () => {
+      const row = await one("SELECT * FROM checkpoints ORDER BY size DESC LIMIT 1");
+      return row && checkpointRow(row);
+    },
+    checkpoints: async (fromSize: number, limit: number) =>
+      (await ask("SELECT * FROM checkpoints WHERE size >= $1 ORDER BY size LIMIT $2", fromSize, limit)).map(
+        checkpointRow,
+      ),
+  };
+}
+
+export type Questions = ReturnType<typeof questions>;
+
+/** The sum of what stands before the window; undefined where the stretch does not reach so far. */
+export function totalBefore({ from, entries }: CounterStretch, windowStartsAt: number): bigint | undefined {
+  const first = entries.findIndex(({ at }) => at > windowStartsAt);
+  if (windowStartsAt < from || first === -1) return undefined;
+  return first === 0 ? 0n : entries[first - 1]!.total;
+}
+
+/**
+ * What is committed, as one moment shows it.
+ * @param clock of tests; by default the database's
+ */
+export function snapshotReader(ask: Ask, clock: (() => number) | undefined): StoreReader {
+  const asked = questions(ask);
+  let moment: Promise<number> | undefined;
+  const readClock = async (): Promise<number> => {
+    const [now, last] = await Promise.all([clock ? clock() : asked.now(), asked.lastLeaf()]);
+    return Math.max(now, last?.at ?? 0);
+  };
+  return {
+    ...asked,
+    now: () => (moment ??= readClock()),
+    spent: async (counter, windowStartsAt) => {
+      const [end, stretch] = await Promise.all([asked.counterEnd(counter), asked.stretch(counter, windowStartsAt)]);
+      return (end?.total ?? 0n) - (totalBefore(stretch, windowStartsAt) ?? end?.total ?? 0n);
+    },
+  };
+}

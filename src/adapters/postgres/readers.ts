@@ -1,0 +1,77 @@
+import { GatewayError } from "../../domain/errors.ts";
+import { Session } from "./session.ts";
+
+/** How long a read waits for a connection. */
+const WAIT_MS = 5_000;
+
+/** Connections for reads: opened when they are needed, kept, and never more than so many. */
+export class Readers {
+  readonly #connect: () => Promise<Session>;
+  readonly #size: number;
+  readonly #idle: Session[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #open = 0;
+
+  constructor(connect: () => Promise<Session>, size: number) {
+    this.#connect = connect;
+    this.#size = size;
+  }
+
+  /**
+   * A connection that was lost while it lay idle is found out by its first statement, so a read is begun again once.
+   * @throws {GatewayError} `store-unavailable`
+   */
+  async use<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    await this.#enter();
+    try {
+      const kept = this.#idle.pop();
+      if (kept) {
+        try {
+          return await this.#keep(kept, work);
+        } catch (error) {
+          if (!kept.isLost) throw error;
+        }
+      }
+      return await this.#keep(await this.#connect(), work);
+    } finally {
+      this.#open -= 1;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async close(): Promise<void> {
+    while (this.#open > 0) await new Promise<void>((done) => this.#waiting.push(done));
+    await Promise.all(this.#idle.splice(0).map((session) => session.close()));
+  }
+
+  async #keep<T>(session: Session, work: (session: Session) => Promise<T>): Promise<T> {
+    try {
+      return await work(session);
+    } finally {
+      if (!session.isLost) this.#idle.push(session);
+    }
+  }
+
+  async #enter(): Promise<void> {
+    const deadline = performance.now() + WAIT_MS;
+    while (this.#open >= this.#size) {
+      const left = deadline - performance.now();
+      if (left <= 0)
+        throw new GatewayError("store-unavailable", `all ${this.#size} connections for reads are busy`, {
+          hint: "`store.postgres.readers` in portcullis.yaml allows more",
+        });
+      await this.#turn(left);
+    }
+    this.#open += 1;
+  }
+
+  #turn(withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(), withinMs);
+      this.#waiting.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+}

@@ -1,0 +1,79 @@
+import type {
+  CheckpointRow,
+  ClientRow,
+  KeyRow,
+  LeafRow,
+  PolicyRow,
+  PolicyVersionRow,
+  RequestRow,
+} from "../../vault/ports.ts";
+import type { Row } from "./session.ts";
+
+/* Rows of the database as the port knows them; `null` of a column becomes what the port says. */
+
+export const clientRow = (row: Row): ClientRow => ({
+  id: row["id"]!,
+  owner: row["owner"]!,
+  status: row["status"]!,
+  token: { label: row["token_label"]!, serial: row["token_serial"]! },
+  saltKey: row["salt_key"]!,
+});
+
+export const keyRow = (row: Row): KeyRow => ({
+  client: row["client"]!,
+  name: row["name"]!,
+  id: row["id"]!,
+  curve: row["curve"]!,
+  purpose: row["purpose"]!,
+  publicKey: row["public_key"]!,
+  chains: JSON.parse(row["chains"]!) as KeyRow["chains"],
+  accounts: row["accounts"]!,
+  state: row["state"]!,
+  leaf: row["leaf"]!,
+});
+
+export const policyVersionRow = (row: Row): PolicyVersionRow => ({
+  client: row["client"]!,
+  version: row["version"]!,
+  hash: row["hash"]!,
+  previousHash: row["previous_hash"]!,
+  signatures: JSON.parse(row["signatures"]!) as PolicyRow["signatures"],
+  appliedAt: row["applied_at"]!,
+  leaf: row["leaf"]!,
+});
+
+export const policyRow = (row: Row): PolicyRow => ({
+  ...policyVersionRow(row),
+  entry: row["entry"]!,
+  files: JSON.parse(row["files"]!) as PolicyRow["files"],
+});
+
+export const requestRow = (row: Row): RequestRow => ({
+  id: row["id"]!,
+  client: row["client"]!,
+  caller: row["caller"]!,
+  key: row["key"]!,
+  idempotencyKey: row["idempotency_key"]!,
+  bodyHash: row["body_hash"]!,
+  state: row["state"]!,
+  submittedAt: row["submitted_at"]!,
+  changedAt: row["changed_at"]!,
+  record: row["record"]!,
+});
+
+export const leafRow = (row: Row): LeafRow => ({
+  index: row["idx"]!,
+  at: row["at"]!,
+  hash: row["hash"]!,
+  commitment: row["commitment"]!,
+  client: row["client"]!,
+  number: row["number"]!,
+  opening: row["opening"]!,
+});
+
+export const checkpointRow = (row: Row): CheckpointRow => ({
+  size: row["size"]!,
+  root: row["root"]!,
+  at: row["at"]!,
+  note: row["note"]!,
+});

@@ -1,0 +1,122 @@
+import { readFile } from "node:fs/promises";
+import pg from "pg";
+import { GatewayError } from "../../domain/errors.ts";
+import { asGatewayError } from "./errors.ts";
+
+export type PostgresOptions = {
+  /** A name or address, or the absolute path of the folder of the server's Unix socket. */
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  /** File with the password; read at every connection, so that it can be changed beside a running vault. */
+  readonly passwordFile?: string | undefined;
+  /** PEM texts. Certificates are always verified, against the system's authorities where `ca` is left out. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined;
+  /** Connections for reads, beside the one that writes. */
+  readonly readers: number;
+};
+
+export type Row = Record<string, never>;
+
+/** How long the server may work on one statement, or wait for the log's lock. */
+const STATEMENT_MS = 10_000;
+/** A vault that hangs holding the log's lock loses it then. */
+const IDLE_IN_TRANSACTION_MS = 10_000;
+/** After this an answer does not come any more: the connection is given up. */
+const SILENCE_MS = 15_000;
+const CONNECT_MS = 5_000;
+
+const INT8 = 20;
+const types = {
+  getTypeParser: ((oid: number, format?: "text") =>
+    oid === INT8 ? Number : (pg.types.getTypeParser(oid, format) as unknown)) as typeof pg.types.getTypeParser,
+};
+
+const names = new Map<string, string>();
+/** Every text is prepared once per connection, under a name of its own. */
+function nameOf(text: string): string {
+  let name = names.get(text);
+  if (name === undefined) names.set(text, (name = `s${names.size}`));
+  return name;
+}
+
+/** One connection, pipelined: statements leave at once and are answered in their order. */
+export class Session {
+  readonly #client: pg.Client;
+  #lost: Error | undefined;
+
+  private constructor(client: pg.Client) {
+    this.#client = client;
+    client.on("error", (error) => (this.#lost ??= error));
+    client.on("end", () => (this.#lost ??= new Error("the connection ended")));
+  }
+
+  /** @throws {GatewayError} `store-unavailable` */
+  static async open(options: PostgresOptions): Promise<Session> {
+    const { host, port, database, user, passwordFile, tls } = options;
+    const client = new pg.Client({
+      host,
+      port,
+      database,
+      user,
+      password: () => passwordFrom(passwordFile),
+      ssl: tls ? { ...tls, rejectUnauthorized: true } : false,
+      types,
+      pipeline: true,
+      keepAlive: true,
+      application_name: "portcullis",
+      connectionTimeoutMillis: CONNECT_MS,
+      query_timeout: SILENCE_MS,
+      statement_timeout: STATEMENT_MS,
+      lock_timeout: STATEMENT_MS,
+      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+      options: "-c search_path=portcullis,pg_catalog -c client_min_messages=error",
+    });
+    const session = new Session(client);
+    try {
+      await client.connect();
+      return session;
+    } catch (error) {
+      session.abandon();
+      throw asGatewayError(error);
+    }
+  }
+
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  async run(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    const result = await this.#client.query<Row>({ name: nameOf(text), text, values: values as unknown[] });
+    return result.rows;
+  }
+
+  /** Several statements in one text, without parameters. */
+  async script(text: string): Promise<void> {
+    await this.#client.query(text);
+  }
+
+  /** @throws if the server ended the transaction otherwise: after a failed statement COMMIT means ROLLBACK */
+  async commit(): Promise<void> {
+    const { command } = await this.#client.query({ name: nameOf("COMMIT"), text: "COMMIT" });
+    if (command !== "COMMIT") throw new GatewayError("store-unavailable", "the database rolled the transaction back");
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end().catch(() => undefined);
+  }
+
+  /** Without a word to the server: it may not listen any more. */
+  abandon(): void {
+    this.#lost ??= new Error("the connection was given up");
+    (this.#client as unknown as { connection: { stream: { destroy: () => void } } }).connection.stream.destroy();
+  }
+}
+
+async function passwordFrom(file: string | undefined): Promise<string> {
+  if (file !== undefined) return (await readFile(file, "utf8")).trimEnd();
+  throw new GatewayError("store-unavailable", "the database asks for a password, and none is configured", {
+    hint: "`store.postgres.passwordFile` in portcullis.yaml names the file that holds it",
+  });
+}

@@ -1,0 +1,358 @@
+import type { Account } from "../../domain/chain.ts";
+import { GatewayError } from "../../domain/errors.ts";
+import { claimId } from "../../domain/intent.ts";
+import type { ClientId } from "../../domain/names.ts";
+import type { LeafRow, StoreTransaction } from "../../vault/ports.ts";
+import { idempotencyIndex, remembered, type CounterEnd, type Memory } from "./memory.ts";
+import { PendingWrites } from "./pending-writes.ts";
+import { questions, totalBefore, type Ask } from "./reader.ts";
+import type { Row, Session } from "./session.ts";
+
+/** A statement failed, so that nothing that follows it in this transaction has a meaning. */
+export class Broken extends Error {
+  constructor(cause: unknown) {
+    super("the transaction is broken", { cause });
+  }
+}
+
+/** Rows in mind at the most, before the database is told: a policy's recount may write very many. */
+const PENDING_MAX = 5_000;
+
+/**
+ * The transaction of one group: what works write waits in memory, is sent ahead of the next question that the memory
+ * cannot answer, and at the end. A work that throws before anything of it was sent is undone by forgetting it.
+ */
+export class GroupTransaction {
+  readonly port: StoreTransaction;
+  readonly #session: Session;
+  readonly #memory: Memory;
+  readonly #pending = new PendingWrites();
+  /** What was sent and not yet heard of. */
+  #sent: Promise<Row[]>[] = [];
+  #wrote = false;
+  #failure: unknown;
+  #count = 0;
+
+  constructor(session: Session, memory: Memory, now: number) {
+    this.#session = session;
+    this.#memory = memory;
+    this.port = transactionOn(this, memory, now);
+  }
+
+  /** Whether the work that runs has written anything. */
+  get wrote(): boolean {
+    return this.#wrote;
+  }
+
+  get isBroken(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /** What the database said first; all that it said later is its consequence. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** @throws {Broken} also where a work has swallowed it */
+  requireWhole(): void {
+    if (this.isBroken) throw new Broken(this.#failure);
+  }
+
+  beginWork(): void {
+    this.#wrote = false;
+  }
+
+  insert(table: string, columns: string, ...values: unknown[]): void {
+    this.#note();
+    this.#pending.insert(table, columns, values);
+  }
+
+  statement(text: string, ...values: unknown[]): void {
+    this.#note();
+    this.#pending.run(text, ...values);
+  }
+
+  #note(): void {
+    this.#wrote = true;
+    if (++this.#count % PENDING_MAX === 0) this.#send();
+  }
+
+  readonly ask: Ask = async (text, ...values) => {
+    this.#send();
+    try {
+      return await this.#session.run(text, values);
+    } catch (error) {
+      await this.#hear();
+      this.#failure ??= error;
+      throw new Broken(this.#failure);
+    }
+  };
+
+  #send(): void {
+    this.#sent.push(...this.#pending.flush(this.#session));
+  }
+
+  /** Waits for what the database says of everything that was sent. */
+  async #hear(): Promise<void> {
+    const sent = this.#sent;
+    this.#sent = [];
+    const failed = (await Promise.allSettled(sent)).find((outcome) => outcome.status === "rejected");
+    if (failed) this.#failure ??= failed.reason;
+  }
+
+  /** Sends what is left at once, so that COMMIT can follow in the same flight. @throws {Broken} when all is heard */
+  flush(): Promise<void> {
+    this.#send();
+    const whole = this.#hear().then(() => this.requireWhole());
+    whole.catch(() => undefined);
+    return whole;
+  }
+
+  /** Of the work that runs: a savepoint takes back what was sent, and here is forgotten what was not. */
+  async forgetWork(): Promise<void> {
+    this.#pending.clear();
+    await this.#hear();
+    this.#failure = undefined;
+    this.#memory.forget();
+  }
+}
+
+const REQUEST = "id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record";
+
+function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number): StoreTransaction {
+  const asked = questions(group.ask);
+
+  const lastLeaf = (client?: ClientId): Promise<LeafRow | undefined> =>
+    remembered(memory.leaves, client ?? "log", () => asked.lastLeaf(client));
+
+  const counterEnd = (counter: Parameters<typeof asked.counterEnd>[0]): Promise<CounterEnd | undefined> =>
+    remembered(memory.ends, counter, () => asked.counterEnd(counter));
+
+  const timeNow = async (): Promise<number> => Math.max(groupNow, (await lastLeaf())?.at ?? 0);
+
+  const nextNonce = (account: Account): Promise<bigint | undefined> =>
+    remembered(memory.nonces, account, () => asked.nextNonce(account));
+
+  return {
+    ...asked,
+    now: timeNow,
+
+    client: (id) => remembered(memory.clients, id, () => asked.client(id)),
+    insertClient: async (row) => {
+      group.insert(
+        "clients",
+        "id, owner, status, token_label, token_serial, salt_key",
+        row.id,
+        row.owner,
+        row.status,
+        row.token.label,
+        row.token.serial,
+        row.saltKey,
+      );
+      memory.clients.delete(row.id);
+    },
+
+    insertKey: async (row) => {
+      group.insert(
+        "keys",
+        "client, name, id, curve, purpose, public_key, chains, state, leaf",
+        row.client,
+        row.name,
+        row.id,
+        row.curve,
+        row.purpose,
+        row.publicKey,
+        JSON.stringify(row.chains),
+        row.state,
+        row.leaf,
+      );
+      for (const account of row.accounts) {
+        group.insert("accounts", "account, client, key", account, row.client, row.name);
+        memory.owners.delete(account);
+      }
+    },
+    owners: async (accounts) => {
+      const unknown = accounts.filter((account) => !memory.owners.has(account));
+      if (unknown.length > 0) {
+        const found = await asked.owners(unknown);
+        for (const account of unknown) memory.owners.set(account, found.get(account));
+      }
+      return new Map(
+        accounts.flatMap((account) => {
+          const owner = memory.owners.get(account);
+          return owner === undefined ? [] : [[account, owner] as const];
+        }),
+      );
+    },
+
+    policyHash: (client) => remembered(memory.policyHashes, client, () => asked.policyHash(client)),
+    insertPolicy: async (row, heldSince) => {
+      group.insert(
+        "policies",
+        "client, version, hash, previous_hash, entry, files, signatures, applied_at, leaf",
+        row.client,
+        row.version,
+        row.hash,
+        row.previousHash,
+        row.entry,
+        JSON.stringify(row.files),
+        JSON.stringify(row.signatures),
+        row.appliedAt,
+        row.leaf,
+      );
+      group.statement("UPDATE clients SET policy_hash = $1 WHERE id = $2", row.hash, row.client);
+      memory.policyHashes.delete(row.client);
+      group.statement("DELETE FROM held_addresses WHERE client = $1", row.client);
+      for (const [account, since] of heldSince)
+        group.insert("held_addresses", "client, account, since", row.client, account, since);
+    },
+    insertCallerKey: async (key, client) =>
+      group.statement("INSERT INTO caller_keys (key, client) VALUES ($1, $2) ON CONFLICT DO NOTHING", key, client),
+
+    request: async (client, id) => {
+      const known = memory.requests.get(id);
+      if (known) return known.client === client ? known : undefined;
+      const row = await asked.request(client, id);
+      if (row) memory.requests.set(id, row);
+      return row;
+    },
+    requestByIdempotencyKey: (client, caller, idempotencyKey) =>
+      remembered(memory.requestsByKey, idempotencyIndex(client, caller, idempotencyKey), () =>
+        asked.requestByIdempotencyKey(client, caller, idempotencyKey),
+      ),
+    insertRequest: async (row) => {
+      group.insert(
+        "requests",
+        REQUEST,
+        row.id,
+        row.client,
+        row.caller,
+        row.key,
+        row.idempotencyKey,
+        row.bodyHash,
+        row.state,
+        row.submittedAt,
+        row.changedAt,
+        row.record,
+      );
+      memory.requests.set(row.id, row);
+      memory.requestsByKey.set(idempotencyIndex(row.client, row.caller, row.idempotencyKey), row);
+    },
+    updateRequest: async (id, { state, changedAt, record }) => {
+      group.statement(
+        "UPDATE requests SET state = $1, changed_at = $2, record = $3 WHERE id = $4",
+        state,
+        changedAt,
+        record,
+        id,
+      );
+      memory.requests.delete(id);
+      memory.requestsByKey.clear();
+    },
+
+    claimedBy: (claim) => remembered(memory.claims, claim, () => asked.claimedBy(claim)),
+    nextNonce: async (account) => {
+      const next = await nextNonce(account);
+      // What the account's next nonce claims is claimed by nobody: it need not be asked for.
+      if (next !== undefined) memory.claims.set(claimId({ kind: "evm-nonce", account, nonce: next }), undefined);
+      return next;
+    },
+    insertClaim: async (claim, account, nonce, request) => {
+      const next = await nextNonce(account);
+      group.insert("claims", "claim, account, nonce, request", claim, account, nonce, request);
+      memory.claims.set(claim, request);
+      memory.nonces.set(account, next === undefined || next <= nonce ? nonce + 1n : next);
+    },
+
+    spent: async (counter, windowStartsAt) => {
+      const end = await counterEnd(counter);
+      if (!end || end.at <= windowStartsAt) return 0n;
+      const kept = memory.stretches.get(counter);
+      const known = kept && totalBefore(kept, windowStartsAt);
+      if (known !== undefined) return end.total - known;
+      const stretch = await asked.stretch(counter, windowStartsAt);
+      memory.stretches.set(counter, stretch);
+      return end.total - totalBefore(stretch, windowStartsAt)!;
+    },
+    addSpend: async (counter, { at, leaf, request, amount }) => {
+      const end = await counterEnd(counter);
+      // The order in which totals are read: an entry before the latest would be in no sum.
+      if (end && (at < end.at || (at === end.at && leaf <= end.leaf)))
+        throw new GatewayError("integrity", `expected entries of \`${counter}\` in the order of time`);
+      const total = (end?.total ?? 0n) + amount;
+      group.insert("spend", "counter, at, leaf, request, amount, total", counter, at, leaf, request, amount, total);
+      memory.ends.set(counter, { at, leaf, total });
+    },
+    removeSpend: async (request) => {
+      memory.forgetCounters();
+      group.statement(
+        `WITH gone AS (DELETE FROM spend WHERE request = $1 RETURNING counter, at, leaf, amount)
+         UPDATE spend SET total = total - (
+           SELECT sum(gone.amount) FROM gone
+           WHERE gone.counter = spend.counter AND (gone.at, gone.leaf) < (spend.at, spend.leaf)
+         )
+         WHERE request <> $1 AND EXISTS (
+           SELECT FROM gone WHERE gone.counter = spend.counter AND (gone.at, gone.leaf) < (spend.at, spend.leaf)
+         )`,
+        request,
+      );
+    },
+    clearSpend: async (of) => {
+      memory.forgetCounters();
+      group.statement("DELETE FROM spend WHERE counter >= $1 AND counter < $2", `${of}/`, `${of}0`);
+    },
+
+    lastLeaf,
+    insertLeaf: async (row) => {
+      const [last, previous] = [await lastLeaf(), await lastLeaf(row.client)];
+      const [index, number] = [(last?.index ?? -1) + 1, (previous?.number ?? -1) + 1];
+      if (row.index !== index || row.number !== number || row.at < (last?.at ?? 0)) {
+        throw new GatewayError(
+          "integrity",
+          `expected leaf ${index}, number ${number} of \`${row.client}\`, at a time that does not fall; found leaf ${row.index}, number ${row.number}`,
+        );
+      }
+      group.insert(
+        "leaves",
+        "idx, at, hash, commitment, client, number, opening",
+        row.index,
+        row.at,
+        row.hash,
+        row.commitment,
+        row.client,
+        row.number,
+        row.opening,
+      );
+      memory.leaves.set("log", row).set(row.client, row);
+    },
+
+    putTile: async (level, index, hashes) =>
+      group.statement(
+        `INSERT INTO tiles (level, idx, hashes) VALUES ($1, $2, $3)
+         ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes`,
+        level,
+        index,
+        hashes,
+      ),
+    insertCheckpoint: async ({ size, root, at, note }) => {
+      const last = (await asked.lastCheckpoint())?.size ?? 0;
+      if (size <= last)
+        throw new GatewayError("integrity", `expected a checkpoint of more than ${last} leaves, found one of ${size}`);
+      group.insert("checkpoints", "size, root, at, note", size, root, at, note);
+    },
+    takeTurn: async (task, holder, forMs) => {
+      const now = await timeNow();
+      group.statement(
+        `INSERT INTO turns (task, holder, until) VALUES ($1, $2, $3)
+         ON CONFLICT (task) DO UPDATE SET holder = excluded.holder, until = excluded.until
+         WHERE turns.holder = excluded.holder OR turns.until <= $4`,
+        task,
+        holder,
+        now + forMs,
+        now,
+      );
+      const [turn] = await group.ask("SELECT holder FROM turns WHERE task = $1", task);
+      return turn?.["holder"] === holder;
+    },
+  };
+}
