@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { startDevGateway, type DevGateway } from "../test/support/gateway.ts";
+import { pinOf } from "../test/support/pins.ts";
 import type { LoadResult } from "./load.ts";
 import { poolSigningRate } from "./pool.ts";
 import { rawSigningRate } from "./raw.ts";
@@ -39,11 +40,11 @@ const progress = (text: string): void => void process.stderr.write(`${text}\n`);
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** The demo client's own token and key, for whoever opens them beside the gateway while it rests. */
-const keyOf = (gateway: DevGateway) => ({
+const keyOf = async (gateway: DevGateway) => ({
   modulePath: /module: (.+)/.exec(readFileSync(join(gateway.folder, "portcullis.yaml"), "utf8"))![1]!,
   softhsmConf: join(gateway.folder, "vault/softhsm/softhsm2.conf"),
   tokenLabel: "bench",
-  pin: readFileSync(join(gateway.folder, "vault/pins/bench.pin"), "utf8").trim(),
+  pin: await pinOf(gateway.folder, "bench"),
   keyLabel: "hot-1",
 });
 
@@ -96,13 +97,14 @@ async function measure(gateway: DevGateway, concurrency: number, requests: numbe
 
 const gateway = await startDevGateway(["--policy", here("./policies/bench.yaml")]);
 try {
+  const key = await keyOf(gateway);
   progress("raw PKCS#11 signing rate, C loop, 1 and 2 processes");
   const raw = [];
   for (const processes of [1, 2])
-    raw.push({ processes, perSecond: await rawSigningRate({ processes, seconds: RAW_SECONDS, ...keyOf(gateway) }) });
+    raw.push({ processes, perSecond: await rawSigningRate({ processes, seconds: RAW_SECONDS, ...key }) });
   const ceiling = raw[1]!.perSecond;
   progress(`the session pool alone, ${POOL_CONCURRENCY} in flight`);
-  const perSecond = await poolSigningRate({ concurrency: POOL_CONCURRENCY, seconds: RAW_SECONDS, ...keyOf(gateway) });
+  const perSecond = await poolSigningRate({ concurrency: POOL_CONCURRENCY, seconds: RAW_SECONDS, ...key });
   const pool = { concurrency: POOL_CONCURRENCY, perSecond, ofRaw: perSecond / ceiling };
   await load(gateway, 8, WARM_UP_REQUESTS);
   const endToEnd: EndToEnd[] = [];

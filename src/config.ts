@@ -11,16 +11,34 @@ export const GatewayName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, "expected lower-case letters, digits, `.` and `-`");
 
+const Environment = z.record(z.string(), z.string()).default({}).describe("what the library wants in its environment");
+
+/** The gateway token's PIN: exactly one way to it. */
+const BootSecret = z.union([
+  z.strictObject({ file: z.string() }),
+  z.strictObject({ descriptor: z.int().min(3).max(255) }),
+  z.strictObject({ credential: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/) }),
+]);
+
 /** `portcullis.yaml`: one schema, read once. Paths are relative to the file. */
 const Config = z.strictObject({
   gateway: GatewayName.describe("name of this gateway: in every caller's signature, and origin of the log"),
   hsm: z.strictObject({
     module: z.string().describe("the vendor's PKCS#11 library"),
-    environment: z.record(z.string(), z.string()).default({}).describe("what the library wants in its environment"),
+    environment: Environment,
     sessionsPerToken: z.int().min(1).max(256).default(8),
     queueLimit: z.int().min(1).max(10_000).default(256).describe("signatures that may wait for a session, per token"),
     logToken: TokenRef,
     gatewayToken: TokenRef,
+    own: z
+      .strictObject({ module: z.string(), environment: Environment })
+      .optional()
+      .describe("another library for `logToken` and `gatewayToken`"),
+    soPinShares: z
+      .tuple([z.string(), z.string()])
+      .optional()
+      .describe("two folders for the shares of new tokens' SO PINs; without it they are not kept"),
+    hangSeconds: z.int().min(1).max(600).default(5).describe("a call that takes longer ends the vault"),
   }),
   store: z.strictObject({ sqlite: z.string() }),
   log: z
@@ -30,13 +48,18 @@ const Config = z.strictObject({
     .default({}),
   vault: z.strictObject({
     socket: z.string().describe("Unix socket between edge and vault; its folder is all that they share"),
-    secrets: z.string().describe("folder of the tokens' PINs, mode 0700"),
+    bootSecret: BootSecret.describe("where the gateway token's PIN is read"),
   }),
   edge: z.strictObject({
     listen: z
       .string()
       .regex(/^[^:]+:[0-9]{1,5}$/, "expected `host:port`")
       .default("127.0.0.1:8420"),
+    admin: z
+      .string()
+      .regex(/^[^:]+:[0-9]{1,5}$/, "expected `host:port`")
+      .optional()
+      .describe("where /metrics is; without it nowhere"),
     user: z.string().default("portcullis-edge").describe("as root, the edge runs under this user"),
     tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
     bodyBytes: z
@@ -55,20 +78,28 @@ export function readConfig(path: string): Config {
   const config = parseConfig(path, readText(path));
   const base = dirname(resolve(path));
   const at = (file: string) => resolve(base, file);
-  const environment = Object.fromEntries(
-    Object.entries(config.hsm.environment).map(([name, value]) => [name, value.startsWith("./") ? at(value) : value]),
-  );
+  const beside = (value: string) => (value.startsWith("./") ? at(value) : value);
+  const library = <L extends { module: string; environment: Record<string, string> }>(given: L): L => ({
+    ...given,
+    module: beside(given.module),
+    environment: Object.fromEntries(Object.entries(given.environment).map(([name, value]) => [name, beside(value)])),
+  });
+  const { own, soPinShares } = config.hsm;
+  const { bootSecret } = config.vault;
   const tls = config.edge.tls && { cert: at(config.edge.tls.cert), key: at(config.edge.tls.key) };
   return {
     ...config,
     hsm: {
-      ...config.hsm,
-      module: config.hsm.module.startsWith("./") ? at(config.hsm.module) : config.hsm.module,
-      environment,
+      ...library(config.hsm),
+      ...(own ? { own: library(own) } : {}),
+      ...(soPinShares ? { soPinShares: [at(soPinShares[0]), at(soPinShares[1])] } : {}),
     },
     store: { sqlite: at(config.store.sqlite) },
     log: { anchor: at(config.log.anchor ?? join(dirname(config.store.sqlite), "..", `${config.gateway}.anchor`)) },
-    vault: { socket: at(config.vault.socket), secrets: at(config.vault.secrets) },
+    vault: {
+      socket: at(config.vault.socket),
+      bootSecret: "file" in bootSecret ? { file: at(bootSecret.file) } : bootSecret,
+    },
     edge: { ...config.edge, ...(tls ? { tls } : {}) },
   };
 }

@@ -1,20 +1,22 @@
 import { chownSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { anchorFile } from "./adapters/files/anchor.ts";
-import { pinFiles } from "./adapters/files/pins.ts";
+import { newBootSecret, readBootSecret, writeSecretFile } from "./adapters/files/boot-secret.ts";
+import { newSoPin } from "./adapters/files/so-pin.ts";
 import { prepareSoftHsm } from "./adapters/pkcs11/softhsm.ts";
 import { runCli } from "./cli/program.ts";
-import { FOUNDING_TOKENS, type Founded, type Founding, type Serving, type VaultCommand } from "./cli/host.ts";
+import type { Founded, Founding, FoundingToken, Serving, VaultCommand } from "./cli/host.ts";
 import { readConfig, type Config } from "./config.ts";
 import { GatewayError } from "./domain/errors.ts";
+import { HOUSE } from "./domain/names.ts";
 import { edgeOptions, isolationFor, requireBuilt, supervise } from "./supervisor.ts";
 import type { Hsm, TokenRef } from "./vault/ports.ts";
 import { AnswerSigner } from "./vault/auth/answers.ts";
 import { Checkpoints, refusing } from "./vault/checkpoints.ts";
-import { randomPin } from "./vault/clients.ts";
 import { Directory } from "./vault/directory.ts";
 import type { Gateway } from "./vault/gateway.ts";
 import { writeGenesis } from "./vault/genesis.ts";
 import { redeemPermit } from "./vault/permit.ts";
+import { Pins, randomPin } from "./vault/pins.ts";
 import { compilers } from "./vault/policies.ts";
 import { serveVault } from "./vault/server.ts";
 import type { SignStep } from "./vault/sign.ts";
@@ -41,13 +43,13 @@ const CHECKPOINT_EVERY_MS = 1000;
 
 /** Starts the trusted process: token, store, keys that prove themselves, then the socket. */
 export async function startVault({ config, isolation, socketGroup, stepDone }: VaultOptions): Promise<RunningVault> {
-  const { openHsm, openSqliteStore } = await nativeAdapters();
-  Object.assign(process.env, config.hsm.environment);
-  const { module: modulePath, sessionsPerToken, queueLimit, logToken: logTokenRef } = config.hsm;
-  const hsm = await openHsm({ modulePath, sessionsPerToken, queueLimit, redeem: redeemPermit });
+  const { openSqliteStore } = await nativeAdapters();
+  const bootSecret = readBootSecret(config.vault.bootSecret);
+  const { hsm, ownHsm } = await openHsms(config);
+  const { logToken: logTokenRef, gatewayToken, soPinShares } = config.hsm;
   const whole = openSqliteStore(config.store.sqlite);
-  const pins = pinFiles(config.vault.secrets);
-  const logToken = await hsm.openLogToken(logTokenRef, await pins.read("log"), config.gateway);
+  const pins = new Pins({ store: whole, sealer: await ownHsm.openGatewayToken(gatewayToken, bootSecret) });
+  const logToken = await pins.login("log", logTokenRef, (pin) => ownHsm.openLogToken(logTokenRef, pin, config.gateway));
   const fault = (error: unknown) => report("fault", error);
   const anchor = anchorFile(config.log.anchor);
   const checkpoints = await Checkpoints.open({ store: whole, logToken, origin: config.gateway, anchor, fault });
@@ -58,8 +60,10 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     name: config.gateway,
     store,
     hsm,
+    logToken,
     directory,
     pins,
+    newSoPin: (label) => newSoPin(label, soPinShares),
     isolation,
     attempts: new Set(),
     changed: requestChanges(),
@@ -73,15 +77,31 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   const server = await serveVault(gateway, signer, { path: socket, mode: socketGroup === undefined ? 0o600 : 0o660 });
   if (socketGroup !== undefined) chownSync(socket, process.getuid!(), socketGroup);
   checkpoints.run(CHECKPOINT_EVERY_MS);
+  const retries = setInterval(() => void directory.retry().catch((error: unknown) => report("fault", error)), RETRY_MS);
   return {
     gateway,
     stop: async () => {
+      clearInterval(retries);
       await server.stop();
       await checkpoints.stop();
       await hsm.close();
+      if (ownHsm !== hsm) await ownHsm.close();
       await store.close();
     },
   };
+}
+
+/** How often tokens that were away are looked for. */
+const RETRY_MS = 2_000;
+
+/** The clients' module, and the one that holds the gateway's own two tokens: the same, unless told otherwise. */
+async function openHsms({ hsm: { own, ...clients } }: Config): Promise<{ hsm: Hsm; ownHsm: Hsm }> {
+  const { openHsm } = await nativeAdapters();
+  Object.assign(process.env, own?.environment, clients.environment);
+  const { sessionsPerToken, queueLimit } = clients;
+  const open = (modulePath: string) => openHsm({ modulePath, sessionsPerToken, queueLimit, redeem: redeemPermit });
+  const hsm = await open(clients.module);
+  return { hsm, ownHsm: own ? await open(own.module) : hsm };
 }
 
 /** Loaded by the processes that open them, and by no other command: not by the edge, not by the proxy. */
@@ -121,30 +141,37 @@ export async function found(founding: Founding): Promise<Founded> {
   }
 }
 
-async function foundIn({ gateway, vaultFolder, entry, files, adopt }: Founding): Promise<Founded> {
+async function foundIn({ gateway, vaultFolder, entry, files, adopt, soPinShares }: Founding): Promise<Founded> {
   const { openHsm, openSqliteStore } = await nativeAdapters();
   const { modulePath, environment } = adopt ?? prepareSoftHsm(`${vaultFolder}/softhsm`);
   Object.assign(process.env, environment);
   const hsm = await openHsm({ modulePath, sessionsPerToken: 2, queueLimit: 16, redeem: redeemPermit });
   const store = openSqliteStore(`${vaultFolder}/portcullis.db`);
+  const token = async (name: FoundingToken): Promise<{ ref: TokenRef; pin: string }> => {
+    if (adopt) return { ref: await findToken(hsm, adopt.tokens[name].label), pin: adopt.tokens[name].pin };
+    const pin = name === "gateway" ? newBootSecret() : randomPin();
+    return { ref: await hsm.createToken(name, pin, newSoPin(name, soPinShares)), pin };
+  };
   try {
-    const pins = pinFiles(`${vaultFolder}/pins`);
-    const made = new Map<string, { ref: TokenRef; pin: string }>();
-    for (const name of FOUNDING_TOKENS) {
-      const pin = adopt?.tokens[name].pin ?? randomPin();
-      await pins.write(name, pin);
-      made.set(name, {
-        ref: adopt ? await findToken(hsm, adopt.tokens[name].label) : await hsm.createToken(name, pin),
-        pin,
-      });
-    }
-    const log = made.get("log")!;
+    const own = await token("gateway");
+    const bootSecret = `${vaultFolder}/boot.secret`;
+    writeSecretFile(bootSecret, own.pin);
+    const pins = new Pins({ store, sealer: await hsm.openGatewayToken(own.ref, own.pin) });
+    const [log, house] = [await token("log"), await token("house")];
     const logToken = await hsm.openLogToken(log.ref, log.pin, gateway);
-    const { answersKey } = await writeGenesis(
+    const sealed = [await pins.seal("log", log.ref, log.pin), await pins.seal(HOUSE, house.ref, house.pin)];
+    const { answersKey, statementKey } = await writeGenesis(
       { store, logToken },
-      { gateway, houseToken: made.get("house")!.ref, entry, files },
+      { gateway, houseToken: house.ref, pins: sealed, entry, files },
     );
-    return { module: modulePath, environment, tokens: { gateway: made.get("gateway")!.ref, log: log.ref }, answersKey };
+    return {
+      module: modulePath,
+      environment,
+      tokens: { gateway: own.ref, log: log.ref },
+      bootSecret,
+      answersKey,
+      statementKey,
+    };
   } finally {
     await hsm.close();
     await store.close();

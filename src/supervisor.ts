@@ -80,7 +80,8 @@ export async function supervise(
   isolation: Isolation,
   program = [join(here, "..", "bin", "portcullis.js")],
 ): Promise<Running> {
-  closeInherited();
+  const secret = "descriptor" in config.vault.bootSecret ? config.vault.bootSecret.descriptor : undefined;
+  closeInherited(secret);
   const edgeBundle = prepareRunFolder(config, isolation);
   const vault = keepRunning("vault", () =>
     spawn(
@@ -96,7 +97,7 @@ export async function supervise(
         ...socketGroup(isolation),
       ],
       {
-        stdio: ["ignore", "pipe", "inherit"],
+        stdio: ["ignore", "pipe", "inherit", ...passedOn(secret)],
         // One signature at a time per pool thread; must be set before Node starts.
         env: {
           ...process.env,
@@ -107,7 +108,7 @@ export async function supervise(
   );
   await vault.ready;
   let port = Number(config.edge.listen.split(":")[1]);
-  const edge = keepRunning("edge", () => startEdge(edgeBundle, edgeOptions(config, port), isolation));
+  const edge = keepRunning("edge", () => startEdge(edgeBundle, edgeOptions(config, port), isolation, secret));
   const { url, port: bound } = (await edge.ready.catch(async (error: unknown) => {
     await vault.stop(); // a gateway starts whole or not at all
     throw error;
@@ -123,17 +124,29 @@ export async function supervise(
   };
 }
 
-function startEdge(bundle: string, options: ReturnType<typeof edgeOptions>, { user }: Isolation): ChildProcess {
+/** The boot secret's descriptor, at the number that the vault's configuration names; nothing at those below. */
+const passedOn = (descriptor: number | undefined, as: "inherit" | "ignore" = "inherit"): ("inherit" | "ignore")[] =>
+  descriptor === undefined
+    ? []
+    : Array.from({ length: descriptor - 2 }, (_, index) => (index === descriptor - 3 ? as : "ignore"));
+
+function startEdge(
+  bundle: string,
+  options: ReturnType<typeof edgeOptions>,
+  { user }: Isolation,
+  secret: number | undefined,
+): ChildProcess {
   const child = spawn(process.execPath, [bundle, JSON.stringify({ ...options, supervised: true })], {
     // Not our own stderr: that may be a terminal, into which its holder can type, or a log file.
-    stdio: ["ignore", "pipe", "pipe"],
+    // The boot secret's descriptor is open here, for vaults to come: the edge finds nothing at that number.
+    stdio: ["ignore", "pipe", "pipe", ...passedOn(secret, "ignore")],
     detached: true, // a session of its own, so that our terminal is not its terminal
     env: {}, // nothing of ours: no PIN's path, no vendor's variable
     cwd: "/",
     ...(user ? { uid: user.uid, gid: user.gid } : {}),
   });
   // What an edge that was taken over prints may hold no control sequence.
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => {
     process.stderr.write(text.replace(/[^\P{C}\n\t]/gu, "\ufffd"));
   });
   return child;
@@ -146,9 +159,9 @@ const CLOSE_ON_EXEC = 0o2000000;
  * Whoever started us may have left descriptors open, and those would pass to edge and vault. Ours are all
  * close-on-exec; what is not came from outside.
  */
-function closeInherited(): void {
+function closeInherited(except: number | undefined): void {
   if (process.platform !== "linux") return;
-  for (const name of readdirSync("/proc/self/fd").filter((each) => Number(each) > 2)) {
+  for (const name of readdirSync("/proc/self/fd").filter((each) => Number(each) > 2 && Number(each) !== except)) {
     try {
       const [, flags] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${name}`, "utf8"))!;
       if ((parseInt(flags!, 8) & CLOSE_ON_EXEC) === 0) closeSync(Number(name));

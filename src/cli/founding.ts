@@ -27,20 +27,25 @@ policyQuorum: 1 # raise it to 2 before real assets are here
 /** portcullis.yaml, with paths relative to itself. */
 export function writeConfig(
   path: string,
-  { name, listen, founded }: { name: string; listen: string; founded: Founded },
+  given: { name: string; listen: string; founded: Founded; soPinShares?: readonly [string, string] },
 ): void {
+  const { name, listen, founded, soPinShares } = given;
   const folder = dirname(path);
+  const beside = (file: string) => (file.startsWith(`${folder}/`) ? `./${relative(folder, file)}` : file);
   const environment = Object.fromEntries(
-    Object.entries(founded.environment).map(([key, value]) => [
-      key,
-      value.startsWith(`${folder}/`) ? `./${relative(folder, value)}` : value,
-    ]),
+    Object.entries(founded.environment).map(([key, value]) => [key, beside(value)]),
   );
   const document = {
     gateway: name,
-    hsm: { module: founded.module, environment, logToken: founded.tokens.log, gatewayToken: founded.tokens.gateway },
+    hsm: {
+      module: founded.module,
+      environment,
+      logToken: founded.tokens.log,
+      gatewayToken: founded.tokens.gateway,
+      ...(soPinShares ? { soPinShares: soPinShares.map(beside) } : {}),
+    },
     store: { sqlite: "./vault/portcullis.db" },
-    vault: { socket: "./run/vault.sock", secrets: "./vault/pins" },
+    vault: { socket: "./run/vault.sock", bootSecret: { file: beside(founded.bootSecret) } },
     edge: { listen },
   };
   writeFileSync(path, `# portcullis.example.yaml explains every field.\n${stringify(document)}`, {

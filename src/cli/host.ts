@@ -20,6 +20,8 @@ export type Founding = {
   readonly files: Readonly<Record<string, string>>;
   /** Tokens that the HSM's administrators made; without it SoftHSM is set up in the vault's folder. */
   readonly adopt?: Adoption;
+  /** Where the shares of the new tokens' SO PINs go; without it they are not kept. */
+  readonly soPinShares?: readonly [string, string];
 };
 
 /** The tokens by which a gateway begins: its own, its log's, the house's. */
@@ -39,7 +41,10 @@ export type Founded = {
   readonly module: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly tokens: { readonly gateway: TokenName; readonly log: TokenName };
+  /** The file with the gateway token's PIN. */
+  readonly bootSecret: string;
   readonly answersKey: string;
+  readonly statementKey: string;
 };
 
 export type Host = {

@@ -38,14 +38,30 @@ export const EvaluationBody = SigningRequestBody.extend({
   caller: CallerName.optional().describe("decide as if this caller asked; by default whoever sends the evaluation"),
 });
 
-export const ClientBody = z.strictObject({ client: ClientId });
+const Chain = z.string().regex(/^eip155:[1-9][0-9]{0,15}$/, "expected an EVM chain such as `eip155:1`");
+
+const TokenPin = z.string().min(1).max(255).describe("of the token, as its administrators set it");
+
+export const ClientBody = z.strictObject({
+  client: ClientId,
+  adopt: z
+    .strictObject({
+      label: z.string().min(1).max(32).describe("of the one token that the HSM's administrators made for this client"),
+      pin: TokenPin,
+      chains: z.array(Chain).max(32).default([]).describe("where keys that are in it already live for ever"),
+    })
+    .optional(),
+});
+
+export const PinBody = z.strictObject({
+  pin: TokenPin.optional().describe("the one that the administrators have set; left out, a new random one is set"),
+});
+
+export const KeyStateBody = z.strictObject({ state: z.enum(["disabled", "retired"]) });
 
 export const KeyBody = z.strictObject({
   name: KeyName,
-  chains: z
-    .array(z.string().regex(/^eip155:[1-9][0-9]{0,15}$/, "expected an EVM chain such as `eip155:1`"))
-    .min(1)
-    .max(32),
+  chains: z.array(Chain).min(1).max(32),
   purpose: z.enum(["transactions", "raw"]).default("transactions"),
 });
 

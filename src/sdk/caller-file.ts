@@ -16,6 +16,11 @@ export const CallerFile = z.strictObject({
   url: z.url(),
   /** Of the gateway's log token: `ed25519:` and 32 bytes in base64. */
   answersKey: z.string().regex(/^ed25519:[A-Za-z0-9+/]{43}=$/),
+  /** Under which the gateway's statements and attest reports verify; likewise. */
+  statementKey: z
+    .string()
+    .regex(/^ed25519:[A-Za-z0-9+/]{43}=$/)
+    .optional(),
   publicKey: z.string(),
   /** PKCS#8, DER, base64. */
   privateKey: z.string(),
@@ -23,7 +28,7 @@ export const CallerFile = z.strictObject({
 export type CallerFile = z.infer<typeof CallerFile>;
 
 /** What all callers of one gateway share: `gateway.json`, written by `portcullis init`. */
-export const GatewayFile = CallerFile.pick({ gateway: true, url: true, answersKey: true });
+export const GatewayFile = CallerFile.pick({ gateway: true, url: true, answersKey: true, statementKey: true });
 export type GatewayFile = z.infer<typeof GatewayFile>;
 
 const ED25519_SPKI_BYTES = 12;

@@ -2,7 +2,8 @@ import { GatewayError } from "../domain/errors.ts";
 import { HOUSE, type ClientId, type KeyName } from "../domain/names.ts";
 import type { CompiledHouse, CompiledPolicy } from "../policy/compile.ts";
 import type { Account } from "../domain/chain.ts";
-import type { ClientRow, Hsm, KeyRow, PolicyRow, Store, StoreReader, Token } from "./ports.ts";
+import type { Pins } from "./pins.ts";
+import type { ClientRow, Hsm, KeyRow, PolicyRow, Store, StoreReader, Token, TokenRef } from "./ports.ts";
 
 /** One client as the vault works with it: its row, keys that proved themselves, its open token, its active policy. */
 export type ClientEntry = {
@@ -18,8 +19,6 @@ export type ClientEntry = {
 };
 
 export type HouseEntry = { readonly row: ClientRow; readonly policy: CompiledHouse };
-
-export type Pins = { read(client: string): Promise<string>; write(client: string, pin: string): Promise<void> };
 
 /** Turns a stored document into the rules that are evaluated; the checks are those of `policy check`. */
 export type PolicyCompilers = {
@@ -95,6 +94,18 @@ export class Directory {
     return refresh;
   }
 
+  /** Looks again for tokens that were away, and for PINs that another vault has changed. */
+  async retry(): Promise<void> {
+    for (const entry of this.clients()) {
+      if (!entry.token || this.#needsLogin(entry)) await this.refreshClient(entry.row.id);
+    }
+  }
+
+  /** The token was there and has refused its PIN since: only another PIN helps. */
+  #needsLogin({ row }: ClientEntry): boolean {
+    return this.#hsm.health().some(({ ref, ckr }) => isSame(ref, row.token) && ckr === "CKR_PIN_INCORRECT");
+  }
+
   async #refreshClient(client: ClientId): Promise<void> {
     const stored = await this.#store.read(async (reader) => ({
       row: await reader.client(client),
@@ -121,9 +132,10 @@ export class Directory {
   }
 
   async #open(row: ClientRow, known: ClientEntry | undefined): Promise<Pick<ClientEntry, "token" | "tokenError">> {
-    if (known?.token) return { token: known.token, tokenError: undefined };
+    if (known?.token && !this.#needsLogin(known)) return { token: known.token, tokenError: undefined };
     try {
-      return { token: await this.#hsm.openToken(row.token, await this.#pins.read(row.id)), tokenError: undefined };
+      const token = await this.#pins.login(row.id, row.token, (pin) => this.#hsm.openToken(row.token, pin));
+      return { token, tokenError: undefined };
     } catch (error) {
       // One client's token being away is that client's trouble: the others go on.
       if (!(error instanceof GatewayError)) throw error;
@@ -131,6 +143,8 @@ export class Directory {
     }
   }
 }
+
+const isSame = (one: TokenRef, other: TokenRef) => one.label === other.label && one.serial === other.serial;
 
 async function proveKeys(
   rows: KeyRow[],

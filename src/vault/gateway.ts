@@ -1,6 +1,7 @@
 import type { GatewayError } from "../domain/errors.ts";
-import type { Directory, Pins } from "./directory.ts";
-import type { Hsm, Store } from "./ports.ts";
+import type { Directory } from "./directory.ts";
+import type { Pins } from "./pins.ts";
+import type { Hsm, LogToken, Store } from "./ports.ts";
 import type { SignDependencies } from "./sign.ts";
 import type { RequestChanges } from "./waiting.ts";
 
@@ -11,7 +12,10 @@ export type Gateway = SignDependencies & {
   readonly store: Store;
   readonly hsm: Hsm;
   readonly directory: Directory;
+  readonly logToken: LogToken;
   readonly pins: Pins;
+  /** A new token's SO PIN, whose shares are kept already; `undefined`: nobody keeps it. */
+  readonly newSoPin?: (label: string) => string | undefined;
   /** `none (…)` where edge and vault share a user. */
   readonly isolation: string;
   /** Told of every fault that the caller learns nothing of. */

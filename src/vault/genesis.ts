@@ -3,7 +3,7 @@ import { GatewayError } from "../domain/errors.ts";
 import { HOUSE } from "../domain/names.ts";
 import { compilers } from "./policies.ts";
 import { appendLeaf } from "./log.ts";
-import type { ClientRow, LogToken, PolicyRow, Store, TokenRef } from "./ports.ts";
+import type { ClientRow, LogToken, PinRow, PolicyRow, Store, TokenRef } from "./ports.ts";
 
 /**
  * Leaf 0, to which all authority traces (I15): the gateway's name, the log's public keys, the founding `house.yaml`.
@@ -12,8 +12,15 @@ import type { ClientRow, LogToken, PolicyRow, Store, TokenRef } from "./ports.ts
  */
 export async function writeGenesis(
   { store, logToken }: { store: Store; logToken: LogToken },
-  founding: { gateway: string; houseToken: TokenRef; entry: string; files: Readonly<Record<string, string>> },
-): Promise<{ answersKey: string }> {
+  founding: {
+    gateway: string;
+    houseToken: TokenRef;
+    /** Sealed, of the tokens that are there. */
+    pins?: readonly PinRow[];
+    entry: string;
+    files: Readonly<Record<string, string>>;
+  },
+): Promise<{ answersKey: string; statementKey: string }> {
   const { entry, files } = founding;
   const policy = compilers.house({ entry, files });
   const officers = [...policy.callers].filter(([, { role }]) => role === "policy-officer").map(([name]) => name);
@@ -42,6 +49,7 @@ export async function writeGenesis(
     if (await transaction.lastLeaf())
       throw new GatewayError("already-initialised", "expected an empty store, found one with a genesis leaf");
     await transaction.insertClient(house);
+    for (const pin of founding.pins ?? []) await transaction.putPin(pin);
     const { index, at } = await appendLeaf(transaction, house, "genesis", {
       gateway: founding.gateway,
       logKeys: keys,
@@ -66,5 +74,5 @@ export async function writeGenesis(
       for (const key of callerKeys) await transaction.insertCallerKey(key, HOUSE);
     }
   });
-  return { answersKey: keys["answers"]! };
+  return { answersKey: keys["answers"]!, statementKey: keys["statement"]! };
 }

@@ -60,10 +60,11 @@ export interface Hsm {
   refresh(): Promise<void>;
 
   /**
-   * Makes a token with a user PIN (SoftHSM; on other HSMs their administrators do this). The SO PIN is random and not kept.
+   * Makes a token with a user PIN (SoftHSM; on other HSMs their administrators do this).
+   * @param soPin whoever has it can set a new user PIN; without it a random one is set and not kept
    * @throws {GatewayError} `token-exists` if any token has that label; `hsm-unavailable`
    */
-  createToken(label: string, pin: string): Promise<TokenRef>;
+  createToken(label: string, pin: string, soPin?: string): Promise<TokenRef>;
 
   /**
    * Logs in and keeps one idle session open as an anchor. Opening an open token again returns the same one.
@@ -80,6 +81,12 @@ export interface Hsm {
   openLogToken(token: TokenRef, pin: string, origin: string): Promise<LogToken>;
 
   /**
+   * The same for the gateway's own token, whose one key seals the PINs of the others.
+   * @throws {GatewayError} also `token-in-use`
+   */
+  openGatewayToken(token: TokenRef, pin: string): Promise<GatewayToken>;
+
+  /**
    * Gives an open token another PIN; whoever opens it from now on needs the new one. Write the new PIN down (sealed) BEFORE
    * the call: where its outcome is unknown (`hsm-unavailable`), one of the two PINs is right, and opening tries one only.
    * @throws {GatewayError} `token-not-found` if it is not open; `pin-incorrect`, `pin-invalid`: the old PIN stands
@@ -93,8 +100,19 @@ export interface Hsm {
   close(): Promise<void>;
 }
 
+/** What a token says of itself (CK_TOKEN_INFO). */
+export type TokenFacts = TokenRef & {
+  readonly manufacturer: string;
+  readonly model: string;
+  readonly firmware: string;
+  readonly hardware: string;
+};
+
 export interface Token {
   readonly ref: TokenRef;
+
+  /** @throws {GatewayError} `hsm-unavailable` */
+  describe(): Promise<TokenFacts>;
 
   /**
    * Makes a key pair inside the token (I1), reads its attributes back and has it sign a fresh challenge.
@@ -141,7 +159,32 @@ export interface LogToken {
   sign(name: LogKeyName, text: string): Promise<Uint8Array>;
 }
 
+/**
+ * Seals small secrets under an AES-256 key that is born in the token and never leaves it (AES-GCM).
+ * What was sealed opens only with the same context, and only there.
+ */
+export interface GatewayToken {
+  readonly ref: TokenRef;
+  /** @param context what the secret belongs to: authenticated, not kept */
+  seal(secret: Uint8Array, context: string): Promise<Uint8Array>;
+  /** @throws {GatewayError} `seal-broken` if it was changed, or sealed for another context or under another key */
+  unseal(sealed: Uint8Array, context: string): Promise<Uint8Array>;
+}
+
 // -------------------------------------------------------------------------------------------------------- the store
+
+/**
+ * A token's PIN, sealed. Where there are several of one name, a change of PIN was cut short: the lowest version that was
+ * not refused is the one to try.
+ */
+export type PinRow = {
+  /** A client's id, `house` or `log`. */
+  readonly name: string;
+  readonly version: number;
+  /** `refused`: the token did not take it; it is never offered again. */
+  readonly state: "kept" | "refused";
+  readonly sealed: Uint8Array;
+};
 
 export type ClientRow = {
   readonly id: ClientId;
@@ -276,11 +319,17 @@ export interface StoreReader {
   lastCheckpoint(): Promise<CheckpointRow | undefined>;
   /** Those of at least that size, the smallest first. */
   checkpoints(fromSize: number, limit: number): Promise<CheckpointRow[]>;
+  /** By version, the lowest first. */
+  pins(name: string): Promise<PinRow[]>;
 }
 
 export interface StoreTransaction extends StoreReader {
   insertClient(row: ClientRow): Promise<void>;
   insertKey(row: KeyRow): Promise<void>;
+  updateKeyState(client: ClientId, name: KeyName, state: KeyRow["state"]): Promise<void>;
+  /** Of name and version there is one row: the last that was put. */
+  putPin(row: PinRow): Promise<void>;
+  removePin(name: string, version: number): Promise<void>;
   /** Makes it the client's active policy. */
   insertPolicy(row: PolicyRow, heldSince: ReadonlyMap<Account, number>): Promise<void>;
   /** Remembers it for ever; no-op where it is this client's already. */

@@ -17,6 +17,7 @@ import type {
   ClientRow,
   KeyRow,
   LeafRow,
+  PinRow,
   PolicyRow,
   RequestRow,
   Store,
@@ -202,6 +203,46 @@ for (const implementation of IMPLEMENTATIONS) {
     /** What must be refused, whatever the implementation says; and nothing of it may stay. */
     const refused = (work: (transaction: StoreTransaction) => Promise<unknown>): Promise<void> =>
       assert.rejects(write(work));
+
+    describe("sealed PINs and states of keys", () => {
+      const pin = (version: number, changes: Partial<PinRow> = {}): PinRow => ({
+        name: "acme",
+        version,
+        state: "kept",
+        sealed: bytes32(`pin ${version}`),
+        ...changes,
+      });
+
+      it("PINs come by version, each name's own, and one row stands for a name and a version", async () => {
+        await write(async (transaction) => {
+          for (const row of [pin(10), pin(9), pin(2), pin(1, { name: "log" })]) await transaction.putPin(row);
+        });
+        await write(async (transaction) => {
+          await transaction.putPin(pin(9, { state: "refused", sealed: bytes32("another") }));
+          await transaction.removePin("acme", 2);
+        });
+        await reopen();
+        await read(async (reader) => {
+          const expected = [pin(9, { state: "refused", sealed: bytes32("another") }), pin(10)];
+          assert.deepEqual((await reader.pins("acme")).map(plain), expected.map(plain));
+          assert.deepEqual((await reader.pins("log")).map(plain), [plain(pin(1, { name: "log" }))]);
+          assert.deepEqual(await reader.pins("blue"), []);
+        });
+      });
+
+      it("a key's state changes alone, and no other key's", async () => {
+        const other = { name: "hot-2" as KeyName, id: "02".repeat(16), publicKey: Buffer.alloc(65, 5), accounts: [] };
+        await write(async (transaction) => {
+          await transaction.insertClient(clientRow(ACME));
+          await transaction.insertKey(keyRow());
+          await transaction.insertKey(keyRow(other));
+          await transaction.updateKeyState(ACME, "hot-1" as KeyName, "disabled");
+        });
+        await reopen();
+        const keys = await read((reader) => reader.keys(ACME));
+        assert.deepEqual(keys.map(plain), [plain(keyRow({ state: "disabled" })), plain(keyRow(other))]);
+      });
+    });
 
     describe("durability", () => {
       it("everything that a write did is there when the store is opened again", async () => {

@@ -124,7 +124,7 @@ describe("isolation of edge and vault", function () {
     ];
     for (const part of [
       "/vault/portcullis.db",
-      "/vault/pins/acme-fund.pin",
+      "/vault/boot.secret",
       "/vault/softhsm/tokens/",
       "/callers/house/officer.json",
     ])
@@ -182,7 +182,7 @@ describe("isolation of edge and vault", function () {
   });
 
   it("the same attempts succeed as the vault's own user, so it is the wall that stops them", async () => {
-    const attempts: Attempt[] = ["vault/portcullis.db", "vault/pins/acme-fund.pin", "portcullis.yaml"].map((name) => ({
+    const attempts: Attempt[] = ["vault/portcullis.db", "vault/boot.secret", "portcullis.yaml"].map((name) => ({
       how: "read",
       path: join(gateway.folder, name),
     }));

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { generateKeyPairSync, randomUUID } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { computeAddress, Transaction } from "ethers";
 import { findSoftHsm } from "../../src/adapters/pkcs11/softhsm.ts";
 import { startDevGateway, type DevGateway } from "../support/gateway.ts";
 import { tokenOf } from "../support/ledger.ts";
+import { pinOf } from "../support/pins.ts";
 import { eventually, findVault, processesOf } from "../support/processes.ts";
 
 // Goal: nobody can give a client another deposit address. Without any PIN, whoever loads the PKCS#11 module can put a
@@ -108,11 +109,11 @@ describe("a public key planted in a client's token", function () {
     await assertSignsWithItsOwnKey();
   });
 
-  it("can be destroyed by anybody as well; the client's own cannot, not even with the PIN", () => {
+  it("can be destroyed by anybody as well; the client's own cannot, not even with the PIN", async () => {
     const destroy = ["--delete-object", "--type", "pubkey", "--id", token.id];
     tool(...destroy);
     assert.deepEqual(publicKeysInToken(), []);
-    const pin = readFileSync(join(gateway.folder, "vault", "pins", "acme-fund.pin"), "utf8").trim();
+    const pin = await pinOf(gateway.folder, "acme-fund");
     assert.throws(() => tool("--login", "--pin", pin, ...destroy), /C_DestroyObject\(\) failed/);
     assert.equal(publicKeysInToken("--login", "--pin", pin).length, 1);
   });

@@ -241,6 +241,7 @@ describe("a gateway begun by the command line alone", function () {
       folder,
       "--listen",
       `127.0.0.1:${await freePort()}`,
+      "--discard-so-pin",
       "--json",
     );
     assert.equal(made.gateway.gateway, "trial");
@@ -249,7 +250,7 @@ describe("a gateway begun by the command line alone", function () {
       [["genesis", "house"]],
     );
     const before = readFileSync(at("portcullis.yaml"), "utf8");
-    const { code, stdout } = await run(["init", "--name", "other", "--dir", folder, "--json"]);
+    const { code, stdout } = await run(["init", "--name", "other", "--dir", folder, "--discard-so-pin", "--json"]);
     assert.equal(code, 1);
     assert.equal((JSON.parse(stdout) as { error: { code: string } }).error.code, "already-initialised");
     assert.equal(readFileSync(at("portcullis.yaml"), "utf8"), before);

@@ -1,9 +1,25 @@
 import { createRequire } from "node:module";
-import { createPrivateKey, generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+} from "node:crypto";
 import { SigningKey } from "ethers";
 import { GatewayError } from "../../src/domain/errors.ts";
 import { redeemPermit } from "../../src/vault/permit.ts";
-import type { Hsm, KeyRef, LogKeyName, LogToken, SigningPermit, Token, TokenRef } from "../../src/vault/ports.ts";
+import type {
+  GatewayToken,
+  Hsm,
+  KeyRef,
+  LogKeyName,
+  LogToken,
+  SigningPermit,
+  Token,
+  TokenRef,
+} from "../../src/vault/ports.ts";
 
 /** Order of secp256k1 (SEC 2, 2.4.1). */
 export const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
@@ -45,12 +61,17 @@ export function hsmInSoftware(): SoftwareHsm {
     openToken: async (ref, pin) => {
       const found = tokens.get(ref.label);
       if (!found) throw new GatewayError("token-not-found", `expected a token \`${ref.label}\`, found none`);
-      if (found.pin !== pin) throw new GatewayError("pin-incorrect", `expected the PIN of \`${ref.label}\``);
+      if (found.pin !== pin) throw pinIncorrect(ref);
       return found.token;
     },
     listTokens: async () => [...tokens.values()].map(({ token }) => token.ref),
     refresh: async () => undefined,
-    changePin: async (ref, _pin, newPin) => void (tokens.get(ref.label)!.pin = newPin),
+    openGatewayToken: async (ref) => gatewayTokenInSoftware(ref),
+    changePin: async (ref, pin, newPin) => {
+      const token = tokens.get(ref.label)!;
+      if (token.pin !== pin) throw pinIncorrect(ref);
+      token.pin = newPin;
+    },
     openLogToken: async (ref) => logTokenInSoftware(ref),
     health: () => [],
     close: async () => undefined,
@@ -58,10 +79,37 @@ export function hsmInSoftware(): SoftwareHsm {
   return hsm;
 }
 
+const pinIncorrect = (ref: TokenRef) =>
+  new GatewayError("pin-incorrect", `expected the PIN of \`${ref.label}\``, { facts: { ckr: "CKR_PIN_INCORRECT" } });
+
+/** AES-GCM by OpenSSL, under a key in memory. */
+export function gatewayTokenInSoftware(ref: TokenRef = { label: "gateway", serial: "0" }): GatewayToken {
+  const key = randomBytes(32);
+  return {
+    ref,
+    seal: async (secret, context) => {
+      const iv = randomBytes(12);
+      const cipher = createCipheriv("aes-256-gcm", key, iv).setAAD(Buffer.from(context));
+      const text = Buffer.concat([cipher.update(secret), cipher.final()]);
+      return Buffer.concat([iv, text, cipher.getAuthTag()]);
+    },
+    unseal: async (sealed, context) => {
+      const [iv, text, tag] = [sealed.subarray(0, 12), sealed.subarray(12, -16), sealed.subarray(-16)];
+      const decipher = createDecipheriv("aes-256-gcm", key, iv).setAAD(Buffer.from(context)).setAuthTag(tag);
+      try {
+        return Buffer.concat([decipher.update(text), decipher.final()]);
+      } catch (cause) {
+        throw new GatewayError("seal-broken", "the sealed PIN does not open", { cause });
+      }
+    },
+  };
+}
+
 function softwareToken(ref: TokenRef, hsm: SoftwareHsm): Token {
   const keys = new Map<string, SigningKey>();
   return {
     ref,
+    describe: async () => ({ ...ref, manufacturer: "test", model: "software", firmware: "0.0", hardware: "0.0" }),
     generateKey: async (label, curve) => {
       const key = new SigningKey(randomBytes(32));
       const made: KeyRef = { id: randomBytes(16).toString("hex"), label, curve, publicKey: bytesOf(key.publicKey) };

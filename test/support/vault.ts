@@ -11,9 +11,10 @@ import { GatewayClient } from "../../src/sdk/client.ts";
 import { route } from "../../src/vault/api/router.ts";
 import type { Answer } from "../../src/vault/api/routes.ts";
 import { addClient, createKey } from "../../src/vault/clients.ts";
-import { Directory, type Pins } from "../../src/vault/directory.ts";
+import { Directory } from "../../src/vault/directory.ts";
 import type { Gateway } from "../../src/vault/gateway.ts";
 import { writeGenesis } from "../../src/vault/genesis.ts";
+import { Pins } from "../../src/vault/pins.ts";
 import { applyPolicy, compilers } from "../../src/vault/policies.ts";
 import type { Hsm, KeyRow, LogToken, PolicyRow, Store } from "../../src/vault/ports.ts";
 import { requestChanges } from "../../src/vault/waiting.ts";
@@ -129,7 +130,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
   const clock = { now: options.now ?? Date.parse("2026-11-20T12:00:00Z") };
   const store = openSqliteStore(storePath, () => clock.now);
   const hsm = options.hsm ?? hsmInSoftware();
-  const pins = pinsInMemory();
+  const pins = new Pins({ store, sealer: await hsm.openGatewayToken(await hsm.createToken("gateway", PIN), PIN) });
   const logToken = await hsm.openLogToken(await hsm.createToken("log", PIN), PIN, GATEWAY);
   const [clientFiles, houseFiles] = [newCallers(CLIENT_ROLES), newCallers(HOUSE_ROLES)];
   const callers = new Map([...clientFiles, ...houseFiles]);
@@ -151,6 +152,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       name: GATEWAY,
       store,
       hsm,
+      logToken,
       directory,
       pins,
       isolation: "none (a test)",
@@ -214,14 +216,6 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
     apply,
     restarted: start,
     close,
-  };
-}
-
-function pinsInMemory(): Pins {
-  const pins = new Map<string, string>();
-  return {
-    read: async (name) => pins.get(name) ?? PIN,
-    write: async (name, pin) => void pins.set(name, pin),
   };
 }
 

@@ -1,12 +1,13 @@
 import pkcs11, { type Handle, type PKCS11, type TokenInfo } from "pkcs11js";
 import { GatewayError } from "../../domain/errors.ts";
-import type { Curve, KeyAttributes, KeyRef, TokenRef } from "../../vault/ports.ts";
+import type { Curve, KeyAttributes, KeyRef, TokenFacts, TokenRef } from "../../vault/ports.ts";
 import { type AdoptedKey, adopt } from "./adopt.ts";
 import { ckrOf, NotRepeatable } from "./errors.ts";
 import { type FoundKey, type GeneratedKey, exactlyOne, generate, prove, scanPrivateKeys, signOn } from "./keys.ts";
 import type { Module } from "./module.ts";
 import { type PoolLoad, SessionPool } from "./sessions.ts";
-import { checkPinLength, findToken } from "./tokens.ts";
+import { findSealingKey, makeSealingKey, sealOn, unsealOn } from "./sealing.ts";
+import { checkPinLength, describeToken, findToken } from "./tokens.ts";
 
 export type PoolSizes = { readonly sessionsPerToken: number; readonly queueLimit: number };
 
@@ -29,6 +30,7 @@ export class Connection {
   readonly #proven = new Map<string, ProvenKey>();
   #scan: { readonly at: number; readonly keys: readonly FoundKey[] } | undefined;
   #lastGeneration: Promise<unknown> = Promise.resolve();
+  #sealingKey: Handle | undefined;
 
   /** @throws what the module throws; the PIN is tried once */
   constructor(module: Module, ref: TokenRef, pin: string, sizes: PoolSizes) {
@@ -78,6 +80,19 @@ export class Connection {
     });
   }
 
+  describe(): TokenFacts {
+    return describeToken(this.#lib.C_GetTokenInfo(this.#slot));
+  }
+
+  /** Under the token's sealing key, which is made at its first use. */
+  async seal(secret: Uint8Array, aad: Buffer): Promise<Uint8Array> {
+    return this.#pool.lease((session) => sealOn(this.#lib, session, this.#ownSealingKey(session), secret, aad));
+  }
+
+  async unseal(sealed: Uint8Array, aad: Buffer): Promise<Uint8Array> {
+    return this.#pool.lease((session) => unsealOn(this.#lib, session, this.#ownSealingKey(session), sealed, aad));
+  }
+
   /** I1 from the beginning, whether the key has proven itself before or not. */
   async proveKey(key: KeyRef): Promise<KeyAttributes> {
     return this.#pool.lease(async (session) => (await this.#proveOn(session, key)).attributes);
@@ -118,14 +133,13 @@ export class Connection {
    */
   async setPin(pin: string, newPin: string): Promise<void> {
     checkPinLength(this.#lib.C_GetTokenInfo(this.#slot), newPin);
-    const session = this.#lib.C_OpenSession(this.#slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
-    try {
-      this.#lib.C_SetPIN(session, pin, newPin);
-    } catch (error) {
-      throw new NotRepeatable(error);
-    } finally {
-      this.#closeSession(session);
-    }
+    this.#inWritableSession((session) => {
+      try {
+        this.#lib.C_SetPIN(session, pin, newPin);
+      } catch (error) {
+        throw new NotRepeatable(error);
+      }
+    });
   }
 
   /** Waits for what is under way and in the queue; then logs out, which ends every login of this token in the process. */
@@ -149,6 +163,25 @@ export class Connection {
       this.#closeSession(this.#anchor);
     } catch {
       // Most often it is lost, and that is why the connection is given up.
+    }
+  }
+
+  #ownSealingKey(session: Handle): Handle {
+    this.#sealingKey ??= findSealingKey(this.#lib, session);
+    if (this.#sealingKey === undefined) {
+      assertLoggedIn(this.#lib, session); // without a login it would only not be seen
+      this.#inWritableSession((writable) => makeSealingKey(this.#lib, writable));
+      this.#sealingKey = findSealingKey(this.#lib, session);
+    }
+    return this.#sealingKey!;
+  }
+
+  #inWritableSession(work: (session: Handle) => void): void {
+    const session = this.#lib.C_OpenSession(this.#slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
+    try {
+      work(session);
+    } finally {
+      this.#closeSession(session);
     }
   }
 

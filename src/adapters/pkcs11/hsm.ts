@@ -1,8 +1,18 @@
 import pkcs11 from "pkcs11js";
 import { GatewayError, quoted } from "../../domain/errors.ts";
-import type { Hsm, LogToken, SigningOrder, SigningPermit, Token, TokenHealth, TokenRef } from "../../vault/ports.ts";
+import type {
+  GatewayToken,
+  Hsm,
+  LogToken,
+  SigningOrder,
+  SigningPermit,
+  Token,
+  TokenHealth,
+  TokenRef,
+} from "../../vault/ports.ts";
 import type { PoolSizes } from "./connection.ts";
 import { ckrOf, translated } from "./errors.ts";
+import { SealingToken } from "./gateway-token.ts";
 import { TokenLink } from "./link.ts";
 import { checkOrigin } from "./log-texts.ts";
 import { GatewayLogToken } from "./log-token.ts";
@@ -42,7 +52,8 @@ export async function openHsm(options: HsmOptions): Promise<Hsm> {
   return new Pkcs11Hsm(module, options);
 }
 
-type Opened = { readonly purpose: "client" | "log"; readonly link: TokenLink; readonly token: Token | LogToken };
+type AnyToken = Token | LogToken | GatewayToken;
+type Opened = { readonly purpose: "client" | "log" | "gateway"; readonly link: TokenLink; readonly token: AnyToken };
 
 class Pkcs11Hsm implements Hsm {
   readonly module: Hsm["module"];
@@ -59,10 +70,10 @@ class Pkcs11Hsm implements Hsm {
     this.module = module.describe();
   }
 
-  async createToken(label: string, pin: string): Promise<TokenRef> {
+  async createToken(label: string, pin: string, soPin?: string): Promise<TokenRef> {
     return translated(`making token ${quoted(label)}`, () => {
       this.#refuseWhenClosed();
-      return this.#module.shared(() => createToken(this.#module, label, pin));
+      return this.#module.shared(() => createToken(this.#module, label, pin, soPin));
     });
   }
 
@@ -91,6 +102,11 @@ class Pkcs11Hsm implements Hsm {
     return token as LogToken;
   }
 
+  async openGatewayToken(ref: TokenRef, pin: string): Promise<GatewayToken> {
+    const token = await this.#open("gateway", ref, pin, (link) => new SealingToken(link));
+    return token as GatewayToken;
+  }
+
   async changePin(ref: TokenRef, pin: string, newPin: string): Promise<void> {
     return translated(`changing the PIN of token ${quoted(ref.label)}`, () => {
       const opened = this.#opened.get(nameOf(ref));
@@ -113,15 +129,15 @@ class Pkcs11Hsm implements Hsm {
     purpose: Opened["purpose"],
     ref: TokenRef,
     pin: string,
-    make: (link: TokenLink) => Token | LogToken,
-  ): Promise<Token | LogToken> {
+    make: (link: TokenLink) => AnyToken,
+  ): Promise<AnyToken> {
     return translated(`opening token ${quoted(ref.label)}`, () =>
       this.#module.shared(() => {
         this.#refuseWhenClosed();
         const name = nameOf(ref);
         const before = this.#opened.get(name);
         if (before && !before.link.isRefused) return reopened(before, purpose, ref, pin);
-        if (before?.link.isOpenWith(pin)) throw pinRefused(ref, "one that it has refused before");
+        if (before?.link.isOpenWith(pin)) throw refusedBefore(ref);
         const link = this.#connect(name, ref, pin);
         const token = make(link);
         this.#opened.set(name, { purpose, link, token });
@@ -131,7 +147,7 @@ class Pkcs11Hsm implements Hsm {
   }
 
   #connect(name: string, ref: TokenRef, pin: string): TokenLink {
-    if (this.#refusedPins.get(name)?.has(pin)) throw pinRefused(ref, "one that it has refused before");
+    if (this.#refusedPins.get(name)?.has(pin)) throw refusedBefore(ref);
     const restarts = { mayRestart: () => this.#mayRestart() };
     try {
       return new TokenLink(this.#module, ref, pin, this.#options, restarts);
@@ -162,7 +178,7 @@ class Pkcs11Hsm implements Hsm {
 const nameOf = (ref: TokenRef) => JSON.stringify([ref.label, ref.serial]);
 
 /** An open token is logged in already, and its PIN is not tried again: so it is compared here. */
-function reopened(before: Opened, purpose: Opened["purpose"], ref: TokenRef, pin: string): Token | LogToken {
+function reopened(before: Opened, purpose: Opened["purpose"], ref: TokenRef, pin: string): AnyToken {
   if (before.purpose !== purpose) {
     throw new GatewayError(
       "token-in-use",
@@ -177,8 +193,12 @@ function reopened(before: Opened, purpose: Opened["purpose"], ref: TokenRef, pin
   return before.token;
 }
 
-const pinRefused = (ref: TokenRef, found: string) =>
+/** The token's own word, remembered. */
+const refusedBefore = (ref: TokenRef) =>
+  pinRefused(ref, "one that it has refused before", { ckr: "CKR_PIN_INCORRECT" });
+
+const pinRefused = (ref: TokenRef, found: string, facts: { readonly ckr?: string } = {}) =>
   new GatewayError("pin-incorrect", `expected the PIN of token ${quoted(ref.label)}, found ${found}`, {
-    facts: { ...ref },
+    facts: { ...ref, ...facts },
     hint: "the HSM was not asked: it would count another wrong try",
   });

@@ -1,5 +1,14 @@
 import { GatewayError, quoted } from "../../domain/errors.ts";
-import type { Curve, KeyAttributes, KeyRef, SigningOrder, SigningPermit, Token, TokenRef } from "../../vault/ports.ts";
+import type {
+  Curve,
+  KeyAttributes,
+  KeyRef,
+  SigningOrder,
+  SigningPermit,
+  Token,
+  TokenFacts,
+  TokenRef,
+} from "../../vault/ports.ts";
 import { hsmError, translated } from "./errors.ts";
 import type { TokenLink } from "./link.ts";
 
@@ -13,6 +22,12 @@ export class ClientToken implements Token {
     this.ref = link.ref;
     this.#link = link;
     this.#redeem = redeem;
+  }
+
+  async describe(): Promise<TokenFacts> {
+    return translated(`asking token ${quoted(this.ref.label)} about itself`, () =>
+      this.#link.run(async (connection) => connection.describe()),
+    );
   }
 
   async generateKey(label: string, curve: Curve): Promise<{ key: KeyRef; attributes: KeyAttributes }> {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import pkcs11, { type Handle, type TokenInfo } from "pkcs11js";
 import { GatewayError, quoted } from "../../domain/errors.ts";
-import type { TokenRef } from "../../vault/ports.ts";
+import type { TokenFacts, TokenRef } from "../../vault/ports.ts";
 import type { Module, Slot } from "./module.ts";
 
 /** CK_TOKEN_INFO.label: 32 bytes, padded with blanks, not terminated by a zero (PKCS#11 2.40, 3.3). */
@@ -13,6 +13,16 @@ const trimmed = (field: string) => field.replace(/[\0 ]+$/, "");
 const isInitialised = (info: TokenInfo) => (info.flags & pkcs11.CKF_TOKEN_INITIALIZED) !== 0;
 
 const refOf = (info: TokenInfo): TokenRef => ({ label: trimmed(info.label), serial: trimmed(info.serialNumber) });
+
+const versionText = ({ major, minor }: { major: number; minor: number }) => `${major}.${minor}`;
+
+export const describeToken = (info: TokenInfo): TokenFacts => ({
+  ...refOf(info),
+  manufacturer: trimmed(info.manufacturerID),
+  model: trimmed(info.model),
+  firmware: versionText(info.firmwareVersion),
+  hardware: versionText(info.hardwareVersion),
+});
 
 export const listTokens = (module: Module): TokenRef[] =>
   module
@@ -57,10 +67,15 @@ function exactlyOne(found: readonly Slot[], ref: TokenRef): Slot {
 }
 
 /**
- * C_InitToken on an uninitialised slot, then C_InitPIN. The SO PIN is random and forgotten: whoever has it could set a
- * new user PIN, so it is worth the keys.
+ * C_InitToken on an uninitialised slot, then C_InitPIN. Whoever has the SO PIN could set a new user PIN, so it is worth the
+ * keys: unless the caller sees to it, it is random and forgotten.
  */
-export function createToken(module: Module, label: string, pin: string): TokenRef {
+export function createToken(
+  module: Module,
+  label: string,
+  pin: string,
+  soPin = randomBytes(24).toString("hex"),
+): TokenRef {
   checkLabel(label);
   const slots = module.slots();
   if (slots.some(({ info }) => isInitialised(info) && refOf(info).label === label)) {
@@ -74,7 +89,7 @@ export function createToken(module: Module, label: string, pin: string): TokenRe
     });
   }
   checkPinLength(free.info, pin);
-  const soPin = randomBytes(24).toString("hex");
+  checkPinLength(free.info, soPin);
   module.lib.C_InitToken(free.slot, soPin, label.padEnd(LABEL_BYTES, " "));
   initPin(module, free.slot, soPin, pin);
   return refOf(module.lib.C_GetTokenInfo(free.slot));

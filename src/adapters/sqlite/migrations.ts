@@ -129,4 +129,13 @@ export const MIGRATIONS: readonly string[] = [
     until  INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE pins (
+    name    TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    state   TEXT NOT NULL,
+    sealed  BLOB NOT NULL,
+    PRIMARY KEY (name, version)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

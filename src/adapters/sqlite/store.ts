@@ -8,6 +8,7 @@ import type {
   ClientRow,
   KeyRow,
   LeafRow,
+  PinRow,
   PolicyRow,
   PolicyVersionRow,
   RequestRow,
@@ -168,6 +169,13 @@ const checkpointRow = (row: Row): CheckpointRow => ({
   note: row["note"]!,
 });
 
+const pinRow = (row: Row): PinRow => ({
+  name: row["name"]!,
+  version: row["version"]!,
+  state: row["state"]!,
+  sealed: row["sealed"]!,
+});
+
 const NONCE_DIGITS = 20;
 const HASH_BYTES = 32;
 const TILE_WIDTH = 256;
@@ -297,6 +305,21 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       for (const account of row.accounts)
         run("INSERT INTO accounts (account, client, key) VALUES (?, ?, ?)", account, row.client, row.name);
     },
+    updateKeyState: async (client, name, state) =>
+      run("UPDATE keys SET state = ? WHERE client = ? AND name = ?", state, client, name),
+
+    pins: async (name) => all("SELECT * FROM pins WHERE name = ? ORDER BY version", name).map(pinRow),
+    putPin: async ({ name, version, state, sealed }) =>
+      run(
+        `INSERT INTO pins (name, version, state, sealed) VALUES (?, ?, ?, ?)
+         ON CONFLICT (name, version) DO UPDATE SET state = excluded.state, sealed = excluded.sealed`,
+        name,
+        version,
+        state,
+        sealed,
+      ),
+    removePin: async (name, version) => run("DELETE FROM pins WHERE name = ? AND version = ?", name, version),
+
     owners: async (accounts) => {
       const owners = new Map<Account, ClientId>();
       for (const account of accounts) {

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import { GatewayError } from "../../domain/errors.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output, table } from "../output.ts";
 
@@ -25,12 +27,16 @@ export function clientCommands(program: Command): void {
   const client = program.command("client").description("clients: whose assets these are; one token each");
   client
     .command("add <id>")
-    .description("make a client with a token of its own")
+    .description("make a client with a token of its own, or give it one that the HSM's administrators made")
+    .option("--token <label>", "adopt this token: empty, or with keys that prove themselves")
+    .option("--pin-file <file>", "with --token: its user PIN; replaced at once by one that nobody knows")
+    .option("--chain <id...>", "with --token: EVM chains on which keys in it live for ever", [])
     .addOption(asOption())
     .addOption(jsonOption())
-    .action(async (id: string, options: CommonOptions) => {
+    .action(async (id: string, options: CommonOptions & AdoptOptions) => {
+      const adopt = adoptionOf(options);
       const added = await gatewayOf(options).call<{ token: { label: string; serial: string } }>("POST", "/v1/clients", {
-        body: { client: id },
+        body: { client: id, ...(adopt ? { adopt } : {}) },
         idempotencyKey: randomUUID(),
       });
       output(options.json).result(
@@ -57,6 +63,22 @@ export function clientCommands(program: Command): void {
         rows.length > 0 ? table(rows) : "no clients yet: `portcullis client add ID`",
       );
     });
+
+  client
+    .command("rotate-pin <id>")
+    .description("give the client's token a new random PIN")
+    .addOption(asOption())
+    .addOption(jsonOption())
+    .action((id: string, options: CommonOptions) => changePin(id, options, {}));
+  client
+    .command("set-pin <id>")
+    .description("take the PIN that the HSM's administrators have set")
+    .requiredOption("--pin-file <file>", "the PIN")
+    .addOption(asOption())
+    .addOption(jsonOption())
+    .action((id: string, options: CommonOptions & { pinFile: string }) =>
+      changePin(id, options, { pin: readPin(options.pinFile) }),
+    );
 
   const key = program.command("key").description("keys: born in the client's token, never outside it");
   key
@@ -98,4 +120,49 @@ export function clientCommands(program: Command): void {
         rows.length > 0 ? table(rows) : "no keys yet: `portcullis key create NAME --chain eip155:1`",
       );
     });
+  for (const [verb, state] of [
+    ["disable", "disabled"],
+    ["retire", "retired"],
+  ] as const) {
+    key
+      .command(`${verb} <name>`)
+      .description(`take a key out of use: it is ${state} for ever, and stays in its token`)
+      .addOption(clientOption())
+      .addOption(asOption())
+      .addOption(jsonOption())
+      .action(async (name: string, options: CommonOptions) => {
+        const gateway = gatewayOf(options);
+        const target = `/v1/clients/${clientOf(gateway, options)}/keys/${encodeURIComponent(name)}/state`;
+        const ended = await gateway.call<KeyView>("POST", target, { body: { state }, idempotencyKey: randomUUID() });
+        output(options.json).result(ended, `key ${ended.name} is ${ended.state}`);
+      });
+  }
+}
+
+type AdoptOptions = { readonly token?: string; readonly pinFile?: string; readonly chain: readonly string[] };
+
+/** @throws {GatewayError} `usage` */
+function adoptionOf({ token, pinFile, chain }: AdoptOptions) {
+  if (token === undefined && pinFile === undefined && chain.length === 0) return undefined;
+  if (token === undefined || pinFile === undefined)
+    throw new GatewayError("usage", "expected `--token LABEL` and `--pin-file FILE` together");
+  return { label: token, pin: readPin(pinFile), chains: chain };
+}
+
+/** From a file: what stands on a command line is seen by every process. @throws {GatewayError} `usage` */
+function readPin(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (error) {
+    throw new GatewayError("usage", `cannot read the PIN: ${(error as Error).message}`);
+  }
+}
+
+async function changePin(id: string, options: CommonOptions, body: { readonly pin?: string }): Promise<void> {
+  const target = `/v1/clients/${encodeURIComponent(id)}/pin`;
+  const changed = await gatewayOf(options).call<{ version: number }>("POST", target, {
+    body,
+    idempotencyKey: randomUUID(),
+  });
+  output(options.json).result(changed, `client ${id}: PIN version ${changed.version} is sealed in the store`);
 }

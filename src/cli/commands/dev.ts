@@ -154,7 +154,8 @@ async function foundDevGateway(host: Host, folder: string, port: number, note: (
     vaultFolder: join(folder, "vault"),
     ...foundingHousePolicy(people),
   });
-  const gateway: GatewayFile = { gateway: name, url: unknown.url, answersKey: founded.answersKey };
+  const { answersKey, statementKey } = founded;
+  const gateway: GatewayFile = { gateway: name, url: unknown.url, answersKey, statementKey };
   mkdirSync(join(folder, "callers", "house"), { recursive: true, mode: 0o700 });
   for (const person of people)
     writeCallerFile(join(folder, "callers", "house", `${person.caller}.json`), { ...person, ...gateway });

@@ -29,6 +29,11 @@ export function processCommands(program: Command, host: Host): void {
       "with --module: tokens made by the HSM's administrators, for `gateway`, `log` and `house`",
       [],
     )
+    .option(
+      "--so-pin-shares <folders>",
+      "keep the new tokens' SO PINs as two shares: two folders, `A,B`, for two persons",
+    )
+    .option("--discard-so-pin", "keep no SO PIN of the new tokens: nobody can ever set another user PIN with it")
     .addOption(jsonOption())
     .action(async (options: CommonOptions & InitOptions) => {
       const made = await initialise(host, options);
@@ -143,6 +148,8 @@ type InitOptions = {
   readonly module?: string;
   readonly moduleEnv: readonly string[];
   readonly adopt: readonly string[];
+  readonly soPinShares?: string;
+  readonly discardSoPin?: boolean;
 };
 
 export type Initialised = {
@@ -157,6 +164,7 @@ async function initialise(host: Host, options: InitOptions): Promise<Initialised
   const { dir, listen, house } = options;
   const name = gatewayName(options.name);
   const adopt = adoptionOf(options);
+  const soPinShares = soPinSharesOf(options);
   const folder = resolve(dir);
   const configPath = join(folder, "portcullis.yaml");
   if (existsSync(configPath))
@@ -174,8 +182,10 @@ async function initialise(host: Host, options: InitOptions): Promise<Initialised
     vaultFolder: join(folder, "vault"),
     ...policy,
     ...(adopt ? { adopt } : {}),
+    ...(soPinShares ? { soPinShares } : {}),
   });
-  const gateway: GatewayFile = { gateway: name, url: `http://${listen}`, answersKey: founded.answersKey };
+  const { answersKey, statementKey } = founded;
+  const gateway: GatewayFile = { gateway: name, url: `http://${listen}`, answersKey, statementKey };
   const callers = people.map((person) => {
     const path = join(folder, "callers", `${person.caller}.json`);
     writeCallerFile(path, { ...person, ...gateway });
@@ -185,7 +195,7 @@ async function initialise(host: Host, options: InitOptions): Promise<Initialised
     if (house === undefined) writeIfMissing(join(folder, "policies", path), text);
   const gatewayFile = join(folder, "gateway.json");
   writeFileSync(gatewayFile, `${JSON.stringify(gateway, undefined, 2)}\n`);
-  writeConfig(configPath, { name, listen, founded });
+  writeConfig(configPath, { name, listen, founded, ...(soPinShares ? { soPinShares } : {}) });
   return { config: configPath, gatewayFile, callers, gateway };
 }
 
@@ -213,6 +223,23 @@ function adoptionOf({ module, moduleEnv, adopt }: InitOptions): Adoption | undef
     environment: Object.fromEntries(moduleEnv.map((text) => readPair("--module-env", text))),
     tokens: Object.fromEntries(tokens) as Adoption["tokens"],
   };
+}
+
+/**
+ * Whoever has a token's SO PIN can set its user PIN: what becomes of it is said by whoever begins a gateway.
+ * @throws {GatewayError} `usage`
+ */
+function soPinSharesOf({ soPinShares, discardSoPin, adopt }: InitOptions): [string, string] | undefined {
+  const makesTokens = adopt.length === 0;
+  if ((soPinShares !== undefined) === (discardSoPin === true) && (makesTokens || discardSoPin)) {
+    throw new GatewayError("usage", "expected either `--so-pin-shares A,B` or `--discard-so-pin`", {
+      hint: "an SO PIN can set a token's user PIN: two persons keep a share each, or nobody keeps it",
+    });
+  }
+  if (soPinShares === undefined) return undefined;
+  const folders = soPinShares.split(",").map((folder) => resolve(folder));
+  if (folders.length === 2 && folders[0] !== folders[1]) return [folders[0]!, folders[1]!];
+  throw new GatewayError("usage", "expected two folders, `--so-pin-shares A,B`: one for each of two persons");
 }
 
 function readPair(option: string, text: string): readonly [string, string] {

@@ -1,11 +1,19 @@
-import type { EvaluationBody, KeyBody, PolicyBody, SigningRequestBody } from "../../domain/api.ts";
+import type {
+  EvaluationBody,
+  KeyBody,
+  KeyStateBody,
+  PinBody,
+  PolicyBody,
+  SigningRequestBody,
+} from "../../domain/api.ts";
 import { StateFilter, type ClientBody } from "../../domain/api.ts";
 import type { z } from "zod";
 import type { ChainId } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { asJson } from "../../domain/json.ts";
 import { isFinal, type RequestId, type RequestState } from "../../domain/request.ts";
-import { addClient, createKey } from "../clients.ts";
+import type { KeyName } from "../../domain/names.ts";
+import { addClient, adoptClient, createKey, endKey, rotatePin, setPin } from "../clients.ts";
 import { evaluateOnly } from "../evaluate-only.ts";
 import { applyPolicy } from "../policies.ts";
 import type { KeyRow, PolicyRow, RequestRow } from "../ports.ts";
@@ -219,6 +227,30 @@ export async function listClients({ gateway }: Call): Promise<Answer> {
 }
 
 export async function postClient({ gateway, caller, body }: Call<z.infer<typeof ClientBody>>): Promise<Answer> {
-  const { id, status, token } = await addClient(gateway, body.client, caller.name);
-  return { status: 201, body: { client: id, status, token } };
+  if (!body.adopt) {
+    const { id, status, token } = await addClient(gateway, body.client, caller.name);
+    return { status: 201, body: { client: id, status, token, keys: [] } };
+  }
+  const adoption = { ...body.adopt, chains: body.adopt.chains as ChainId[] };
+  const { row, keys } = await adoptClient(gateway, body.client, adoption, caller.name);
+  return {
+    status: 201,
+    body: { client: row.id, status: row.status, token: row.token, keys: keys.map((key) => keyView(key)) },
+  };
+}
+
+export async function postPin({ gateway, client, caller, body }: Call<z.infer<typeof PinBody>>): Promise<Answer> {
+  const { row } = gateway.directory.get(client);
+  const version = await (body.pin === undefined
+    ? rotatePin(gateway, row, caller.name)
+    : setPin(gateway, row, body.pin, caller.name));
+  return { status: 200, body: { client, version } };
+}
+
+export async function postKeyState(call: Call<z.infer<typeof KeyStateBody>>): Promise<Answer> {
+  const { gateway, client, caller, parameters, body } = call;
+  return {
+    status: 200,
+    body: keyView(await endKey(gateway, client, parameters["key"] as KeyName, body.state, caller.name)),
+  };
 }

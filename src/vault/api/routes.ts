@@ -1,5 +1,13 @@
 import type { z } from "zod";
-import { ClientBody, EvaluationBody, KeyBody, PolicyBody, SigningRequestBody } from "../../domain/api.ts";
+import {
+  ClientBody,
+  EvaluationBody,
+  KeyBody,
+  KeyStateBody,
+  PinBody,
+  PolicyBody,
+  SigningRequestBody,
+} from "../../domain/api.ts";
 import type { Role } from "../../domain/names.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ClientId } from "../../domain/names.ts";
@@ -117,6 +125,20 @@ export const ROUTES: readonly Route[] = [
     roles: ["operator"],
     body: KeyBody,
     handle: rest.postKey,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/keys/{key}/state",
+    roles: ["operator"],
+    body: KeyStateBody,
+    handle: rest.postKeyState,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/pin",
+    roles: ["operator"],
+    body: PinBody,
+    handle: rest.postPin,
   }),
   route({ method: "GET", path: "/v1/clients/{client}/policy", roles: READERS, handle: rest.getPolicy }),
   route({

@@ -1,0 +1,38 @@
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readBootSecret } from "../../src/adapters/files/boot-secret.ts";
+import { openHsm } from "../../src/adapters/pkcs11/hsm.ts";
+import { openSqliteStore } from "../../src/adapters/sqlite/store.ts";
+import { readConfig } from "../../src/config.ts";
+import { redeemPermit } from "../../src/vault/permit.ts";
+import { Pins } from "../../src/vault/pins.ts";
+import type { ClientId } from "../../src/domain/names.ts";
+
+/**
+ * A client's PIN, as whoever has the boot secret, the store and the gateway's token can read it. From a copy of the store,
+ * which a running vault keeps for itself. Opens and closes SoftHSM in this process.
+ */
+export async function pinOf(gatewayFolder: string, client: string): Promise<string> {
+  const { hsm: options, vault } = readConfig(join(gatewayFolder, "portcullis.yaml"));
+  const before = process.env["SOFTHSM2_CONF"];
+  Object.assign(process.env, options.environment);
+  const copy = mkdtempSync(join(tmpdir(), "portcullis-pin-"));
+  for (const name of ["portcullis.db", "portcullis.db-wal"]) {
+    const original = join(gatewayFolder, "vault", name);
+    if (existsSync(original)) copyFileSync(original, join(copy, name));
+  }
+  const store = openSqliteStore(join(copy, "portcullis.db"));
+  const hsm = await openHsm({ modulePath: options.module, sessionsPerToken: 1, queueLimit: 4, redeem: redeemPermit });
+  try {
+    const sealer = await hsm.openGatewayToken(options.gatewayToken, readBootSecret(vault.bootSecret));
+    const row = await store.read((reader) => reader.client(client as ClientId));
+    return await new Pins({ store, sealer }).login(client, row!.token, async (pin) => pin);
+  } finally {
+    await hsm.close();
+    await store.close();
+    rmSync(copy, { recursive: true, force: true });
+    if (before === undefined) delete process.env["SOFTHSM2_CONF"];
+    else process.env["SOFTHSM2_CONF"] = before;
+  }
+}
