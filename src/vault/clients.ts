@@ -7,16 +7,7 @@ import { ceremonyOf, type Ceremony } from "./ceremony.ts";
 import type { Directory } from "./directory.ts";
 import { appendLeaf } from "./log.ts";
 import { randomPin, type Pins } from "./pins.ts";
-import type {
-  ClientRow,
-  Hsm,
-  KeyAttributes,
-  KeyRef,
-  KeyRow,
-  Store,
-  StoreTransaction,
-  TokenRef,
-} from "./ports.ts";
+import type { ClientRow, Hsm, KeyAttributes, KeyRef, KeyRow, Store, StoreTransaction, TokenRef } from "./ports.ts";
 
 /* What an operator does: clients and their keys. Each act is a leaf. */
 
