@@ -147,4 +147,13 @@ export const MIGRATIONS: readonly string[] = [
     until  bigint NOT NULL
   );
   `,
+  `
+  CREATE TABLE pins (
+    name    text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    state   text NOT NULL,
+    sealed  bytea NOT NULL,
+    PRIMARY KEY (name, version)
+  );
+  `,
 ];

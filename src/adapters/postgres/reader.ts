@@ -3,7 +3,7 @@ import type { CounterId } from "../../domain/decision.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { StoreReader } from "../../vault/ports.ts";
 import type { CounterEnd, CounterStretch } from "./memory.ts";
-import { checkpointRow, clientRow, keyRow, leafRow, policyRow, policyVersionRow, requestRow } from "./rows.ts";
+import { checkpointRow, clientRow, keyRow, leafRow, pinRow, policyRow, policyVersionRow, requestRow } from "./rows.ts";
 import type { Row } from "./session.ts";
 
 /** Asks the database, inside whatever transaction is open. */
@@ -35,6 +35,7 @@ export function questions(ask: Ask) {
           client,
         )
       ).map(keyRow),
+    pins: async (name: string) => (await ask("SELECT * FROM pins WHERE name = $1 ORDER BY version", name)).map(pinRow),
     owners: async (accounts: readonly Account[]): Promise<Map<Account, ClientId>> => {
       const rows = await ask("SELECT account, client FROM accounts WHERE account = ANY ($1)", accounts);
       return new Map(rows.map((row) => [row["account"]! as Account, row["client"]! as ClientId]));

@@ -3,6 +3,7 @@ import type {
   ClientRow,
   KeyRow,
   LeafRow,
+  PinRow,
   PolicyRow,
   PolicyVersionRow,
   RequestRow,
@@ -76,4 +77,11 @@ export const checkpointRow = (row: Row): CheckpointRow => ({
   root: row["root"]!,
   at: row["at"]!,
   note: row["note"]!,
+});
+
+export const pinRow = (row: Row): PinRow => ({
+  name: row["name"]!,
+  version: row["version"]!,
+  state: row["state"]!,
+  sealed: row["sealed"]!,
 });

@@ -171,6 +171,19 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         memory.owners.delete(account);
       }
     },
+    updateKeyState: async (client, name, state) =>
+      group.statement("UPDATE keys SET state = $1 WHERE client = $2 AND name = $3", state, client, name),
+    putPin: async ({ name, version, state, sealed }) =>
+      group.statement(
+        `INSERT INTO pins (name, version, state, sealed) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (name, version) DO UPDATE SET state = excluded.state, sealed = excluded.sealed`,
+        name,
+        version,
+        state,
+        sealed,
+      ),
+    removePin: async (name, version) =>
+      group.statement("DELETE FROM pins WHERE name = $1 AND version = $2", name, version),
     owners: async (accounts) => {
       const unknown = accounts.filter((account) => !memory.owners.has(account));
       if (unknown.length > 0) {
