@@ -20,6 +20,31 @@ const BootSecret = z.union([
   z.strictObject({ credential: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/) }),
 ]);
 
+const Host = z
+  .string()
+  .regex(/^[A-Za-z0-9./:_-]+$/, "expected a host name, an address, or the folder of a Unix socket");
+
+/** How a PostgreSQL server is reached. Passwords stand in a file, never here and in no argument. */
+export const PostgresStore = z
+  .strictObject({
+    host: Host.describe("name or address; or the absolute path of the folder of its Unix socket"),
+    port: z.int().min(1).max(65_535).default(5432),
+    database: z.string().min(1),
+    user: z.string().min(1),
+    passwordFile: z.string().optional(),
+    tls: z
+      .strictObject({ ca: z.string().optional(), cert: z.string().optional(), key: z.string().optional() })
+      .optional()
+      .describe("PEM files; certificates are always verified"),
+    unencrypted: z.literal(true).optional().describe("over TCP without TLS: what is asked and answered can be changed"),
+    readers: z.int().min(1).max(100).default(8).describe("connections for reads, beside the one that writes"),
+  })
+  .refine(({ host, tls, unencrypted }) => host.startsWith("/") || (tls === undefined) === (unencrypted === true), {
+    message: "expected `tls` for a server that is reached over TCP",
+    path: ["tls"],
+  });
+export type PostgresStore = z.infer<typeof PostgresStore>;
+
 /** `portcullis.yaml`: one schema, read once. Paths are relative to the file. */
 const Config = z.strictObject({
   gateway: GatewayName.describe("name of this gateway: in every caller's signature, and origin of the log"),
@@ -40,7 +65,11 @@ const Config = z.strictObject({
       .describe("two folders for the shares of new tokens' SO PINs; without it they are not kept"),
     hangSeconds: z.int().min(1).max(600).default(5).describe("a call that takes longer ends the vault"),
   }),
-  store: z.strictObject({ sqlite: z.string() }),
+  store: z
+    .strictObject({ sqlite: z.string().optional(), postgres: PostgresStore.optional() })
+    .refine(({ sqlite, postgres }) => (sqlite === undefined) !== (postgres === undefined), {
+      message: "expected either `sqlite` or `postgres`",
+    }),
   log: z
     .strictObject({
       anchor: z.string().optional().describe("file that keeps the newest checkpoint; outside the store's folder"),
@@ -71,7 +100,11 @@ const Config = z.strictObject({
   }),
 });
 type Written = z.infer<typeof Config>;
-export type Config = Omit<Written, "log"> & { readonly log: { readonly anchor: string } };
+export type StoreConfig = { readonly sqlite: string } | { readonly postgres: PostgresStore };
+export type Config = Omit<Written, "log" | "store"> & {
+  readonly store: StoreConfig;
+  readonly log: { readonly anchor: string };
+};
 
 /** @throws {GatewayError} `config-invalid`, naming the field */
 export function readConfig(path: string): Config {
@@ -94,13 +127,29 @@ export function readConfig(path: string): Config {
       ...(own ? { own: library(own) } : {}),
       ...(soPinShares ? { soPinShares: [at(soPinShares[0]), at(soPinShares[1])] } : {}),
     },
-    store: { sqlite: at(config.store.sqlite) },
-    log: { anchor: at(config.log.anchor ?? join(dirname(config.store.sqlite), "..", `${config.gateway}.anchor`)) },
+    store: storeAt(config.store, at),
+    log: { anchor: at(config.log.anchor ?? anchorBeside(config)) },
     vault: {
       socket: at(config.vault.socket),
       bootSecret: "file" in bootSecret ? { file: at(bootSecret.file) } : bootSecret,
     },
     edge: { ...config.edge, ...(tls ? { tls } : {}) },
+  };
+}
+
+/** A server has no folder here: then the anchor stands beside the configuration. */
+const anchorBeside = ({ gateway, store }: Written): string =>
+  join(store.sqlite === undefined ? "." : join(dirname(store.sqlite), ".."), `${gateway}.anchor`);
+
+function storeAt({ sqlite, postgres }: Written["store"], at: (file: string) => string): StoreConfig {
+  if (postgres === undefined) return { sqlite: at(sqlite!) };
+  const { passwordFile, tls } = postgres;
+  return {
+    postgres: {
+      ...postgres,
+      ...(passwordFile === undefined ? {} : { passwordFile: at(passwordFile) }),
+      ...(tls ? { tls: Object.fromEntries(Object.entries(tls).map(([name, file]) => [name, at(file!)])) } : {}),
+    },
   };
 }
 

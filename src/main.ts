@@ -4,12 +4,12 @@ import { newBootSecret, readBootSecret, writeSecretFile } from "./adapters/files
 import { newSoPin } from "./adapters/files/so-pin.ts";
 import { prepareSoftHsm } from "./adapters/pkcs11/softhsm.ts";
 import { runCli } from "./cli/program.ts";
-import type { Founded, Founding, FoundingToken, Serving, VaultCommand } from "./cli/host.ts";
-import { readConfig, type Config } from "./config.ts";
+import type { Founded, Founding, FoundingToken, Migrated, Serving, StoreStatus, VaultCommand } from "./cli/host.ts";
+import { readConfig, type Config, type StoreConfig } from "./config.ts";
 import { GatewayError } from "./domain/errors.ts";
 import { HOUSE } from "./domain/names.ts";
 import { edgeOptions, isolationFor, requireBuilt, supervise } from "./supervisor.ts";
-import type { Hsm, TokenRef } from "./vault/ports.ts";
+import type { Hsm, Store, TokenRef } from "./vault/ports.ts";
 import { AnswerSigner } from "./vault/auth/answers.ts";
 import { Checkpoints, refusing } from "./vault/checkpoints.ts";
 import { Directory } from "./vault/directory.ts";
@@ -43,11 +43,10 @@ const CHECKPOINT_EVERY_MS = 1000;
 
 /** Starts the trusted process: token, store, keys that prove themselves, then the socket. */
 export async function startVault({ config, isolation, socketGroup, stepDone }: VaultOptions): Promise<RunningVault> {
-  const { openSqliteStore } = await nativeAdapters();
   const bootSecret = readBootSecret(config.vault.bootSecret);
   const { hsm, ownHsm } = await openHsms(config);
   const { logToken: logTokenRef, gatewayToken, soPinShares } = config.hsm;
-  const whole = openSqliteStore(config.store.sqlite);
+  const whole = await openStore(config.store);
   const pins = new Pins({ store: whole, sealer: await ownHsm.openGatewayToken(gatewayToken, bootSecret) });
   const logToken = await pins.login("log", logTokenRef, (pin) => ownHsm.openLogToken(logTokenRef, pin, config.gateway));
   const fault = (error: unknown) => report("fault", error);
@@ -104,11 +103,23 @@ async function openHsms({ hsm: { own, ...clients } }: Config): Promise<{ hsm: Hs
   return { hsm, ownHsm: own ? await open(own.module) : hsm };
 }
 
-/** Loaded by the processes that open them, and by no other command: not by the edge, not by the proxy. */
-async function nativeAdapters() {
-  const { openHsm } = await import("./adapters/pkcs11/hsm.ts");
-  const { openSqliteStore } = await import("./adapters/sqlite/store.ts");
-  return { openHsm, openSqliteStore };
+/** Loaded by the processes that open it, and by no other command: not by the edge, not by the proxy. */
+const nativeAdapters = () => import("./adapters/pkcs11/hsm.ts");
+
+/** Only the driver of the store that is there is loaded. */
+async function openStore(store: StoreConfig): Promise<Store> {
+  if ("sqlite" in store) return (await import("./adapters/sqlite/store.ts")).openSqliteStore(store.sqlite);
+  return (await import("./adapters/postgres/store.ts")).openPostgresStore(store.postgres);
+}
+
+async function migrateStore({ store }: Pick<Config, "store">): Promise<Migrated> {
+  if ("sqlite" in store) return (await import("./adapters/sqlite/schema.ts")).migrateSqlite(store.sqlite);
+  return (await import("./adapters/postgres/migrate.ts")).migratePostgres(store.postgres);
+}
+
+async function statusOfStore({ store }: Pick<Config, "store">): Promise<StoreStatus> {
+  if ("sqlite" in store) return (await import("./adapters/sqlite/schema.ts")).sqliteStatus(store.sqlite);
+  return (await import("./adapters/postgres/status.ts")).postgresStatus(store.postgres);
 }
 
 function report(what: string, error: unknown): void {
@@ -141,12 +152,15 @@ export async function found(founding: Founding): Promise<Founded> {
   }
 }
 
-async function foundIn({ gateway, vaultFolder, entry, files, adopt, soPinShares }: Founding): Promise<Founded> {
-  const { openHsm, openSqliteStore } = await nativeAdapters();
+async function foundIn(founding: Founding): Promise<Founded> {
+  const { gateway, vaultFolder, entry, files, adopt, soPinShares, postgres } = founding;
+  const { openHsm } = await nativeAdapters();
+  const at: StoreConfig = postgres ? { postgres } : { sqlite: `${vaultFolder}/portcullis.db` };
   const { modulePath, environment } = adopt ?? prepareSoftHsm(`${vaultFolder}/softhsm`);
   Object.assign(process.env, environment);
   const hsm = await openHsm({ modulePath, sessionsPerToken: 2, queueLimit: 16, redeem: redeemPermit });
-  const store = openSqliteStore(`${vaultFolder}/portcullis.db`);
+  if (postgres) await migrateStore({ store: at });
+  const store = await openStore(at);
   const token = async (name: FoundingToken): Promise<{ ref: TokenRef; pin: string }> => {
     if (adopt) return { ref: await findToken(hsm, adopt.tokens[name].label), pin: adopt.tokens[name].pin };
     const pin = name === "gateway" ? newBootSecret() : randomPin();
@@ -205,4 +219,12 @@ async function runEdge(configPath: string): Promise<void> {
   startEdge(edgeOptions(readConfig(configPath)));
 }
 
-export const main = (argv: string[]): Promise<void> => runCli(argv, { serve, runVault, runEdge, found });
+export const main = (argv: string[]): Promise<void> =>
+  runCli(argv, {
+    serve,
+    runVault,
+    runEdge,
+    found,
+    migrateStore: (configPath) => migrateStore(readConfig(configPath)),
+    statusOfStore: (configPath) => statusOfStore(readConfig(configPath)),
+  });

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { dirname, relative } from "node:path";
 import { stringify } from "yaml";
 import type { CallerFile } from "../sdk/caller-file.ts";
+import type { PostgresStore } from "../config.ts";
 import type { Founded } from "./host.ts";
 import type { PolicyFiles } from "./policy-files.ts";
 
@@ -27,9 +28,15 @@ policyQuorum: 1 # raise it to 2 before real assets are here
 /** portcullis.yaml, with paths relative to itself. */
 export function writeConfig(
   path: string,
-  given: { name: string; listen: string; founded: Founded; soPinShares?: readonly [string, string] },
+  given: {
+    name: string;
+    listen: string;
+    founded: Founded;
+    soPinShares?: readonly [string, string];
+    postgres?: PostgresStore;
+  },
 ): void {
-  const { name, listen, founded, soPinShares } = given;
+  const { name, listen, founded, soPinShares, postgres } = given;
   const folder = dirname(path);
   const beside = (file: string) => (file.startsWith(`${folder}/`) ? `./${relative(folder, file)}` : file);
   const environment = Object.fromEntries(
@@ -44,7 +51,7 @@ export function writeConfig(
       gatewayToken: founded.tokens.gateway,
       ...(soPinShares ? { soPinShares: soPinShares.map(beside) } : {}),
     },
-    store: { sqlite: "./vault/portcullis.db" },
+    store: postgres ? { postgres } : { sqlite: "./vault/portcullis.db" },
     vault: { socket: "./run/vault.sock", bootSecret: { file: beside(founded.bootSecret) } },
     edge: { listen },
   };

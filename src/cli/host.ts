@@ -1,3 +1,5 @@
+import type { PostgresStore } from "../config.ts";
+
 /*
  * What the commands need of the processes themselves. `main.ts` supplies it: the CLI opens no HSM and no store.
  */
@@ -22,6 +24,8 @@ export type Founding = {
   readonly adopt?: Adoption;
   /** Where the shares of the new tokens' SO PINs go; without it they are not kept. */
   readonly soPinShares?: readonly [string, string];
+  /** Where the store is; without it a SQLite file in the vault's folder. */
+  readonly postgres?: PostgresStore;
 };
 
 /** The tokens by which a gateway begins: its own, its log's, the house's. */
@@ -47,6 +51,21 @@ export type Founded = {
   readonly statementKey: string;
 };
 
+/** Numbers of the schema: what was there, what is there now. */
+export type Migrated = { readonly from: number; readonly to: number };
+
+export type StoreStatus = {
+  readonly store: "sqlite" | "postgres";
+  readonly schema: { readonly found: number; readonly expected: number };
+  /** Whether a vault of this version would work on it; else `reasons` say why not. */
+  readonly usable: boolean;
+  readonly reasons: readonly { readonly code: string; readonly message: string }[];
+  /** Number of leaves and the time of the last one; absent where there is no schema. */
+  readonly log?: { readonly leaves: number; readonly lastAt: string | null };
+  /** What the server says of itself. */
+  readonly server?: Readonly<Record<string, string | number>>;
+};
+
 export type Host = {
   /** Starts vault and edge under the supervisor; as root the edge runs as the first of `edgeUsers` that exists. */
   readonly serve: (configPath: string, edgeUsers?: readonly string[]) => Promise<Serving>;
@@ -55,4 +74,7 @@ export type Host = {
   readonly runVault: (command: VaultCommand) => Promise<{ stop: () => Promise<void> }>;
   /** Makes what a gateway begins with: its tokens, its store, leaf 0. */
   readonly found: (founding: Founding) => Promise<Founded>;
+  /** Brings the store's schema up to this version's. */
+  readonly migrateStore: (configPath: string) => Promise<Migrated>;
+  readonly statusOfStore: (configPath: string) => Promise<StoreStatus>;
 };

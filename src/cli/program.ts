@@ -7,6 +7,7 @@ import { devCommand } from "./commands/dev.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { processCommands } from "./commands/processes.ts";
 import { requestCommands } from "./commands/request.ts";
+import { storeCommands } from "./commands/store.ts";
 import type { Host } from "./host.ts";
 import { EXIT, printError } from "./output.ts";
 
@@ -17,6 +18,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
     .exitOverride();
   processCommands(program, host);
   devCommand(program, host);
+  storeCommands(program, host);
   clientCommands(program);
   callerCommands(program);
   policyCommands(program);

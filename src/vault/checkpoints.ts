@@ -171,9 +171,9 @@ function readAnchor(note: string, key: NoteKey): TreeHead {
 
 /** A store that takes nothing while there is a reason against it. What it holds can be read all the same. */
 export const refusing = (store: Store, refusal: () => GatewayError | undefined): Store => ({
-  write: (work) => {
+  write: (work, expected) => {
     const reason = refusal();
-    return reason ? Promise.reject(reason) : store.write(work);
+    return reason ? Promise.reject(reason) : store.write(work, expected);
   },
   read: (work) => store.read(work),
   close: () => store.close(),

@@ -49,9 +49,45 @@ describe("portcullis.example.yaml", () => {
 
   it("names paths relative to the file", () => {
     const config = readConfig(EXAMPLE);
-    assert.equal(config.store.sqlite, join(dirname(EXAMPLE), "vault/portcullis.db"));
+    assert.deepEqual(config.store, { sqlite: join(dirname(EXAMPLE), "vault/portcullis.db") });
     assert.equal(config.hsm.environment["SOFTHSM2_CONF"], join(dirname(EXAMPLE), "vault/softhsm/softhsm2.conf"));
     assert.equal(config.edge.tls?.cert, join(dirname(EXAMPLE), "tls/certificate.pem"));
+  });
+
+  describe("a store in PostgreSQL", () => {
+    /** The example with its comment about PostgreSQL taken at its word. */
+    const commented = (): Section => {
+      const block = /^ {2}# postgres:\n(?: {2}# {3}.*\n)+/m.exec(readFileSync(EXAMPLE, "utf8"))![0];
+      return parse(block.replaceAll(/^ {2}# /gm, "")) as Section;
+    };
+    const withStore = (store: unknown) => ({ ...example(), store });
+
+    it("is shown whole in a comment, with paths relative to the file", () => {
+      const { store, log } = read({ ...withStore(commented()), log: {} });
+      assert.deepEqual(fieldsOf(commented()).sort(), fieldsOf(store).sort());
+      const { passwordFile, tls } = (store as { postgres: { passwordFile: string; tls: { ca: string } } }).postgres;
+      assert.deepEqual(
+        [passwordFile, tls.ca],
+        [join(folder, "vault/postgres.password"), join(folder, "tls/postgres-ca.pem")],
+      );
+      assert.equal(log.anchor, join(folder, "acme-custody.anchor"));
+    });
+
+    const local = { host: "/run/postgresql", database: "portcullis", user: "portcullis" };
+    for (const [what, store] of [
+      ["both stores", { sqlite: "./a.db", postgres: local }],
+      ["no store", {}],
+      ["TCP without TLS", { postgres: { ...local, host: "db.example" } }],
+      ["TLS and its opposite", { postgres: { ...local, host: "db.example", tls: {}, unencrypted: true } }],
+      ["a password", { postgres: { ...local, password: "secret" } }],
+      ["a URL as host", { postgres: { ...local, host: "postgresql://user:secret@db.example" } }],
+    ] as const)
+      it(`refuses ${what}`, () => assert.throws(() => read(withStore(store)), { code: "config-invalid" }));
+
+    it("may be reached over TCP without TLS where that is said", () => {
+      const postgres = { ...local, host: "127.0.0.1", unencrypted: true };
+      assert.deepEqual(read(withStore({ postgres })).store, { postgres: { ...postgres, port: 5432, readers: 8 } });
+    });
   });
 
   it("takes no field of another name", () => {

@@ -11,8 +11,8 @@ export type PostgresOptions = {
   readonly user: string;
   /** File with the password; read at every connection, so that it can be changed beside a running vault. */
   readonly passwordFile?: string | undefined;
-  /** PEM texts. Certificates are always verified, against the system's authorities where `ca` is left out. */
-  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined;
+  /** PEM files. Certificates are always verified, against the system's authorities where `ca` is left out. */
+  readonly tls?: { readonly [file in "ca" | "cert" | "key"]?: string | undefined } | undefined;
   /** Connections for reads, beside the one that writes. */
   readonly readers: number;
 };
@@ -55,13 +55,14 @@ export class Session {
   /** @throws {GatewayError} `store-unavailable` */
   static async open(options: PostgresOptions): Promise<Session> {
     const { host, port, database, user, passwordFile, tls } = options;
+    const ssl = tls ? await tlsFrom(tls) : false;
     const client = new pg.Client({
       host,
       port,
       database,
       user,
       password: () => passwordFrom(passwordFile),
-      ssl: tls ? { ...tls, rejectUnauthorized: true } : false,
+      ssl,
       types,
       pipeline: true,
       keepAlive: true,
@@ -111,6 +112,16 @@ export class Session {
   abandon(): void {
     this.#lost ??= new Error("the connection was given up");
     (this.#client as unknown as { connection: { stream: { destroy: () => void } } }).connection.stream.destroy();
+  }
+}
+
+/** Read at every connection, so that certificates can be renewed beside a running vault. */
+async function tlsFrom(files: NonNullable<PostgresOptions["tls"]>) {
+  try {
+    const texts = Object.entries(files).map(async ([name, file]) => [name, await readFile(file!, "utf8")] as const);
+    return { ...(Object.fromEntries(await Promise.all(texts)) as typeof files), rejectUnauthorized: true };
+  } catch (error) {
+    throw asGatewayError(error);
   }
 }
 

@@ -16,7 +16,7 @@ import type {
   StoreTransaction,
 } from "../../vault/ports.ts";
 import { groupCommit } from "./group-commit.ts";
-import { MIGRATIONS } from "./migrations.ts";
+import { openDatabase } from "./schema.ts";
 import { WalSync } from "./wal-sync.ts";
 
 type Row = Record<string, never>;
@@ -28,7 +28,7 @@ type Row = Record<string, never>;
  * @throws {GatewayError} `store-too-new` if a newer Portcullis wrote it; `store-unavailable`
  */
 export function openSqliteStore(path: string, clock: () => number = Date.now): Store {
-  const database = open(path);
+  const database = openDatabase(path);
   const memory = new StoreMemory();
   let moment: number | undefined;
   const transaction = transactionOn(database, () => (moment ??= clock()), memory);
@@ -74,45 +74,6 @@ function asGatewayError(error: unknown): never {
     });
   }
   throw error;
-}
-
-function open(path: string): Database {
-  let database: Database | undefined;
-  try {
-    database = new SqliteDatabase(path, { timeout: 5000 });
-    // One file, one vault: a second one would decide beside the first's memory. The lock ends with the process.
-    database.pragma("locking_mode = EXCLUSIVE");
-    database.pragma("journal_mode = WAL");
-    // COMMIT leaves the syncing of the log to `WalSync`; checkpoints and the log's restart are still synced by SQLite.
-    database.pragma("synchronous = NORMAL");
-    database.pragma("wal_autocheckpoint = 8000"); // pages: a checkpoint stops the vault, so it comes seldom
-    database.pragma("foreign_keys = ON");
-    database.pragma("trusted_schema = OFF");
-    migrate(database);
-    return database;
-  } catch (error) {
-    database?.close(); // or its lock would outlive the attempt
-    if (error instanceof GatewayError) throw error;
-    throw new GatewayError("store-unavailable", `cannot open the store \`${path}\`: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
-}
-
-function migrate(database: Database): void {
-  // IMMEDIATE: of two starts at the same instant one waits for the other and then finds nothing to do.
-  database
-    .transaction(() => {
-      const version = database.pragma("user_version", { simple: true }) as number;
-      if (version > MIGRATIONS.length) {
-        throw new GatewayError("store-too-new", `expected a schema up to ${MIGRATIONS.length}, found ${version}`, {
-          hint: "this store was written by a newer Portcullis: use that one",
-        });
-      }
-      for (const step of MIGRATIONS.slice(version)) database.exec(step);
-      database.pragma(`user_version = ${MIGRATIONS.length}`);
-    })
-    .immediate();
 }
 
 const clientRow = (row: Row): ClientRow => ({

@@ -20,7 +20,9 @@ import { newCaller, writeCallerFile, type CallerFile, type GatewayFile } from ".
 import { connect } from "../../sdk/client.ts";
 import { foundingHousePolicy, writeConfig } from "../founding.ts";
 import type { Host, Serving } from "../host.ts";
+import type { PostgresStore } from "../../config.ts";
 import { jsonOption } from "../options.ts";
+import { postgresOption } from "../postgres-option.ts";
 import { output } from "../output.ts";
 import { applyPolicyFile } from "../policy-apply.ts";
 import { checkAccount } from "../policy-check.ts";
@@ -37,6 +39,7 @@ type DevOptions = {
   readonly json: boolean;
   readonly tour: boolean;
   readonly tourOnly: boolean;
+  readonly postgres?: PostgresStore;
 };
 
 /** `dev`: a real gateway that is thrown away: SoftHSM, SQLite, two demo clients, callers' keys on disk. */
@@ -48,6 +51,7 @@ export function devCommand(program: Command, host: Host): void {
     .option("--proxy-port <port>", "of the signing proxy for the first demo caller; 0 takes a free one", Number, 8421)
     .option("--policy <file...>", "these client policies instead of the demo's (their callers get fresh keys)", [])
     .option("--keep <dir>", "keep everything in this folder, and go on from it the next time")
+    .addOption(postgresOption())
     .option("--tour", "show one withdrawal signed, one denied, one pending, one refused", false)
     .option("--tour-only", "end after the tour", false)
     .addOption(jsonOption())
@@ -110,7 +114,7 @@ async function start(host: Host, folder: string, options: DevOptions, note: (tex
   const configPath = join(folder, "portcullis.yaml");
   const gatewayFile = join(folder, "gateway.json");
   const fresh = !existsSync(configPath);
-  if (fresh) await foundDevGateway(host, folder, options.port, note);
+  if (fresh) await foundDevGateway(host, folder, options, note);
   note("starting edge and vault");
   const serving = await host.serve(configPath, ["portcullis-edge", "nobody"]);
   const gateway: GatewayFile = { ...(JSON.parse(readFileSync(gatewayFile, "utf8")) as GatewayFile), url: serving.url };
@@ -140,7 +144,12 @@ function refreshUrls(callers: string, { url }: GatewayFile): void {
 /** The first wallet service of the client: they stand before the others. */
 const proxyCaller = ({ callers }: DemoClient): string => Object.values(callers)[0]!;
 
-async function foundDevGateway(host: Host, folder: string, port: number, note: (text: string) => void): Promise<void> {
+async function foundDevGateway(
+  host: Host,
+  folder: string,
+  { port, postgres }: DevOptions,
+  note: (text: string) => void,
+): Promise<void> {
   note("making tokens, store and genesis leaf");
   const name = `dev-${randomUUID().slice(0, 8)}`;
   const unknown = {
@@ -153,6 +162,7 @@ async function foundDevGateway(host: Host, folder: string, port: number, note: (
     gateway: name,
     vaultFolder: join(folder, "vault"),
     ...foundingHousePolicy(people),
+    ...(postgres ? { postgres } : {}),
   });
   const { answersKey, statementKey } = founded;
   const gateway: GatewayFile = { gateway: name, url: unknown.url, answersKey, statementKey };
@@ -160,7 +170,12 @@ async function foundDevGateway(host: Host, folder: string, port: number, note: (
   for (const person of people)
     writeCallerFile(join(folder, "callers", "house", `${person.caller}.json`), { ...person, ...gateway });
   writeFileSync(join(folder, "gateway.json"), JSON.stringify(gateway));
-  writeConfig(join(folder, "portcullis.yaml"), { name, listen: `127.0.0.1:${port}`, founded });
+  writeConfig(join(folder, "portcullis.yaml"), {
+    name,
+    listen: `127.0.0.1:${port}`,
+    founded,
+    ...(postgres ? { postgres } : {}),
+  });
 }
 
 /** Token, key, policy, callers' keys of one demo client: all by the API, as its operator and its officer would. */

@@ -2,12 +2,13 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { GatewayName, readConfig } from "../../config.ts";
+import { GatewayName, readConfig, type PostgresStore } from "../../config.ts";
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import { newCaller, writeCallerFile, type GatewayFile } from "../../sdk/caller-file.ts";
 import { connect } from "../../sdk/client.ts";
 import { foundingHousePolicy, writeConfig } from "../founding.ts";
 import { FOUNDING_TOKENS, type Adoption, type Host } from "../host.ts";
+import { postgresOption } from "../postgres-option.ts";
 import { asOption, configOption, jsonOption, type CommonOptions } from "../options.ts";
 import { output } from "../output.ts";
 import { readPolicyFiles } from "../policy-files.ts";
@@ -33,6 +34,7 @@ export function processCommands(program: Command, host: Host): void {
       "--so-pin-shares <folders>",
       "keep the new tokens' SO PINs as two shares: two folders, `A,B`, for two persons",
     )
+    .addOption(postgresOption())
     .option("--discard-so-pin", "keep no SO PIN of the new tokens: nobody can ever set another user PIN with it")
     .addOption(jsonOption())
     .action(async (options: CommonOptions & InitOptions) => {
@@ -150,6 +152,7 @@ type InitOptions = {
   readonly adopt: readonly string[];
   readonly soPinShares?: string;
   readonly discardSoPin?: boolean;
+  readonly postgres?: PostgresStore;
 };
 
 export type Initialised = {
@@ -161,7 +164,7 @@ export type Initialised = {
 
 /** Everything of a new gateway in one folder. @throws {GatewayError} `already-initialised` */
 async function initialise(host: Host, options: InitOptions): Promise<Initialised> {
-  const { dir, listen, house } = options;
+  const { dir, listen, house, postgres } = options;
   const name = gatewayName(options.name);
   const adopt = adoptionOf(options);
   const soPinShares = soPinSharesOf(options);
@@ -183,6 +186,7 @@ async function initialise(host: Host, options: InitOptions): Promise<Initialised
     ...policy,
     ...(adopt ? { adopt } : {}),
     ...(soPinShares ? { soPinShares } : {}),
+    ...(postgres ? { postgres } : {}),
   });
   const { answersKey, statementKey } = founded;
   const gateway: GatewayFile = { gateway: name, url: `http://${listen}`, answersKey, statementKey };
@@ -195,7 +199,13 @@ async function initialise(host: Host, options: InitOptions): Promise<Initialised
     if (house === undefined) writeIfMissing(join(folder, "policies", path), text);
   const gatewayFile = join(folder, "gateway.json");
   writeFileSync(gatewayFile, `${JSON.stringify(gateway, undefined, 2)}\n`);
-  writeConfig(configPath, { name, listen, founded, ...(soPinShares ? { soPinShares } : {}) });
+  writeConfig(configPath, {
+    name,
+    listen,
+    founded,
+    ...(soPinShares ? { soPinShares } : {}),
+    ...(postgres ? { postgres } : {}),
+  });
   return { config: configPath, gatewayFile, callers, gateway };
 }
 
