@@ -57,6 +57,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   await directory.load();
   const gateway: Gateway = {
     name: config.gateway,
+    logKey: checkpoints.vkey,
     store,
     hsm,
     logToken,

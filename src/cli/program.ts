@@ -4,6 +4,7 @@ import { callerCommands } from "./commands/caller.ts";
 import { clientCommands } from "./commands/client.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { devCommand } from "./commands/dev.ts";
+import { logCommands } from "./commands/log.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { processCommands } from "./commands/processes.ts";
 import { requestCommands } from "./commands/request.ts";
@@ -23,6 +24,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   callerCommands(program);
   policyCommands(program);
   requestCommands(program);
+  logCommands(program);
   decodeCommand(program);
   inherit(program);
   try {

@@ -77,18 +77,33 @@ export class GatewayClient {
     return this.call("PUT", `/v1/clients/${client}/policy`, { body, ...options });
   }
 
+  /** What is no JSON: a receipt. */
+  async text(target: string): Promise<string> {
+    const answer = await this.#repeat("GET", target, {});
+    if (answer.status >= 400) readAnswer(answer);
+    return answer.body.toString("utf8");
+  }
+
   /** Any call of the API, with repetition where repeating is safe: a GET, or what an idempotency key protects. */
   async call<T>(
     method: "GET" | "POST" | "PUT",
     target: string,
     options: { body?: unknown; idempotencyKey?: string } = {},
   ): Promise<T> {
+    return readAnswer<T>(await this.#repeat(method, target, options));
+  }
+
+  async #repeat(
+    method: "GET" | "POST" | "PUT",
+    target: string,
+    options: { body?: unknown; idempotencyKey?: string },
+  ): Promise<Answer> {
     const body = options.body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(options.body));
     for (const delayMs of [...RETRY_AFTER_MS, undefined]) {
       try {
         const answer = await this.send(method, target, body, options.idempotencyKey);
         const passing = answer.status === 503 || isInProgress(answer);
-        if (!passing || delayMs === undefined) return readAnswer<T>(answer);
+        if (!passing || delayMs === undefined) return answer;
       } catch (error) {
         if (!mayPass(error) || delayMs === undefined) throw error;
       }

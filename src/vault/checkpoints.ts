@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { GatewayError } from "../domain/errors.ts";
 import { formatCheckpoint, openCheckpoint, type TreeHead } from "../tlog/checkpoint.ts";
-import { formatNote, noteKey, type NoteKey } from "../tlog/note.ts";
+import { formatNote, formatVkey, noteKey, type NoteKey } from "../tlog/note.ts";
 import type { Anchor, LogToken, Store } from "./ports.ts";
 import { extendsHead, growTree, headOf } from "./tree.ts";
 
@@ -53,6 +53,11 @@ export class Checkpoints {
     await growTree(parts.store);
     await checkpoints.#check();
     return checkpoints;
+  }
+
+  /** The log's key, as others configure it (C2SP signed-note). */
+  get vkey(): string {
+    return formatVkey(this.#key);
   }
 
   /** Why nothing may be written or signed, as long as that is so (I19). */

@@ -9,6 +9,8 @@ import type { RequestChanges } from "./waiting.ts";
 export type Gateway = SignDependencies & {
   /** Name in callers' signatures and origin of the log. */
   readonly name: string;
+  /** Under which its checkpoints verify: `name+id+base64` (C2SP signed-note). */
+  readonly logKey: string;
   readonly store: Store;
   readonly hsm: Hsm;
   readonly directory: Directory;

@@ -8,6 +8,7 @@ import type { ChainId } from "../../src/domain/chain.ts";
 import type { CallerName, ClientId, KeyName } from "../../src/domain/names.ts";
 import { newCaller, privateKeyOf, type CallerFile } from "../../src/sdk/caller-file.ts";
 import { GatewayClient } from "../../src/sdk/client.ts";
+import { formatVkey, noteKey } from "../../src/tlog/note.ts";
 import { route } from "../../src/vault/api/router.ts";
 import type { Answer } from "../../src/vault/api/routes.ts";
 import { addClient, createKey } from "../../src/vault/clients.ts";
@@ -145,11 +146,13 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
     },
   );
   const faults: unknown[] = [];
+  const logKey = formatVkey(noteKey(GATEWAY, "ed25519", await logToken.publicKey("checkpoint")));
   const start = async (): Promise<Gateway> => {
     const directory = new Directory({ store, hsm, pins, compile: compilers });
     await directory.load();
     return {
       name: GATEWAY,
+      logKey,
       store,
       hsm,
       logToken,

@@ -78,9 +78,10 @@ export async function listOpenings({ gateway, client, query }: Call): Promise<An
       bytes += leaf.opening.length + JSON.stringify(shown).length;
       if (bytes > PAGE.bytes) break;
     }
-    const checkpoints = await reader.checkpoints(from + 1, limit + 1);
-    const notes = checkpoints.filter(({ size }) => size <= next).map(({ note }) => note);
-    return { status: 200, body: { origin: gateway.name, leaves, checkpoints: notes, next } };
+    // From the one that ends where the page begins: it may be younger than the page before.
+    const checkpoints = (await reader.checkpoints(from, limit + 1)).filter(({ size }) => size <= next);
+    const notes = checkpoints.map(({ size, note }) => ({ size, note }));
+    return { status: 200, body: { origin: gateway.name, key: gateway.logKey, leaves, checkpoints: notes, next } };
   });
 }
 

@@ -109,7 +109,8 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
   try {
     const { path, query } = splitTarget(request.target);
     const found = match(request.method, path);
-    if (isOpen(found)) return { ...(await found.route.handle({ gateway, parameters: found.parameters })), authenticated: false };
+    if (isOpen(found))
+      return { ...(await found.route.handle({ gateway, parameters: found.parameters })), authenticated: false };
     const matched = found as Matched<CallerRoute>;
     for (let attempt = 0; ; attempt++) {
       caller = authenticate(request, gateway.name, declaredFor(gateway, matched.client), Date.now());

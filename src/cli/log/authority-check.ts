@@ -1,0 +1,126 @@
+import { policySigningText } from "../../domain/api.ts";
+import { GatewayError } from "../../domain/errors.ts";
+import { compileClient, compileHouse, type CompiledHouse, type CompiledPolicy } from "../../policy/compile.ts";
+import { resolvePolicy } from "../policy-check.ts";
+import type { Findings } from "./findings.ts";
+import type { PolicyLine } from "./format.ts";
+import { verifiesEd25519 } from "./signatures.ts";
+
+export type AppliedOpening = {
+  readonly version: number;
+  readonly policy: string;
+  readonly previousPolicy: string | null;
+  readonly signatures: readonly { readonly person: string; readonly signature: string }[];
+};
+
+export type DecidedUnder = { readonly hash: string; readonly houseHash: string };
+
+/** Which policy was active at each leaf, and by whose signatures it became so (I15). */
+export class AuthorityCheck {
+  readonly #findings: Findings;
+  readonly #documents = new Map<string, PolicyLine>();
+  readonly #active = new Map<string, { readonly hash: string; readonly version: number }>();
+  readonly #callerKeys = new Map<string, Set<string>>();
+  readonly policies = new Map<string, CompiledPolicy>();
+  house: CompiledHouse | undefined;
+  signatures = 0;
+
+  constructor(findings: Findings) {
+    this.#findings = findings;
+  }
+
+  takeDocument(line: PolicyLine): void {
+    this.#documents.set(`${line.client}/${line.hash}`, line);
+  }
+
+  /** @param check whether officers' signatures are verified too */
+  apply(
+    client: string,
+    opening: AppliedOpening,
+    { leaf, origin, check }: { leaf: number; origin: string; check: boolean },
+  ): void {
+    const { version, policy: hash, previousPolicy: previousHash } = opening;
+    const before = this.#active.get(client);
+    if (before && before.version >= version)
+      this.#findings.add("policy-order", `leaf ${leaf} applies version ${version} after ${before.version}`, leaf);
+    if ((before?.hash ?? null) !== previousHash)
+      this.#findings.add("policy-order", `leaf ${leaf} follows on another policy than the one that was active`, leaf);
+    if (check) this.#checkQuorum(opening.signatures, { origin, client, version, hash, previousHash }, leaf);
+    this.begin(client, { version, hash }, leaf);
+  }
+
+  /** Makes it the active one: leaf 0's without signatures, every other one's with. */
+  begin(client: string, { version, hash }: { version: number; hash: string }, leaf: number): void {
+    this.#active.set(client, { version, hash });
+    const line = this.#documents.get(`${client}/${hash}`);
+    if (!line)
+      return this.#findings.add("policy-missing", `the document that leaf ${leaf} applies is not exported`, leaf);
+    try {
+      this.#compile(client, hash, line);
+    } catch (error) {
+      this.#findings.add("policy-invalid", `the document that leaf ${leaf} applies: ${(error as Error).message}`, leaf);
+    }
+  }
+
+  #compile(client: string, hash: string, line: PolicyLine): void {
+    const resolved = resolvePolicy(line);
+    const compiled = client === "house" ? compileHouse(resolved) : compileClient(resolved);
+    if (compiled.hash !== hash)
+      throw new GatewayError("policy-invalid", `expected one with hash ${hash}, found ${compiled.hash}`);
+    if (compiled.of === "house") this.house = compiled;
+    else this.policies.set(client, compiled);
+    for (const [name, { keys }] of compiled.callers) {
+      const known = this.keysOf(client, name);
+      for (const key of keys) known.add(key);
+      this.#callerKeys.set(`${client}/${name}`, known);
+    }
+  }
+
+  /** Every key that the client's policies have declared for that caller so far. */
+  keysOf(client: string, caller: string): Set<string> {
+    return this.#callerKeys.get(`${client}/${caller}`) ?? new Set();
+  }
+
+  #checkQuorum(
+    signatures: AppliedOpening["signatures"],
+    text: Parameters<typeof policySigningText>[0],
+    leaf: number,
+  ): void {
+    const { house } = this;
+    if (!house) return;
+    const signed = policySigningText(text);
+    const persons = new Set<string>();
+    for (const { person, signature } of signatures) {
+      const officer = house.callers.get(person as never);
+      this.signatures += 1;
+      if (officer?.role === "policy-officer" && officer.keys.some((key) => verifiesEd25519(key, signed, signature)))
+        persons.add(person);
+      else this.#findings.add("policy-signature", `leaf ${leaf}: \`${person}\` has not signed this policy`, leaf);
+    }
+    if (persons.size < house.policyQuorum) {
+      const found = `${persons.size} of ${house.policyQuorum}`;
+      this.#findings.add(
+        "policy-quorum",
+        `leaf ${leaf} applies a policy that ${found} policy officers have signed`,
+        leaf,
+      );
+    }
+  }
+
+  /** Each decision names the policies that were active when it was made. */
+  checkDecision(client: string, { hash, houseHash }: DecidedUnder, leaf: number): void {
+    for (const [of, named] of [
+      [client, hash],
+      ["house", houseHash],
+    ] as const) {
+      const active = this.#active.get(of)?.hash;
+      // A client's own export does not hold the house's leaves.
+      if (active === named || (of === "house" && active === undefined)) continue;
+      this.#findings.add(
+        "policy-not-active",
+        `leaf ${leaf} was decided under a policy of \`${of}\` that was not active`,
+        leaf,
+      );
+    }
+  }
+}

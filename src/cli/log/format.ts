@@ -1,0 +1,110 @@
+import { closeSync, openSync, readSync } from "node:fs";
+import { GatewayError } from "../../domain/errors.ts";
+
+/*
+ * An exported log: JSON lines. A header; then every leaf in its order, before each `policy-applied` the documents that it
+ * makes active, and behind the last leaf that it covers each checkpoint.
+ */
+
+export const FORMAT = "portcullis/log-export/v1";
+
+export type HeaderLine = {
+  readonly format: typeof FORMAT;
+  readonly origin: string;
+  /** The log's key, as the gateway said it. */
+  readonly key: string;
+  /** Whose openings it holds: `house` has all. */
+  readonly of: string;
+};
+
+/** A leaf with what opens it, or the commitment alone where it is another client's. */
+export type LeafLine = { readonly index: number; readonly at: number } & (
+  | {
+      readonly client: string;
+      readonly number: number;
+      /** base64 */
+      readonly salt: string;
+      /** JSON text, byte for byte as it was committed to. */
+      readonly opening: string;
+      /** The caller's signed request. */
+      readonly evidence?: Readonly<Record<string, string>>;
+    }
+  | { readonly commitment: string }
+);
+
+export type PolicyLine = {
+  readonly client: string;
+  readonly version: number;
+  readonly hash: string;
+  readonly entry: string;
+  readonly files: Readonly<Record<string, string>>;
+};
+
+export type Line =
+  | { readonly header: HeaderLine }
+  | { readonly leaf: LeafLine }
+  | { readonly policy: PolicyLine }
+  | { readonly checkpoint: string };
+
+/** @throws {GatewayError} `malformed-export` */
+export function parseLine(text: string, number: number): Line {
+  let line: unknown;
+  try {
+    line = JSON.parse(text);
+  } catch {
+    throw malformed(number);
+  }
+  if (isLine(line)) return line;
+  throw malformed(number);
+}
+
+const malformed = (number: number) =>
+  new GatewayError("malformed-export", `line ${number}: expected a line of \`${FORMAT}\``, { facts: { line: number } });
+
+function isLine(value: unknown): value is Line {
+  if (typeof value !== "object" || value === null) return false;
+  const line = value as Record<string, unknown>;
+  if ("leaf" in line) return isLeaf(line["leaf"] as Record<string, unknown>);
+  if ("checkpoint" in line) return typeof line["checkpoint"] === "string";
+  if ("policy" in line) return areTexts(line["policy"], ["client", "hash", "entry"]);
+  return "header" in line && areTexts(line["header"], ["format", "origin", "key", "of"]);
+}
+
+function isLeaf(leaf: Record<string, unknown>): boolean {
+  if (!Number.isSafeInteger(leaf["index"]) || !Number.isSafeInteger(leaf["at"])) return false;
+  if ("commitment" in leaf) return typeof leaf["commitment"] === "string";
+  return Number.isSafeInteger(leaf["number"]) && areTexts(leaf, ["client", "salt", "opening"]);
+}
+
+const areTexts = (value: unknown, names: readonly string[]): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  names.every((name) => typeof (value as Record<string, unknown>)[name] === "string");
+
+const CHUNK_BYTES = 4 * 1024 * 1024;
+const LINE_END = 0x0a;
+
+/**
+ * The lines of a file, one after the other, however large it is; a last one without its line end is left out, since an
+ * export that was interrupted may have cut it.
+ * @param onBytes told how much has been read
+ */
+export function* linesOf(path: string, onBytes: (bytes: number) => void = () => undefined): Generator<string> {
+  const file = openSync(path, "r");
+  try {
+    const chunk = Buffer.alloc(CHUNK_BYTES);
+    let rest = Buffer.alloc(0);
+    for (let size = readSync(file, chunk); size > 0; size = readSync(file, chunk)) {
+      onBytes(size);
+      const bytes = rest.length === 0 ? chunk.subarray(0, size) : Buffer.concat([rest, chunk.subarray(0, size)]);
+      let start = 0;
+      for (let end = bytes.indexOf(LINE_END); end >= 0; end = bytes.indexOf(LINE_END, start)) {
+        yield bytes.toString("utf8", start, end);
+        start = end + 1;
+      }
+      rest = Buffer.from(bytes.subarray(start));
+    }
+  } finally {
+    closeSync(file);
+  }
+}

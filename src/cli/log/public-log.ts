@@ -1,0 +1,28 @@
+import { GatewayError } from "../../domain/errors.ts";
+import type { Hash } from "../../tlog/hashes.ts";
+import { nodesFrom, TILE_WIDTH, tilePath } from "../../tlog/tiles.ts";
+import { rootOf } from "../../tlog/tree.ts";
+
+/** A log as everybody can read it (C2SP tlog-tiles): nothing of what comes is believed before it leads to a signed root. */
+export function publicLog(url: string) {
+  const get = async (path: string): Promise<Buffer> => {
+    const target = new URL(`/v1/log/${path}`, url);
+    const response = await fetch(target, { redirect: "error" }).catch((error: unknown) => {
+      throw new GatewayError("gateway-unreachable", `cannot reach \`${url}\``, { cause: error });
+    });
+    if (response.ok) return Buffer.from(await response.arrayBuffer());
+    throw new GatewayError("log-unavailable", `expected \`${target.pathname}\`, found ${response.status}`);
+  };
+  return {
+    checkpoint: () => get("checkpoint"),
+    /** The root at `size`, from the tiles of the tree of `treeSize`. */
+    rootOf: (size: number, treeSize: number): Promise<Hash> =>
+      rootOf(
+        size,
+        nodesFrom(({ level, index }) => {
+          const width = Math.min(Math.floor(treeSize / TILE_WIDTH ** level) - index * TILE_WIDTH, TILE_WIDTH);
+          return get(`tile/${tilePath({ level, index, width })}`);
+        }),
+      ),
+  };
+}

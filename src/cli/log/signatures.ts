@@ -1,0 +1,77 @@
+import { createHash, createPublicKey, verify, type KeyObject } from "node:crypto";
+import { createRequire } from "node:module";
+import { parseSignature, parseSignatureInput, requestSignatureBase, splitTarget } from "../../domain/http-signature.ts";
+
+/* Signatures that leaves and their evidence carry: officers' and callers' (Ed25519), and those that were released. */
+
+const secp256k1 = createRequire(import.meta.url)("secp256k1/bindings") as typeof import("secp256k1");
+
+const keyObjects = new Map<string, KeyObject>();
+
+/** @param key as policies declare it: `ed25519:` and base64 */
+export function verifiesEd25519(key: string, message: string, signatureBase64: string): boolean {
+  const raw = /^ed25519:([A-Za-z0-9+/]{43}=)$/.exec(key)?.[1];
+  if (raw === undefined) return false;
+  let object = keyObjects.get(raw);
+  if (!object) {
+    const x = Buffer.from(raw, "base64").toString("base64url");
+    keyObjects.set(raw, (object = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" })));
+  }
+  return verify(null, Buffer.from(message), object, Buffer.from(signatureBase64, "base64"));
+}
+
+/**
+ * @param signature `0x` and 65 bytes: r, s, recovery
+ * @param publicKey SEC 1 uncompressed, hex
+ */
+export function verifiesSecp256k1(publicKey: string, digest: string, signature: string): boolean {
+  const bytes = Buffer.from(signature.slice(2), "hex");
+  if (bytes.length !== 65) return false;
+  try {
+    return secp256k1.ecdsaVerify(bytes.subarray(0, 64), Buffer.from(digest, "hex"), Buffer.from(publicKey, "hex"));
+  } catch {
+    return false; // no point, no scalar: no signature
+  }
+}
+
+export type Evidence = Readonly<Record<string, string>>;
+
+/**
+ * Why a request that is said to be a caller's own is not.
+ * @param keys that the caller's policies have declared
+ * @returns undefined where it is
+ */
+export function refuteEvidence(
+  evidence: Evidence,
+  expected: {
+    readonly caller: string;
+    readonly origin: string;
+    readonly bodyHash: string;
+    readonly keys: ReadonlySet<string>;
+  },
+): string | undefined {
+  const body = createHash("sha256")
+    .update(evidence["body"] ?? "")
+    .digest();
+  if (body.toString("hex") !== expected.bodyHash) return "its body is another one";
+  const contentDigest = `sha-256=:${body.toString("base64")}:`;
+  if (evidence["content-digest"] !== contentDigest) return "its digest is not the body's";
+  const input = parseSignatureInput(evidence["signature-input"] ?? "");
+  const signature = parseSignature(evidence["signature"] ?? "");
+  if (!input || !signature) return "it carries no signature";
+  const { keyid, tag } = input.parameters;
+  if (keyid !== expected.caller) return `it is signed as \`${keyid}\``;
+  if (tag !== `portcullis:${expected.origin}`) return `it was made for \`${tag}\``;
+  const base = requestSignatureBase(
+    {
+      method: evidence["method"] ?? "",
+      ...splitTarget(evidence["target"] ?? ""),
+      contentDigest,
+      idempotencyKey: evidence["idempotency-key"],
+    },
+    input.components,
+    input.input,
+  );
+  const holds = [...expected.keys].some((key) => verifiesEd25519(key, base, signature.base64));
+  return holds ? undefined : "its signature does not verify under a key of that caller";
+}

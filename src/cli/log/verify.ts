@@ -1,0 +1,301 @@
+import type { Account } from "../../domain/chain.ts";
+import { GatewayError } from "../../domain/errors.ts";
+import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
+import { NO_HOUSE } from "../../policy/world.ts";
+import type { Hash } from "../../tlog/hashes.ts";
+import { formatVkey, noteKey, parseVkey, type NoteKey } from "../../tlog/note.ts";
+import { AuthorityCheck, type AppliedOpening, type DecidedUnder } from "./authority-check.ts";
+import { Findings, type Finding } from "./findings.ts";
+import { FORMAT, parseLine, type HeaderLine, type LeafLine } from "./format.ts";
+import { refuteEvidence, verifiesSecp256k1 } from "./signatures.ts";
+import { TreeCheck } from "./tree-check.ts";
+import { WindowCheck } from "./window-check.ts";
+
+/*
+ * The auditor's own check of an exported log. It shares with the gateway the mathematics of the specifications and the
+ * reading of policy documents; what the gateway did with them is done again here, another way.
+ */
+
+export type VerifyOptions = {
+  /** The log's key, from somewhere else than the log. Without it the export is believed, and the report says so. */
+  readonly key?: NoteKey;
+  /** Callers', officers' and released signatures too, not only the log's own. */
+  readonly signatures: boolean;
+};
+
+export type Report = {
+  readonly ok: boolean;
+  readonly origin: string;
+  readonly of: string;
+  readonly key: { readonly vkey: string; readonly from: "given" | "export" };
+  readonly leaves: number;
+  readonly opened: number;
+  readonly checkpoints: number;
+  readonly receipts: number;
+  readonly newest: { readonly size: number; readonly root: string } | null;
+  readonly limitsHeld: number;
+  readonly signatures: number;
+  readonly clients: Readonly<Record<string, number>>;
+  /** Authorized, and the log does not say what came of it. */
+  readonly outcomeUnknown: readonly { readonly request: string; readonly client: string; readonly leaf: number }[];
+  readonly notChecked: readonly string[];
+  readonly findings: readonly Finding[];
+  readonly found: Readonly<Record<string, number>>;
+};
+
+type Opening = Readonly<Record<string, unknown>> & { readonly type: string };
+type Opened = Extract<LeafLine, { opening: string }>;
+type Authorization = { readonly leaf: number; readonly client: string; readonly key: string; readonly digest: string };
+
+export class LogVerifier {
+  readonly #options: VerifyOptions;
+  readonly #findings = new Findings();
+  readonly #tree = new TreeCheck(this.#findings);
+  readonly #authority = new AuthorityCheck(this.#findings);
+  readonly #owners = new Map<Account, ClientId>();
+  readonly #windows = new WindowCheck(this.#findings, {
+    policies: this.#authority.policies,
+    house: () => this.#authority.house ?? (this.#header?.of === "house" ? undefined : NO_HOUSE),
+    owners: this.#owners,
+  });
+  readonly #chains = new Map<string, { readonly number: number; readonly hash: string; readonly leaf: number }>();
+  readonly #publicKeys = new Map<string, string>();
+  readonly #open = new Map<string, Authorization>();
+  readonly #ended = new Set<string>();
+  #header: HeaderLine | undefined;
+  #key!: NoteKey;
+  #lines = 0;
+  #opened = 0;
+  #signatures = 0;
+
+  constructor(options: VerifyOptions) {
+    this.#options = options;
+  }
+
+  get leaves(): number {
+    return this.#tree.size;
+  }
+
+  /** What others kept; before the first line. */
+  keepCheckpoint(what: string, note: string): void {
+    this.#tree.keepCheckpoint(what, note);
+  }
+
+  keepReceipt(what: string, text: string): void {
+    this.#tree.keepReceipt(what, text);
+  }
+
+  /** The leaf that an answer promised: its index, its hash, its client's number. */
+  keepPromise(what: string, { index, hash, number }: { index: number; hash: string; number: number }): void {
+    this.#tree.keepLeaf(
+      what,
+      index,
+      (hashed, leaf) => hex(hashed) === hash && (!("number" in leaf) || leaf.number === number),
+    );
+  }
+
+  /** @throws {GatewayError} `malformed-export`: what cannot be read cannot be judged */
+  take(text: string): void {
+    this.#lines += 1;
+    const line = parseLine(text, this.#lines);
+    if (this.#lines === 1) return this.#begin("header" in line ? line.header : undefined);
+    if ("leaf" in line) this.#takeLeaf(line.leaf);
+    else if ("checkpoint" in line) this.#tree.takeCheckpoint(line.checkpoint, this.#key);
+    else if ("policy" in line) this.#authority.takeDocument(line.policy);
+    else throw new GatewayError("malformed-export", `line ${this.#lines}: expected one header, found another`);
+  }
+
+  #begin(header: HeaderLine | undefined): void {
+    if (header?.format !== FORMAT)
+      throw new GatewayError("malformed-export", `line 1: expected the header of \`${FORMAT}\``);
+    this.#header = header;
+    this.#key = this.#options.key ?? parseVkey(header.key);
+    if (this.#key.name !== header.origin)
+      this.#findings.add("wrong-origin", `the export is of \`${header.origin}\`, the key of \`${this.#key.name}\``);
+  }
+
+  #takeLeaf(leaf: LeafLine): void {
+    const hashed = this.#tree.take(leaf);
+    if ("commitment" in leaf) return;
+    this.#opened += 1;
+    let opening: Opening;
+    try {
+      opening = JSON.parse(leaf.opening) as Opening;
+    } catch {
+      return this.#findings.add("opening-invalid", `the opening of leaf ${leaf.index} is no JSON`, leaf.index);
+    }
+    this.#checkPlace(leaf, opening, hashed);
+    this.#takeContent(leaf, opening);
+  }
+
+  /** I9: each leaf of a client carries the client's next number and the hash of the one before. */
+  #checkPlace(leaf: Opened, opening: Opening, hashed: Hash): void {
+    const { index, at, client, number } = leaf;
+    const before = this.#chains.get(client);
+    const add = (code: string, message: string) => this.#findings.add(code, message, index);
+    if (
+      opening["index"] !== index ||
+      opening["at"] !== at ||
+      opening["client"] !== client ||
+      opening["number"] !== number
+    )
+      add("place-differs", `the opening of leaf ${index} says that it stands elsewhere`);
+    const expected = before ? before.number + 1 : 0;
+    if (number !== expected)
+      add("number-gap", `leaf ${index} is number ${number} of \`${client}\`, expected ${expected}`);
+    if ((opening["previous"] ?? null) !== (before?.hash ?? null)) {
+      const which = before ? `leaf ${before.leaf}, which is another one now` : "one before it";
+      add("previous-differs", `leaf ${index} was written after ${which}`);
+    }
+    this.#chains.set(client, { number, hash: hex(hashed), leaf: index });
+  }
+
+  #takeContent(leaf: Opened, opening: Opening): void {
+    const { index, client } = leaf;
+    const decision = opening["decision"] as { policy: DecidedUnder } | undefined;
+    if (decision && isDecision(opening)) this.#authority.checkDecision(client, decision.policy, index);
+    if (leaf.evidence && this.#options.signatures) this.#checkEvidence(leaf, opening);
+    switch (opening.type) {
+      case "genesis":
+        return this.#takeGenesis(leaf, opening);
+      case "policy-applied":
+        return this.#takePolicy(leaf, opening as unknown as AppliedOpening);
+      case "key-created":
+        return this.#takeKey(client, opening);
+      case "authorized":
+        return this.#takeAuthorized(leaf, opening);
+      case "signed":
+        return this.#takeSigned(leaf, opening);
+      case "failed":
+        return this.#end(opening["request"] as string);
+      case "client-added":
+      case "denied":
+      case "pending":
+      case "expired":
+      case "refused":
+        return;
+      default:
+        return this.#findings.add("unknown-type", `leaf ${index} is of a type that is not known here`, index);
+    }
+  }
+
+  /** Leaf 0 names the log's keys and the founding house policy: all authority traces to it (I15). */
+  #takeGenesis({ index, client }: Opened, opening: Opening): void {
+    if (index !== 0 || client !== "house")
+      this.#findings.add("genesis", `leaf ${index} founds a log inside the log`, index);
+    const said = opening["logKeys"] as { checkpoint: string };
+    const raw = Buffer.from(said.checkpoint.replace(/^ed25519:/, ""), "base64");
+    const key = noteKey(opening["gateway"] as string, "ed25519", raw);
+    if (formatVkey(this.#key) !== formatVkey(key))
+      this.#findings.add("wrong-key", "leaf 0 names another key than the one that checkpoints are held against", index);
+    this.#authority.begin("house", { version: opening["version"] as number, hash: opening["policy"] as string }, index);
+  }
+
+  #takePolicy({ index, client }: Opened, opening: AppliedOpening): void {
+    const { signatures: check } = this.#options;
+    this.#authority.apply(client, opening, { leaf: index, origin: this.#header!.origin, check });
+    this.#windows.recount(client);
+  }
+
+  #takeKey(client: string, opening: Opening): void {
+    this.#publicKeys.set(`${client}/${opening["key"] as string}`, opening["publicKey"] as string);
+    for (const account of opening["accounts"] as Account[]) this.#owners.set(account, client as ClientId);
+  }
+
+  #takeAuthorized({ index, at, client }: Opened, opening: Opening): void {
+    const [request, caller, key] = [opening["request"], opening["caller"], opening["key"]] as [string, string, string];
+    if (this.#ended.has(request))
+      this.#findings.add("authorized-again", `leaf ${index} authorizes a request that had ended`, index);
+    const before = this.#open.get(request);
+    const digest = opening["digest"] as string;
+    if (before && before.digest !== digest)
+      this.#findings.add("bytes-differ", `leaf ${index} authorizes other bytes than leaf ${before.leaf} did`, index);
+    this.#open.set(request, { leaf: index, client, key, digest });
+    const authorized = {
+      request,
+      leaf: index,
+      at,
+      client: client as ClientId,
+      caller: caller as CallerName,
+      key: key as KeyName,
+      intent: JSON.stringify(opening["intent"]),
+    };
+    this.#windows.authorize(authorized, opening["decision"] as never);
+  }
+
+  /** Each `signed` follows its `authorized`, over the same digest, by the key that was authorized. */
+  #takeSigned({ index, client }: Opened, opening: Opening): void {
+    const request = opening["request"] as string;
+    const authorization = this.#open.get(request);
+    const add = (code: string, message: string) => this.#findings.add(code, message, index);
+    if (this.#ended.has(request)) return add("signed-twice", `leaf ${index} signs a request that had ended`);
+    this.#end(request);
+    if (authorization?.leaf !== opening["authorized"] || authorization?.client !== client)
+      return add("not-authorized", `leaf ${index} is signed, and no leaf before it authorizes that`);
+    if (authorization.digest !== opening["digest"])
+      return add("not-authorized", `leaf ${index} signs another digest than leaf ${authorization.leaf} authorizes`);
+    if (!this.#options.signatures) return;
+    this.#signatures += 1;
+    const publicKey = this.#publicKeys.get(`${client}/${authorization.key}`) ?? "";
+    if (!verifiesSecp256k1(publicKey, authorization.digest, opening["signature"] as string))
+      add("signature-invalid", `the signature in leaf ${index} is not that of key \`${authorization.key}\``);
+  }
+
+  #end(request: string): void {
+    this.#open.delete(request);
+    this.#ended.add(request);
+  }
+
+  /** The caller's own signature over its request. */
+  #checkEvidence({ index, client, evidence }: Opened, opening: Opening): void {
+    const [caller, bodyHash] = [opening["caller"], opening["bodyHash"]] as [string, string];
+    const keys = new Set([...this.#authority.keysOf(client, caller), ...this.#authority.keysOf("house", caller)]);
+    this.#signatures += 1;
+    const why = refuteEvidence(evidence!, { caller, bodyHash, keys, origin: this.#header!.origin });
+    if (why !== undefined) this.#findings.add("evidence-invalid", `the request behind leaf ${index}: ${why}`, index);
+  }
+
+  finish(): Report {
+    if (!this.#header) throw new GatewayError("malformed-export", "expected a header, found nothing");
+    this.#tree.finish(this.#key);
+    if (this.#tree.checkpoints === 0) this.#findings.add("no-checkpoint", "expected a signed checkpoint, found none");
+    const { last, size } = this.#tree;
+    const from = this.#options.key ? "given" : "export";
+    return {
+      ok: this.#findings.shown.length === 0,
+      origin: this.#header.origin,
+      of: this.#header.of,
+      key: { vkey: formatVkey(this.#key), from },
+      leaves: size,
+      opened: this.#opened,
+      checkpoints: this.#tree.checkpoints,
+      receipts: this.#tree.receipts,
+      newest: last ? { size: last.size, root: Buffer.from(last.root).toString("base64") } : null,
+      limitsHeld: this.#windows.checked,
+      signatures: this.#signatures + this.#authority.signatures,
+      clients: Object.fromEntries([...this.#chains].map(([client, { number }]) => [client, number + 1])),
+      outcomeUnknown: [...this.#open].map(([request, { client, leaf }]) => ({ request, client, leaf })),
+      notChecked: this.#notChecked(last?.size ?? 0),
+      findings: this.#findings.shown,
+      found: this.#findings.counts,
+    };
+  }
+
+  #notChecked(covered: number): string[] {
+    const { size } = this.#tree;
+    return [
+      ...(this.#options.key ? [] : ["that this is the right log: name its key with `--key`"]),
+      ...(this.#options.signatures ? [] : ["signatures of callers, officers and keys: left out on request"]),
+      ...(this.#header!.of === "house" ? [] : ["limits of the house: this export holds one client's openings"]),
+      ...(covered < size ? [`leaves ${covered} to ${size - 1}: no checkpoint covers them yet`] : []),
+    ];
+  }
+}
+
+/** Whether the leaf records a decision of its own moment: what could not be decoded any more keeps the one before. */
+function isDecision({ type, problem }: Opening): boolean {
+  if (type === "authorized" || type === "pending") return true;
+  return type !== "failed" && (problem as { code?: string } | undefined)?.code === "denied-by-policy";
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

@@ -1,0 +1,184 @@
+import { accountsIn } from "./accounts.ts";
+import type { Account } from "../../domain/chain.ts";
+import { intentFromJson } from "../../domain/intent.ts";
+import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
+import { chargesOf } from "../../policy/charges.ts";
+import type { CompiledHouse, CompiledLimit, CompiledPolicy } from "../../policy/compile.ts";
+import type { Findings } from "./findings.ts";
+
+/** An authorization as its leaf says it. */
+export type Authorized = {
+  readonly request: string;
+  readonly leaf: number;
+  readonly at: number;
+  readonly client: ClientId;
+  readonly caller: CallerName;
+  readonly key: KeyName;
+  /** JSON text: the past is counted again when a limit changes, and is smaller so. */
+  readonly intent: string;
+};
+
+type RecordedDecision = {
+  readonly charges: readonly { readonly counter: string; readonly amount: string }[];
+  readonly limits: readonly { readonly of: string; readonly limit: string; readonly cap: string }[];
+};
+
+type Charged = {
+  readonly counter: string;
+  readonly amount: bigint;
+  readonly windowStartsAt: number;
+  readonly limit: CompiledLimit;
+};
+
+/** One counter's entries in the order of time; those before `start` have left the window. */
+class Counter {
+  #entries: { readonly at: number; readonly amount: bigint; readonly request: string }[] = [];
+  #start = 0;
+  #sum = 0n;
+
+  /** Of entries after that moment, which never goes back. */
+  spentSince(windowStartsAt: number): bigint {
+    for (
+      let entry = this.#entries[this.#start];
+      entry && entry.at <= windowStartsAt;
+      entry = this.#entries[this.#start]
+    ) {
+      this.#sum -= entry.amount;
+      this.#start += 1;
+    }
+    return this.#sum;
+  }
+
+  add(at: number, amount: bigint, request: string): void {
+    this.#entries.push({ at, amount, request });
+    this.#sum += amount;
+  }
+
+  remove(request: string): void {
+    const place = this.#entries.findLastIndex((entry) => entry.request === request);
+    const [entry] = place < 0 ? [] : this.#entries.splice(place, 1);
+    if (entry && place >= this.#start) this.#sum -= entry.amount;
+    else if (entry) this.#start -= 1;
+  }
+}
+
+/**
+ * Counts every limit anew, from what the leaves say was authorized and what the policies that were active say is counted:
+ * its own sums, in its own windows, against the caps of the documents.
+ */
+export class WindowCheck {
+  readonly #findings: Findings;
+  readonly #policies: ReadonlyMap<string, CompiledPolicy>;
+  readonly #house: () => CompiledHouse | undefined;
+  readonly #owners: ReadonlyMap<Account, ClientId>;
+  #counters = new Map<string, Counter>();
+  readonly #past = new Map<string, Authorized>();
+  /** Sums that were held against a cap. */
+  checked = 0;
+
+  constructor(
+    findings: Findings,
+    known: {
+      readonly policies: ReadonlyMap<string, CompiledPolicy>;
+      readonly house: () => CompiledHouse | undefined;
+      readonly owners: ReadonlyMap<Account, ClientId>;
+    },
+  ) {
+    this.#findings = findings;
+    this.#policies = known.policies;
+    this.#house = known.house;
+    this.#owners = known.owners;
+  }
+
+  /** A policy became active: what it counts, it counts of the past as well (DESIGN section 6.5). */
+  recount(of: string): void {
+    const prefix = `${of}/`;
+    this.#counters = new Map([...this.#counters].filter(([name]) => !name.startsWith(prefix)));
+    for (const past of this.#past.values()) {
+      if (of !== "house" && past.client !== of) continue;
+      for (const { counter, amount } of this.#chargesOf(past) ?? [])
+        if (counter.startsWith(prefix)) this.#counter(counter).add(past.at, amount, past.request);
+    }
+  }
+
+  authorize(authorized: Authorized, decision: RecordedDecision): void {
+    const { request, leaf, at } = authorized;
+    const charges = this.#chargesOf(authorized);
+    if (!charges) return;
+    // Decided again: the spend has moved to the new moment.
+    const before = this.#past.get(request);
+    if (before) for (const { counter } of this.#chargesOf(before) ?? []) this.#counter(counter).remove(request);
+    this.#past.delete(request);
+    this.#past.set(request, authorized);
+    this.#compare(charges, decision, leaf);
+    for (const { counter, amount, windowStartsAt, limit } of charges) {
+      const spent = this.#counter(counter).spentSince(windowStartsAt) + amount;
+      this.checked += 1;
+      if (spent > limit.max) {
+        const cap = `${limit.max} of limit \`${limit.name}\``;
+        this.#findings.add(
+          "over-cap",
+          `leaf ${leaf} takes counter \`${counter}\` to ${spent}, over the cap ${cap}`,
+          leaf,
+        );
+      }
+      this.#counter(counter).add(at, amount, request);
+    }
+  }
+
+  /** What the gateway says it counted must be what the documents say is counted. */
+  #compare(charges: readonly Charged[], decision: RecordedDecision, leaf: number): void {
+    const recorded = new Map(decision.charges.map(({ counter, amount }) => [counter, amount]));
+    for (const { counter, amount } of charges) {
+      if (recorded.get(counter) !== amount.toString()) {
+        const said = recorded.get(counter) ?? "nothing";
+        this.#findings.add(
+          "charge-differs",
+          `leaf ${leaf} counts ${said} in \`${counter}\`, its policy ${amount}`,
+          leaf,
+        );
+      }
+    }
+    if (recorded.size > charges.length)
+      this.#findings.add("charge-differs", `leaf ${leaf} counts in limits that its policy does not have`, leaf);
+    for (const { limit } of charges) {
+      const said = decision.limits.find(({ of, limit: name }) => of === limit.of && name === limit.name);
+      if (said?.cap === limit.maxText) continue;
+      const found = said ? `a cap of ${said.cap}` : "no such limit";
+      this.#findings.add(
+        "cap-differs",
+        `leaf ${leaf} says ${found} for limit \`${limit.name}\`, its policy ${limit.maxText}`,
+        leaf,
+      );
+    }
+  }
+
+  #chargesOf({ client, caller, key, at, intent: text, leaf }: Authorized): Charged[] | undefined {
+    const [policy, house] = [this.#policies.get(client), this.#house()];
+    if (!policy || !house) return undefined;
+    const intent = intentFromJson(JSON.parse(text));
+    const owners = new Map<Account, ClientId>();
+    for (const account of accountsIn(intent)) {
+      const owner = this.#owners.get(account);
+      if (owner) owners.set(account, owner);
+    }
+    try {
+      return chargesOf({ client: policy, house }, intent, { now: at, client, caller, key, owners }).map((charge) => ({
+        ...charge,
+        limit: limitOf(charge.of === "house" ? house : policy, charge.limit),
+      }));
+    } catch (error) {
+      this.#findings.add("not-countable", `leaf ${leaf}: ${(error as Error).message}`, leaf);
+      return undefined;
+    }
+  }
+
+  #counter(name: string): Counter {
+    let counter = this.#counters.get(name);
+    if (!counter) this.#counters.set(name, (counter = new Counter()));
+    return counter;
+  }
+}
+
+const limitOf = ({ limits }: { readonly limits: readonly CompiledLimit[] }, name: string): CompiledLimit =>
+  limits.find((limit) => limit.name === name)!;
