@@ -2,7 +2,7 @@ import type { Payload } from "../domain/api.ts";
 import type { AssetRegistry } from "../domain/assets.ts";
 import { evmChainId, type Account, type ChainId } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
-import type { Intent } from "../domain/intent.ts";
+import { claimId, type Intent } from "../domain/intent.ts";
 import { completeTransaction, parseFields } from "../chains/evm/fields.ts";
 import { intentOf } from "../chains/evm/intent.ts";
 import {
@@ -26,6 +26,8 @@ export type Understood = { readonly unsigned: Uint8Array; readonly intent: Inten
 export type ReadPayload = {
   /** The account whose next nonce `understand` wants, where the caller left it out. */
   readonly nonceOf?: Account;
+  /** What is claimed for certain, as the store names it: only so that it can be looked up early. */
+  readonly claims: readonly string[];
   readonly understand: (nonce?: bigint) => Understood;
   /** Reads bytes that were authorized before. */
   readonly understandBytes: (unsigned: Uint8Array) => Understood;
@@ -48,7 +50,11 @@ export function readPayload(payload: Payload, context: PayloadContext): ReadPayl
     case "evm-transaction": {
       if (payload.unsigned !== undefined) {
         const understood = understandEvm(Buffer.from(payload.unsigned.slice(2), "hex"), context);
-        return { understand: () => understood, understandBytes: (unsigned) => understandEvm(unsigned, context) };
+        return {
+          claims: understood.intent.claims.map(claimId),
+          understand: () => understood,
+          understandBytes: (unsigned) => understandEvm(unsigned, context),
+        };
       }
       return readEvmFields(payload.transaction, context);
     }
@@ -63,6 +69,7 @@ function readEvmFields(fields: unknown, context: PayloadContext): ReadPayload {
   const account = accountOn(context.key, `eip155:${chainId}` as ChainId);
   return {
     ...(partial.nonce === undefined ? { nonceOf: account } : {}),
+    claims: partial.nonce === undefined ? [] : [claimId({ kind: "evm-nonce", account, nonce: partial.nonce })],
     understand: (nonce) => {
       const filled = { chainId, ...(nonce === undefined ? {} : { nonce }) };
       return understandEvm(encodeUnsigned(completeTransaction(partial, filled)), context);

@@ -14,7 +14,7 @@ import type { KeyName } from "../domain/names.ts";
 import { requireCurrent, type ClientEntry, type Directory } from "./directory.ts";
 import { readPayload, type ReadPayload } from "./payloads.ts";
 import { mintPermit } from "./permit.ts";
-import type { KeyRow, RequestRow, Store, Token } from "./ports.ts";
+import type { KeyRow, RequestRow, Store, StoreTransaction, Token } from "./ports.ts";
 import { recordSignature, refuse, reserve } from "./reserve.ts";
 import { verifySecp256k1 } from "./verify.ts";
 
@@ -73,7 +73,8 @@ async function runSteps(
     signer instanceof GatewayError ? signer : await refusalOr(async () => read(submission, client, signer.key));
   stepDone?.("Understand");
 
-  const claimed = await store.write(async (transaction): Promise<Claimed> => {
+  let begun: RequestRow | undefined;
+  const claim = async (transaction: StoreTransaction): Promise<Claimed> => {
     // 2. Claim: one request per idempotency key, one transaction at a time; the facts are read inside it.
     await requireCurrent(transaction, client, house);
     const known = await findRequest(transaction, submission);
@@ -82,6 +83,7 @@ async function runSteps(
     if (signer instanceof GatewayError) throw signer;
     if (found) return found;
     const request = known ?? newRequest(submission, await transaction.now());
+    begun = request;
     const understood =
       payload instanceof GatewayError ? payload : await refusalOr(() => understandNow(transaction, request, payload));
     if (understood instanceof GatewayError) return { row: await refuse(transaction, client, request, understood) };
@@ -95,8 +97,12 @@ async function runSteps(
 
     // 4. Reserve: what the decision allows is counted and in the log before anything is signed.
     return reserve(transaction, situation, understood, decision);
-  });
-  const { row, authorization } = claimed;
+  };
+  const claims = payload instanceof GatewayError ? [] : payload.claims;
+  const claimed = await store
+    .write(claim, { requests: [submission], claims })
+    .catch((error: unknown) => ({ row: outcomeUnknown(error, begun) }));
+  const { row, authorization }: Claimed = claimed;
   if (!authorization || signer instanceof GatewayError) return row;
   const { unsigned, digest32 } = authorization;
   const { key, token } = signer;
@@ -124,6 +130,16 @@ async function runSteps(
     unfinished?.(row, error);
     return row;
   }
+}
+
+/**
+ * The store was lost while it committed, and nobody can say whether step 4 happened: then nothing is signed, and nothing
+ * is said of a decision, only which request it is. The same call again finds out and goes on.
+ */
+function outcomeUnknown(error: unknown, begun: RequestRow | undefined): RequestRow {
+  if (error instanceof GatewayError && error.code === "outcome-unknown" && begun)
+    return { ...begun, state: "authorized" };
+  throw error;
 }
 
 /** @throws {GatewayError} `key-not-found`, `key-disabled`, or why key or token cannot be used: nothing is recorded yet */
