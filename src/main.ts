@@ -47,12 +47,13 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   const { hsm, ownHsm } = await openHsms(config);
   const { logToken: logTokenRef, gatewayToken, soPinShares } = config.hsm;
   const whole = await openStore(config.store);
-  const pins = new Pins({ store: whole, sealer: await ownHsm.openGatewayToken(gatewayToken, bootSecret) });
+  let checkpoints: Checkpoints | undefined = undefined;
+  const store = refusing(whole, () => checkpoints?.refusal);
+  const pins = new Pins({ store, sealer: await ownHsm.openGatewayToken(gatewayToken, bootSecret) });
   const logToken = await pins.login("log", logTokenRef, (pin) => ownHsm.openLogToken(logTokenRef, pin, config.gateway));
   const fault = (error: unknown) => report("fault", error);
   const anchor = anchorFile(config.log.anchor);
-  const checkpoints = await Checkpoints.open({ store: whole, logToken, origin: config.gateway, anchor, fault });
-  const store = refusing(whole, () => checkpoints.refusal);
+  checkpoints = await Checkpoints.open({ store: whole, logToken, origin: config.gateway, anchor, fault });
   const directory = new Directory({ store, hsm, pins, compile: compilers });
   await directory.load();
   const gateway: Gateway = {
@@ -68,7 +69,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     attempts: new Set(),
     changed: requestChanges(),
     fault,
-    refusal: () => checkpoints.refusal,
+    refusal: () => checkpoints?.refusal,
     unfinished: (row, cause) => report(`request ${row.id} is authorized and not signed`, cause),
     ...(stepDone ? { stepDone } : {}),
   };

@@ -6,6 +6,9 @@ import type { GatewayClient } from "../../sdk/client.ts";
 import type { StoredPolicy } from "../policy-apply.ts";
 import { FORMAT, linesOf, parseLine, type HeaderLine, type LeafLine, type Line, type PolicyLine } from "./format.ts";
 
+/** All that an export needs of the gateway. */
+type Reader = Pick<GatewayClient, "get">;
+
 type Page = {
   readonly origin: string;
   readonly key: string;
@@ -25,7 +28,7 @@ export type Exported = { readonly leaves: number; readonly added: number; readon
  * @param client whose openings; undefined: everybody's, for auditors of the house
  */
 export async function exportLog(
-  gateway: GatewayClient,
+  gateway: Reader,
   client: string | undefined,
   file: string,
   onProgress: (leaves: number) => void,
@@ -73,7 +76,7 @@ function requireSame({ header: found }: Place, expected: HeaderLine, file: strin
   });
 }
 
-async function linesFor(gateway: GatewayClient, page: Page, place: Place): Promise<Line[]> {
+async function linesFor(gateway: Reader, page: Page, place: Place): Promise<Line[]> {
   const notes = new Map(page.checkpoints.map(({ size, note }) => [size, note]));
   const lines: Line[] = [];
   const close = (size: number) => {
@@ -93,7 +96,7 @@ async function linesFor(gateway: GatewayClient, page: Page, place: Place): Promi
 }
 
 /** The documents that a leaf makes active stand before it: without them its decisions cannot be made again. */
-async function documentOf(gateway: GatewayClient, leaf: LeafLine): Promise<PolicyLine | undefined> {
+async function documentOf(gateway: Reader, leaf: LeafLine): Promise<PolicyLine | undefined> {
   if ("commitment" in leaf) return undefined;
   const { type, version } = JSON.parse(leaf.opening) as { type: string; version: number };
   if (type !== "policy-applied" && type !== "genesis") return undefined;

@@ -169,6 +169,9 @@ export class LogVerifier {
       case "failed":
         return this.#end(opening["request"] as string);
       case "client-added":
+      case "key-disabled":
+      case "key-retired":
+      case "pin-changed":
       case "denied":
       case "pending":
       case "expired":
