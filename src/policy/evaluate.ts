@@ -6,7 +6,7 @@ import { chargesIn, type LimitCharge } from "./charges.ts";
 import type { CompiledRule } from "./compile.ts";
 import { durationText, ruleFinding } from "./explain.ts";
 import { foreignAccounts, foreignDestinations, missingFacts, unmatched } from "./refusals.ts";
-import { mismatchOf, type Mismatch } from "./match.ts";
+import { mismatchOf } from "./match.ts";
 import { askedBy, progressOf, type Asked } from "./quorum.ts";
 import { candidates, type RuleIndex } from "./rule-index.ts";
 import { UNLIMITED, scenesOf, type OperationView, type Policies, type Scene } from "./scene.ts";
@@ -51,17 +51,26 @@ function decide(policies: Policies, intent: Intent, facts: DecisionFacts, explai
   const waiting = refusals.length === 0 ? judgeApprovals(askedBy(verdict.matching), policies, facts) : NOT_WAITING;
   const outcome =
     refusals.length > 0 || waiting.expired ? "deny" : waiting.reasons.length > 0 ? "needs-approval" : "allow";
+  const findings = once(() => (explain || outcome !== "allow" ? allFindings(scenes, facts) : verdict.findings()));
   return {
     outcome,
     policy: namesOf(policies),
     reasons: outcome === "allow" ? verdict.allowing : [...refusals, ...waiting.reasons],
-    rules: explain || outcome !== "allow" ? allFindings(scenes, facts) : verdict.findings(),
+    // Deciding is a tenth of explaining, and not everybody who asks for a decision reads why.
+    get rules() {
+      return findings();
+    },
     limits: limits.findings,
     fee: fee.finding,
     missing: waiting.missing,
     ...(waiting.expiresAt === undefined ? {} : { expiresAt: waiting.expiresAt }),
     charges: limits.charges,
   };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 const namesOf = ({ client, house }: Policies): Decision["policy"] => ({
@@ -126,7 +135,7 @@ function judgeRules(scenes: Scenes, facts: DecisionFacts): RuleVerdict {
 function hits(scene: Scene, index: RuleIndex, facts: DecisionFacts, refusals: Reason[]): Hit[] {
   const found: Hit[] = [];
   for (const view of scene.operations) {
-    for (const rule of candidates(index, view)) {
+    for (const rule of candidates(index, view, facts.caller)) {
       try {
         if (mismatchOf(rule, scene, view, facts) === undefined) found.push({ rule, scene, view });
       } catch (error) {
@@ -142,23 +151,18 @@ function allFindings({ client, house }: Scenes, facts: DecisionFacts): RuleFindi
   const findings: RuleFinding[] = [];
   for (const scene of [client, house]) {
     for (const rule of [...scene.policy.denies, ...scene.policy.allows]) {
-      for (const view of scene.operations)
-        findings.push(ruleFinding(rule, scene, view, facts, safely(rule, scene, view, facts)));
+      for (const view of scene.operations) findings.push(findingOf(rule, scene, view, facts));
     }
   }
   return findings;
 }
 
-function safely(
-  rule: CompiledRule,
-  scene: Scene,
-  view: OperationView,
-  facts: DecisionFacts,
-): Mismatch | "failed" | undefined {
+/** Whatever an error comes from, the decision is made: it is said of the rule, and goes no further. */
+function findingOf(rule: CompiledRule, scene: Scene, view: OperationView, facts: DecisionFacts): RuleFinding {
   try {
-    return mismatchOf(rule, scene, view, facts);
+    return ruleFinding(rule, scene, view, facts, mismatchOf(rule, scene, view, facts));
   } catch {
-    return "failed";
+    return ruleFinding(rule, scene, view, facts, "failed");
   }
 }
 

@@ -120,7 +120,16 @@ const methodText = ({ operation }: OperationView): string =>
       ? `\`${operation.method}\``
       : "this method";
 
-const list = (words: Iterable<string>): string => [...words].map((word) => `\`${word}\``).join(", ");
+/** A denial has a sentence for every rule: what a rule lists is put into words once. */
+const lists = new WeakMap<ReadonlySet<string>, string>();
+
+function list(words: ReadonlySet<string>): string {
+  const known = lists.get(words);
+  if (known !== undefined) return known;
+  const text = [...words].map((word) => `\`${word}\``).join(", ");
+  lists.set(words, text);
+  return text;
+}
 
 const isoText = (ms: number | undefined): string =>
   ms === undefined || !Number.isFinite(ms) ? "an unknown time" : new Date(ms).toISOString();

@@ -5,6 +5,7 @@ import type { Intent, Operation } from "../domain/intent.ts";
 import { HOUSE, type ClientId } from "../domain/names.ts";
 import type { CompiledHouse, CompiledPolicy } from "./compile.ts";
 import type { Act } from "./document.ts";
+import { EMPTY_INDEX } from "./rule-index.ts";
 import { selectorOf } from "./selector.ts";
 
 /**
@@ -150,8 +151,8 @@ export const NO_HOUSE: CompiledHouse = {
   addresses: new Map(),
   allows: [],
   denies: [],
-  allowIndex: { byWord: new Map(), others: [] },
-  denyIndex: { byWord: new Map(), others: [] },
+  allowIndex: EMPTY_INDEX,
+  denyIndex: EMPTY_INDEX,
   limits: [],
   fees: new Map(),
   policyQuorum: 1,

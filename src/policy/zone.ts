@@ -1,6 +1,6 @@
 /**
- * Local time for rules and windows. A zone's offset changes only at quarter hours of UTC, so the last answer serves
- * all requests of a quarter hour; asking the ICU tables takes microseconds each time.
+ * Local time for rules and windows. A zone's offset changes only at quarter hours of UTC, so one answer serves all
+ * requests of a quarter hour; asking the ICU tables takes microseconds each time.
  */
 export type Zone = { readonly name: string; readonly offsetMs: (at: number) => number };
 
@@ -9,6 +9,8 @@ export type Weekday = (typeof WEEKDAYS)[number];
 export type CalendarUnit = "day" | "week" | "month";
 
 const QUARTER_MS = 900_000;
+/** Quarter hours. */
+const REMEMBERED = 64;
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
@@ -32,11 +34,16 @@ export function zoneOf(name: string): Zone {
     hour: "numeric",
     minute: "numeric",
   });
-  let last = { quarter: NaN, offsetMs: 0 };
+  const known = new Map<number, number>();
   const offsetMs = (at: number): number => {
     const quarter = Math.floor(at / QUARTER_MS);
-    if (quarter !== last.quarter) last = { quarter, offsetMs: readOffset(format, quarter * QUARTER_MS) };
-    return last.offsetMs;
+    const remembered = known.get(quarter);
+    if (remembered !== undefined) return remembered;
+    // A decision asks of now and of both sides of its day, week and month.
+    if (known.size >= REMEMBERED) known.clear();
+    const offset = readOffset(format, quarter * QUARTER_MS);
+    known.set(quarter, offset);
+    return offset;
   };
   return { name, offsetMs };
 }
