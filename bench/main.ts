@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { startDevGateway, type DevGateway } from "../test/support/gateway.ts";
 import { pinOf } from "../test/support/pins.ts";
 import type { LoadResult } from "./load.ts";
+import { policyReport, policyText, type PolicyReport } from "./policy.ts";
 import { poolSigningRate } from "./pool.ts";
 import { rawSigningRate } from "./raw.ts";
 
@@ -95,6 +96,8 @@ async function measure(gateway: DevGateway, concurrency: number, requests: numbe
   };
 }
 
+progress("one decision, ours and Cedar's");
+const policy = policyReport();
 const gateway = await startDevGateway(["--policy", here("./policies/bench.yaml")]);
 try {
   const key = await keyOf(gateway);
@@ -117,6 +120,7 @@ try {
     raw,
     pool,
     endToEnd,
+    policy,
   };
   console.log(json ? JSON.stringify(report) : tableOf(report));
 } finally {
@@ -124,12 +128,13 @@ try {
 }
 
 type Report = {
+  readonly policy: PolicyReport;
   readonly raw: readonly { processes: number; perSecond: number }[];
   readonly pool: { concurrency: number; perSecond: number; ofRaw: number };
   readonly endToEnd: readonly EndToEnd[];
 };
 
-function tableOf({ raw, pool, endToEnd }: Report): string {
+function tableOf({ raw, pool, endToEnd, policy }: Report): string {
   const cell = (value: string | number) => String(value).padStart(11);
   const rows = endToEnd.map((row) =>
     [
@@ -157,5 +162,7 @@ function tableOf({ raw, pool, endToEnd }: Report): string {
     ...rows,
     "",
     "edge, vault, generator: processor time per request",
+    "",
+    policyText(policy),
   ].join("\n");
 }

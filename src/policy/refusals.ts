@@ -97,6 +97,9 @@ export function unmatched(scene: Scene, view: OperationView, facts: DecisionFact
   return [reason];
 }
 
+/** How far a rule got before it failed. */
+const REACHED: ReadonlyMap<Mismatch, number> = new Map(MISMATCHES.map((mismatch, index) => [mismatch, index]));
+
 function nearestRule(
   scene: Scene,
   view: OperationView,
@@ -105,8 +108,8 @@ function nearestRule(
   let best: { rule: CompiledRule; mismatch: Mismatch; reached: number } | undefined;
   for (const rule of scene.policy.allows) {
     const mismatch = mismatchOf(rule, scene, view, facts);
-    const reached = mismatch === undefined ? -1 : MISMATCHES.indexOf(mismatch);
-    if (mismatch !== undefined && reached > 0 && reached > (best?.reached ?? 0)) best = { rule, mismatch, reached };
+    const reached = mismatch === undefined ? 0 : REACHED.get(mismatch)!;
+    if (mismatch !== undefined && reached > (best?.reached ?? 0)) best = { rule, mismatch, reached };
   }
   return best;
 }
