@@ -221,7 +221,7 @@ export class LogVerifier {
       client: client as ClientId,
       caller: caller as CallerName,
       key: key as KeyName,
-      intent: JSON.stringify(opening["intent"]),
+      intent: opening["intent"],
     };
     this.#windows.authorize(authorized, opening["decision"] as never);
   }

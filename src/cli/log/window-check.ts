@@ -14,8 +14,8 @@ export type Authorized = {
   readonly client: ClientId;
   readonly caller: CallerName;
   readonly key: KeyName;
-  /** JSON text: the past is counted again when a limit changes, and is smaller so. */
-  readonly intent: string;
+  /** As JSON holds it: kept, since the past is counted again when a limit changes. */
+  readonly intent: unknown;
 };
 
 type RecordedDecision = {
@@ -153,10 +153,10 @@ export class WindowCheck {
     }
   }
 
-  #chargesOf({ client, caller, key, at, intent: text, leaf }: Authorized): Charged[] | undefined {
+  #chargesOf({ client, caller, key, at, intent: json, leaf }: Authorized): Charged[] | undefined {
     const [policy, house] = [this.#policies.get(client), this.#house()];
     if (!policy || !house) return undefined;
-    const intent = intentFromJson(JSON.parse(text));
+    const intent = intentFromJson(json);
     const owners = new Map<Account, ClientId>();
     for (const account of accountsIn(intent)) {
       const owner = this.#owners.get(account);
