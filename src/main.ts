@@ -21,6 +21,7 @@ import { compilers } from "./vault/policies.ts";
 import { serveVault } from "./vault/server.ts";
 import type { SignStep } from "./vault/sign.ts";
 import { requestChanges } from "./vault/waiting.ts";
+import { watch } from "./watchdog.ts";
 
 /*
  * Composition root: the only file that joins adapters to ports. Nothing imports it but the program in `bin/` and tests
@@ -45,6 +46,13 @@ const CHECKPOINT_EVERY_MS = 1000;
 export async function startVault({ config, isolation, socketGroup, stepDone }: VaultOptions): Promise<RunningVault> {
   const bootSecret = readBootSecret(config.vault.bootSecret);
   const { hsm, ownHsm } = await openHsms(config);
+  const health = () => (ownHsm === hsm ? hsm.health() : [...hsm.health(), ...ownHsm.health()]);
+  const unwatch = watch(
+    config.hsm.hangSeconds * 1000,
+    () => Math.max(0, ...health().map(({ oldestMs }) => oldestMs)),
+    (ageMs) =>
+      report("hang", new GatewayError("hsm-hangs", `a call to the HSM's module has not come back for ${ageMs} ms`)),
+  );
   const { logToken: logTokenRef, gatewayToken, soPinShares } = config.hsm;
   const whole = await openStore(config.store);
   let checkpoints: Checkpoints | undefined = undefined;
@@ -64,6 +72,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     logToken,
     directory,
     pins,
+    health,
     newSoPin: (label) => newSoPin(label, soPinShares),
     isolation,
     attempts: new Set(),
@@ -83,6 +92,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     gateway,
     stop: async () => {
       clearInterval(retries);
+      await unwatch();
       await server.stop();
       await checkpoints.stop();
       await hsm.close();

@@ -173,11 +173,17 @@ function closeInherited(except: number | undefined): void {
 
 const socketGroup = ({ user }: Isolation): string[] => (user ? ["--socket-group", String(user.gid)] : []);
 
+function addressOf(text: string): { host: string; port: number } {
+  const [host, port] = text.split(":");
+  return { host: host!, port: Number(port) };
+}
+
 /** What the edge is told: nothing of the vault but the socket. */
 export const edgeOptions = (config: Config, port = Number(config.edge.listen.split(":")[1])) => ({
   socket: config.vault.socket,
   host: config.edge.listen.split(":")[0]!,
   port,
+  ...(config.edge.admin === undefined ? {} : { admin: addressOf(config.edge.admin) }),
   ...(config.edge.tls ? { tls: config.edge.tls } : {}),
   limits: { bodyBytes: config.edge.bodyBytes, inFlight: config.edge.inFlight },
 });

@@ -8,7 +8,7 @@ import {
 import { createServer as createHttpsServer } from "node:https";
 import express, { type NextFunction, type Request, type Response } from "express";
 import helmet from "helmet";
-import { FORWARDED_HEADERS, type RequestHead } from "../vault/protocol.ts";
+import { FORWARDED_HEADERS, METRICS_TARGET, type RequestHead } from "../vault/protocol.ts";
 import { VaultUnreachable, type VaultLink } from "./vault-link.ts";
 
 export type EdgeLimits = { readonly bodyBytes: number; readonly inFlight: number };
@@ -23,6 +23,9 @@ export function createApp(link: VaultLink, limits: EdgeLimits): express.Express 
   app.disable("etag");
   app.get("/livez", (_request, response) => void response.json({ status: "live" }));
   app.use(helmet());
+  app.get(METRICS_TARGET, (_request, response) =>
+    problem(response, 404, "not-found", "metrics are on the admin port, where there is one"),
+  );
   app.use((_request, response, next) => {
     if (link.inFlight < limits.inFlight && link.polls < limits.inFlight) return next();
     response.setHeader("retry-after", "1");
@@ -31,6 +34,18 @@ export function createApp(link: VaultLink, limits: EdgeLimits): express.Express 
   app.use(express.raw({ type: () => true, limit: limits.bodyBytes, inflate: false }));
   app.use((request, response, next) => void forward(link, request, response).catch(next));
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => onError(error, response));
+  return app;
+}
+
+/** For the host's own monitoring: one path, without a caller. */
+export function createAdminApp(link: VaultLink): express.Express {
+  const app = express();
+  app.disable("x-powered-by");
+  app.get(
+    METRICS_TARGET,
+    (request, response) => void forward(link, request, response).catch((error: unknown) => onError(error, response)),
+  );
+  app.use((_request, response) => problem(response, 404, "not-found", `expected ${METRICS_TARGET}`));
   return app;
 }
 

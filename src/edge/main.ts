@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
-import { createApp, createEdgeServer, type EdgeLimits } from "./app.ts";
+import { createAdminApp, createApp, createEdgeServer, type EdgeLimits } from "./app.ts";
 import { VaultLink } from "./vault-link.ts";
 
 /**
@@ -10,6 +10,8 @@ export type EdgeOptions = {
   readonly socket: string;
   readonly host: string;
   readonly port: number;
+  /** Where /metrics is; nowhere without it. */
+  readonly admin?: { readonly host: string; readonly port: number };
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly limits: EdgeLimits;
   /** End with the process that started this one. */
@@ -21,10 +23,14 @@ export function startEdge(options: EdgeOptions): void {
   const tls = options.tls && { cert: readFileSync(options.tls.cert), key: readFileSync(options.tls.key) };
   const app = createApp(link, options.limits);
   const server = createEdgeServer(app, tls);
-  server.on("error", (error) => {
+  const admin = options.admin && createEdgeServer(createAdminApp(link), undefined);
+  const fail = (error: Error): never => {
     process.stderr.write(`portcullis edge: ${error.message}\n`);
     process.exit(1);
-  });
+  };
+  server.on("error", fail);
+  admin?.on("error", fail);
+  admin?.listen(options.admin!.port, options.admin!.host);
   server.listen(options.port, options.host, () => {
     const { port } = server.address() as AddressInfo;
     process.stdout.write(
@@ -34,6 +40,8 @@ export function startEdge(options: EdgeOptions): void {
   const stop = (): void => {
     // Requests under way are answered, each as the last of its connection; idle connections go at once.
     app.locals["closing"] = true;
+    admin?.close();
+    admin?.closeAllConnections();
     server.close(() => {
       link.close();
       process.exit(0);

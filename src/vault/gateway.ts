@@ -1,7 +1,7 @@
 import type { GatewayError } from "../domain/errors.ts";
 import type { Directory } from "./directory.ts";
 import type { Pins } from "./pins.ts";
-import type { Hsm, LogToken, Store } from "./ports.ts";
+import type { Hsm, LogToken, Store, TokenHealth } from "./ports.ts";
 import type { SignDependencies } from "./sign.ts";
 import type { RequestChanges } from "./waiting.ts";
 
@@ -16,6 +16,8 @@ export type Gateway = SignDependencies & {
   readonly directory: Directory;
   readonly logToken: LogToken;
   readonly pins: Pins;
+  /** Every token that was opened, the gateway's own among them. */
+  readonly health: () => readonly TokenHealth[];
   /** A new token's SO PIN, whose shares are kept already; `undefined`: nobody keeps it. */
   readonly newSoPin?: (label: string) => string | undefined;
   /** `none (…)` where edge and vault share a user. */

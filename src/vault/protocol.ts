@@ -91,3 +91,6 @@ export function readFrames<Head>(stream: Duplex, onFrame: (frame: Frame<Head>) =
     buffered = bytes.length;
   });
 }
+
+/** Answered by the vault, and passed on by the edge's admin port only. */
+export const METRICS_TARGET = "/metrics";

@@ -8,7 +8,16 @@ import { problemOfError, RETRY_AFTER_S } from "./api/problems.ts";
 import { bodyBytes, route, type Routed } from "./api/router.ts";
 import type { Answer } from "./api/routes.ts";
 import type { Gateway } from "./gateway.ts";
-import { encodeFrame, MAX_BODY_BYTES, readFrames, writeFrame, type Frame, type RequestHead } from "./protocol.ts";
+import { metricsOf, readinessOf } from "./health.ts";
+import {
+  encodeFrame,
+  MAX_BODY_BYTES,
+  METRICS_TARGET,
+  readFrames,
+  writeFrame,
+  type Frame,
+  type RequestHead,
+} from "./protocol.ts";
 
 /** Requests under way at once, over all connections; more are answered 503 and have done nothing. */
 const IN_FLIGHT_MAX = 1024;
@@ -105,8 +114,8 @@ function fitting({
 }
 
 async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overloaded: boolean): Promise<Routed> {
-  if (head.method === "GET" && head.target === "/readyz")
-    return { authenticated: false, status: 200, body: readiness(gateway) };
+  const status = head.method === "GET" ? statusOf(gateway, head.target) : undefined;
+  if (status) return status;
   if (overloaded) {
     const problem = problemOfError(
       new GatewayError("vault-busy", "the vault has more requests under way than it takes; nothing was done"),
@@ -121,9 +130,13 @@ async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overl
   return route(gateway, { method: head.method, target: head.target, headers: head.headers, body });
 }
 
-const readiness = ({ name, isolation, directory, refusal }: Gateway) => ({
-  status: refusal()?.code ?? "ready",
-  gateway: name,
-  isolation,
-  clients: { available: directory.clients().filter(({ token }) => token).length, all: directory.clients().length },
-});
+/** Asked by machines that have no key: how the gateway is, and nothing of what it does. */
+function statusOf(gateway: Gateway, target: string): Routed | undefined {
+  if (target === "/readyz") {
+    const readiness = readinessOf(gateway);
+    return { authenticated: false, status: readiness.status === "no-token-available" ? 503 : 200, body: readiness };
+  }
+  if (target !== METRICS_TARGET) return undefined;
+  const headers = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
+  return { authenticated: false, status: 200, body: Buffer.from(metricsOf(gateway)), headers };
+}

@@ -158,6 +158,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       logToken,
       directory,
       pins,
+      health: () => hsm.health(),
       isolation: "none (a test)",
       attempts: new Set(),
       changed: requestChanges(),

@@ -30,6 +30,7 @@ export class Connection {
   readonly #proven = new Map<string, ProvenKey>();
   #scan: { readonly at: number; readonly keys: readonly FoundKey[] } | undefined;
   #lastGeneration: Promise<unknown> = Promise.resolve();
+  #generatingSince: number | undefined;
   #sealingKey: Handle | undefined;
 
   /** @throws what the module throws; the PIN is tried once */
@@ -63,7 +64,9 @@ export class Connection {
   }
 
   load(): PoolLoad {
-    return this.#pool.load();
+    const load = this.#pool.load();
+    const generatingMs = this.#generatingSince === undefined ? 0 : performance.now() - this.#generatingSince;
+    return { ...load, oldestMs: Math.max(load.oldestMs, generatingMs) };
   }
 
   /** Keys that have proven themselves here, for the connection that comes after this one. */
@@ -220,11 +223,13 @@ export class Connection {
 
   async #generate(label: string, curve: Curve): Promise<GeneratedKey> {
     const session = this.#lib.C_OpenSession(this.#slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
+    this.#generatingSince = performance.now();
     try {
       const generated = await generate(this.#lib, session, label, curve);
       this.#proven.set(generated.key.id, { handle: generated.handle, key: generated.key });
       return generated;
     } finally {
+      this.#generatingSince = undefined;
       this.#scan = undefined;
       this.#lib.C_CloseSession(session);
     }

@@ -112,6 +112,7 @@ export function processCommands(program: Command, host: Host): void {
         `${status.gateway}: ${status.status}`,
         `isolation: ${status.isolation}`,
         `clients: ${status.clients.available} of ${status.clients.all} available`,
+        ...status.unavailable.map(({ client, ckr }) => `  ${client}: token unavailable, ${ckr}`),
       ];
       output(json).result(status, lines.join("\n"));
     });
@@ -123,7 +124,13 @@ function urlFrom(configPath: string): string {
   return `${tls ? "https" : "http"}://${listen}`;
 }
 
-type Readiness = { status: string; gateway: string; isolation: string; clients: { available: number; all: number } };
+type Readiness = {
+  status: string;
+  gateway: string;
+  isolation: string;
+  clients: { available: number; all: number };
+  unavailable: { client: string; ckr: string }[];
+};
 
 async function readiness(url: string): Promise<Readiness> {
   const response = await fetch(new URL("/readyz", url)).catch((error: unknown) => {

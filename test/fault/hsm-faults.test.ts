@@ -1,0 +1,169 @@
+// Goal: whatever goes wrong in the HSM, every withdrawal ends signed once, nothing wrong is released, and service is back
+// within 5 s of the fault's end; a client whose token is away costs the others nothing.
+// Method: the real gateway on SoftHSM behind a module that goes wrong on demand, under load that does not stop.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import pkcs11 from "pkcs11js";
+import { BUSY, faultsOf, KeptGateway, Load, QUIET, withdraw } from "../support/faulty-gateway.ts";
+import { FaultyHsm, type Fault } from "../support/faulty-hsm.ts";
+import type { DevGateway } from "../support/gateway.ts";
+import { eventually, findVault } from "../support/processes.ts";
+
+const SOAK = process.env["SOAK"] !== undefined;
+const BACK_WITHIN_MS = 5_000;
+const WORKERS = 6;
+
+type Ckr = NonNullable<Fault["ckr"]>;
+const EVERY_CKR = Object.keys(pkcs11).filter(
+  // A wrong PIN, locked or expired, is the end of a token until a person comes: see the tests of PINs.
+  (name) => /^CKR_/.test(name) && !["CKR_OK", "CKR_VENDOR_DEFINED"].includes(name) && !name.startsWith("CKR_PIN_"),
+) as Ckr[];
+const SOME_CKR: readonly Ckr[] = ["CKR_DEVICE_ERROR", "CKR_SESSION_HANDLE_INVALID", "CKR_USER_NOT_LOGGED_IN"];
+
+const during = (fault: Fault, title = `${fault.kind} at ${fault.at}`): [string, Fault] => [title, fault];
+
+/** Each strikes while it lasts, or as often as it says. */
+const FAULTS: readonly [string, Fault][] = [
+  ...(SOAK ? EVERY_CKR : SOME_CKR).flatMap((ckr) =>
+    (SOAK ? (["C_SignInit", "C_Sign", "C_OpenSession"] as const) : (["C_Sign"] as const)).map((at) =>
+      during({ at, kind: "answer", ckr, token: BUSY }, `${ckr} at ${at}`),
+    ),
+  ),
+  during({ at: "C_Sign", kind: "answerAfterwards", ckr: "CKR_DEVICE_REMOVED", times: 5, token: BUSY }),
+  during({ at: "C_SignInit", kind: "loseSession", times: 5, token: BUSY }),
+  during({ at: "C_SignInit", kind: "loseAllSessions", times: 3, token: BUSY }),
+  during({ at: "C_SignInit", kind: "staleHandle", times: 5, token: BUSY }),
+  during({ at: "C_SignInit", kind: "uninitialize", times: 1 }),
+  during({ at: "C_Sign", kind: "flipBit", times: 5, token: BUSY }, "a flipped bit in a signature"),
+  during({ at: "C_SignInit", kind: "otherKey", times: 5, token: BUSY }, "a signature by another key of the client"),
+  during({ at: "C_Sign", kind: "delay", delayMs: 300, token: BUSY }, "a slow token"),
+];
+
+/** These end the vault: by the watchdog, or by themselves. */
+const ENDS: readonly [string, Fault][] = [
+  during({ at: "C_Sign", kind: "hang", times: 1, token: BUSY }, "a hang on the thread pool"),
+  during({ at: "C_SignInit", kind: "hang", times: 1, token: BUSY }, "a hang on the main thread"),
+  during({ at: "C_Sign", kind: "crash", times: 1, token: BUSY }, "a segmentation fault"),
+];
+
+const HANG_SECONDS = 1;
+
+describe("a gateway whose HSM goes wrong", function () {
+  this.timeout(SOAK ? 1_200_000 : 120_000);
+  let faulty: FaultyHsm;
+  let kept: KeptGateway;
+  let gateway: DevGateway;
+
+  before(async () => {
+    faulty = new FaultyHsm();
+    kept = new KeptGateway();
+    const founded = await kept.start();
+    const operator = founded.as("house", "operator");
+    const other = { name: "hot-2", chains: ["eip155:31337"] };
+    await operator.call("POST", `/v1/clients/${BUSY}/keys`, { body: other, idempotencyKey: randomUUID() });
+    await founded.stop();
+    const { FAULTY_HSM_MODULE, FAULTY_HSM_CONTROL } = process.env as Record<string, string>;
+    kept.configure(({ environment }) => ({
+      module: faulty.modulePath,
+      environment: { ...environment, FAULTY_HSM_MODULE, FAULTY_HSM_CONTROL },
+      hangSeconds: HANG_SECONDS,
+    }));
+    gateway = await kept.start();
+  });
+  after(async () => {
+    await gateway?.stop();
+    kept.remove();
+    faulty.remove();
+  });
+  beforeEach(() => faulty.clear());
+
+  const vault = () => findVault(gateway.process.pid!);
+  const readiness = async () =>
+    (await (await fetch(`${gateway.url}/readyz`)).json()) as {
+      status: string;
+      unavailable: { client: string; ckr: string }[];
+    };
+
+  async function underLoad(act: (load: Load) => Promise<void>): Promise<void> {
+    const load = new Load(gateway, WORKERS);
+    try {
+      await load.more(WORKERS, BACK_WITHIN_MS);
+      await act(load);
+      faulty.clear();
+      await withdraw(gateway, BUSY, BACK_WITHIN_MS);
+      await load.more(WORKERS, BACK_WITHIN_MS);
+    } finally {
+      faulty.clear();
+      await load.stop();
+    }
+    assert.deepEqual(faultsOf(gateway, load), []);
+  }
+
+  for (const [what, fault] of FAULTS) {
+    it(`${what}: every withdrawal is signed once`, () =>
+      underLoad(async () => {
+        faulty.inject(fault);
+        await eventually("the fault strikes", () => faulty.calls(fault.at) > 0);
+        await sleep(400);
+        if (fault.times !== undefined) assert.equal(faulty.strikesLeft(fault.at), 0, "all strikes have struck");
+      }));
+  }
+
+  for (const [what, fault] of ENDS) {
+    it(`${what}: a new vault goes on, and every withdrawal is signed once`, () =>
+      underLoad(async () => {
+        const before = vault();
+        faulty.inject(fault);
+        await eventually("a new vault", () => vault() !== undefined && vault() !== before, BACK_WITHIN_MS);
+      }));
+  }
+
+  it("one token away: the others sign, /readyz names it and the reason, and it comes back by itself", async () => {
+    for (const at of ["C_Sign", "C_OpenSession", "C_Login"] as const)
+      faulty.inject({ at, kind: "answer", ckr: "CKR_DEVICE_REMOVED", token: BUSY });
+    const away = withdraw(gateway, BUSY, 20_000);
+    const { status, unavailable } = await eventually("it is found to be away", async () => {
+      const found = await readiness();
+      return found.unavailable.length > 0 && found;
+    });
+    assert.deepEqual(
+      [status, unavailable],
+      ["ready", [{ client: BUSY, state: "unavailable", ckr: "CKR_DEVICE_REMOVED" }]],
+    );
+    const startedAt = Date.now();
+    assert.equal((await withdraw(gateway, QUIET, BACK_WITHIN_MS)).state, "signed");
+    assert.ok(Date.now() - startedAt < 1_000, "nobody waits for another client's token");
+    faulty.clear();
+    await withdraw(gateway, BUSY, BACK_WITHIN_MS);
+    assert.equal((await away).state, "signed");
+    assert.deepEqual((await readiness()).unavailable, []);
+  });
+
+  it("a token away at the start: the vault is ready for the others, and finds it when it is back", async () => {
+    faulty.inject({ at: "C_Login", kind: "answer", ckr: "CKR_TOKEN_NOT_PRESENT", token: BUSY });
+    const before = vault()!;
+    process.kill(before, "SIGKILL");
+    await eventually("a new vault", () => vault() !== undefined && vault() !== before);
+    assert.equal((await withdraw(gateway, QUIET, 10_000)).state, "signed");
+    assert.deepEqual((await readiness()).unavailable, [
+      { client: BUSY, state: "unavailable", ckr: "CKR_TOKEN_NOT_PRESENT" },
+    ]);
+    faulty.clear();
+    assert.equal((await withdraw(gateway, BUSY, BACK_WITHIN_MS)).state, "signed");
+  });
+
+  it("a PIN that the token refuses is offered once, the others go on, and the reason is told", async () => {
+    faulty.inject({ at: "C_Login", kind: "answer", ckr: "CKR_PIN_INCORRECT", token: BUSY });
+    const before = vault()!;
+    process.kill(before, "SIGKILL");
+    await eventually("a new vault", () => vault() !== undefined && vault() !== before);
+    assert.equal((await withdraw(gateway, QUIET, 10_000)).state, "signed");
+    const logins = faulty.calls("C_Login");
+    await sleep(2_500); // the next look at tokens that are away
+    assert.equal(faulty.calls("C_Login"), logins);
+    assert.deepEqual((await readiness()).unavailable, [
+      { client: BUSY, state: "unavailable", ckr: "CKR_PIN_INCORRECT" },
+    ]);
+  });
+});
