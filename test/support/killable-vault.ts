@@ -1,25 +1,34 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectSocket, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
+import { parse, stringify } from "yaml";
 import { writeConfig } from "../../src/cli/founding.ts";
+import type { PostgresStore } from "../../src/config.ts";
 import { found } from "../../src/main.ts";
 import { AnswerVerifier } from "../../src/sdk/answers.ts";
 import { GatewayClient } from "../../src/sdk/client.ts";
 import type { CallerFile, GatewayFile } from "../../src/sdk/caller-file.ts";
 import { encodeFrame, readFrames, type AnswerHead, type Frame } from "../../src/vault/protocol.ts";
+import { logIn, logInPostgres, type LogRows } from "./log-check.ts";
 import type { Place } from "./places.ts";
 
 /*
- * A vault in a process of its own, on SoftHSM and SQLite in a folder that outlives it, reached by frames on its socket.
+ * Vaults in processes of their own, on SoftHSM and a store that outlive them, reached by frames on their sockets. One on
+ * SQLite; any number on PostgreSQL.
  */
 
-export type SocketAnswer = { readonly status: number; readonly body: Buffer; readonly json: Record<string, unknown> };
+export type SocketAnswer = {
+  readonly status: number;
+  readonly head: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  readonly json: Record<string, unknown>;
+};
 
 export type RunningProcess = {
   readonly child: ChildProcess;
@@ -51,35 +60,55 @@ function bundle(): string {
 
 export class KillableVault {
   readonly folder: string;
-  readonly storePath: string;
   readonly #program: string;
   readonly #gateway: GatewayFile;
+  readonly #postgres: PostgresStore | undefined;
 
-  private constructor(folder: string, program: string, gateway: GatewayFile) {
+  private constructor(folder: string, program: string, gateway: GatewayFile, postgres: PostgresStore | undefined) {
     this.folder = folder;
-    this.storePath = join(folder, "vault", "portcullis.db");
     this.#program = program;
     this.#gateway = gateway;
+    this.#postgres = postgres;
   }
 
   /** Tokens, store, leaf 0 and configuration, as `init` makes them. */
-  static async founded(name: string, house: { entry: string; files: Record<string, string> }): Promise<KillableVault> {
+  static async founded(
+    name: string,
+    house: { entry: string; files: Record<string, string> },
+    postgres?: PostgresStore,
+  ): Promise<KillableVault> {
     const folder = mkdtempSync(join(tmpdir(), "portcullis-crash-"));
     mkdirSync(join(folder, "run"));
-    const founded = await found({ gateway: name, vaultFolder: join(folder, "vault"), ...house });
-    writeConfig(join(folder, "portcullis.yaml"), { name, listen: "127.0.0.1:0", founded });
+    const store = postgres ? { postgres } : {};
+    const founded = await found({ gateway: name, vaultFolder: join(folder, "vault"), ...house, ...store });
+    writeConfig(join(folder, "portcullis.yaml"), { name, listen: "127.0.0.1:0", founded, ...store });
     const gateway = { gateway: name, url: "http://127.0.0.1", answersKey: founded.answersKey };
-    return new KillableVault(folder, bundle(), gateway);
+    return new KillableVault(folder, bundle(), gateway, postgres);
   }
 
-  async start(): Promise<RunningProcess> {
-    const child = spawn(
-      process.execPath,
-      ["--enable-source-maps", this.#program, join(this.folder, "portcullis.yaml")],
-      {
-        stdio: ["pipe", "pipe", "inherit"],
-      },
-    );
+  /** The same configuration for each, but for what is a vault's own: its socket, its anchor. */
+  #configOf(number: number): string {
+    const path = join(this.folder, `portcullis-${number}.yaml`);
+    const document = parse(readFileSync(join(this.folder, "portcullis.yaml"), "utf8")) as Record<string, object>;
+    const vault = { ...document["vault"], socket: this.#socketOf(number) };
+    writeFileSync(path, stringify({ ...document, vault, log: { anchor: `./${number}.anchor` } }));
+    return path;
+  }
+
+  #socketOf(number: number): string {
+    return join(this.folder, "run", `vault-${number}.sock`);
+  }
+
+  /** The log as those who are dead have left it. */
+  async log(): Promise<LogRows> {
+    if (!this.#postgres) return logIn(join(this.folder, "vault", "portcullis.db"));
+    return logInPostgres(this.#postgres);
+  }
+
+  async start(number = 1): Promise<RunningProcess> {
+    const child = spawn(process.execPath, ["--enable-source-maps", this.#program, this.#configOf(number)], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
     const lines = createInterface({ input: child.stdout });
     const ended = once(child, "exit").then(() => undefined);
     const line = (): Promise<string> =>
@@ -103,8 +132,8 @@ export class KillableVault {
     };
   }
 
-  connect(): Promise<Connection> {
-    return Connection.to(join(this.folder, "run", "vault.sock"), this.#gateway);
+  connect(number = 1): Promise<Connection> {
+    return Connection.to(this.#socketOf(number), this.#gateway);
   }
 
   remove(): void {
@@ -164,7 +193,12 @@ export class Connection {
       { label: "sig1", base64: signature },
     );
     const body_ = Buffer.from(answer.body);
-    return { status: head.status, body: body_, json: JSON.parse(body_.toString("utf8")) as Record<string, unknown> };
+    return {
+      status: head.status,
+      head: head.headers,
+      body: body_,
+      json: JSON.parse(body_.toString("utf8")) as Record<string, unknown>,
+    };
   }
 
   close(): void {

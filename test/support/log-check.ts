@@ -6,6 +6,8 @@ import Database from "better-sqlite3";
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pg from "pg";
+import type { PostgresStore } from "../../src/config.ts";
 import type { LeafRow, Store } from "../../src/vault/ports.ts";
 
 /*
@@ -48,6 +50,27 @@ export function logIn(path: string): LogRows {
     return { leaves: rows, saltKeys: new Map(clients.map(({ id, salt_key }) => [id, salt_key])) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The same in PostgreSQL: what is still being written there is waited for, as the next vault would. */
+export async function logInPostgres({ host, port, database, user }: PostgresStore): Promise<LogRows> {
+  const client = new pg.Client({ host, port, database, user });
+  await client.connect();
+  try {
+    await client.query("BEGIN; SELECT FROM portcullis.head FOR UPDATE");
+    const clients = await client.query<{ id: string; salt_key: Buffer }>("SELECT id, salt_key FROM portcullis.clients");
+    const { rows } = await client.query<Omit<LeafRow, "index" | "at" | "number"> & Record<string, string>>(
+      'SELECT idx AS "index", * FROM portcullis.leaves ORDER BY idx',
+    );
+    const numbers = (row: Record<string, string>) =>
+      Object.fromEntries(["index", "at", "number"].map((name) => [name, Number(row[name])]));
+    return {
+      leaves: rows.map((row) => ({ ...row, ...numbers(row) }) as unknown as LeafRow),
+      saltKeys: new Map(clients.rows.map(({ id, salt_key }) => [id, salt_key])),
+    };
+  } finally {
+    await client.end();
   }
 }
 

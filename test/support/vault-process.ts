@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline";
 import Database from "better-sqlite3";
+import pg from "pg";
 import { readConfig } from "../../src/config.ts";
 import { startVault } from "../../src/main.ts";
 import type { SignStep } from "../../src/vault/sign.ts";
@@ -21,7 +22,11 @@ const COMMITS: Partial<Record<SignStep, Place>> = {
   Verify: "before COMMIT of Record",
 };
 
-/** Statements are prepared through this prototype: the COMMIT of the store meets us here. */
+const atCommit = (): void => {
+  if (armed && lastStep && COMMITS[lastStep] === armed) die();
+};
+
+/** SQLite's statements are prepared through this prototype: the COMMIT of the store meets us here. */
 type Prepare = (this: Database.Database, sql: string) => Database.Statement;
 const prototype = Database.prototype as unknown as { prepare: Prepare };
 const prepare = prototype.prepare;
@@ -30,10 +35,19 @@ prototype.prepare = function (sql) {
   if (sql !== "COMMIT") return statement;
   return {
     run: () => {
-      if (armed && lastStep && COMMITS[lastStep] === armed) die();
+      atCommit();
       return statement.run();
     },
   } as unknown as Database.Statement;
+};
+
+/** PostgreSQL's pass through this one: everything before COMMIT is on its way by then. */
+type Query = (this: pg.Client, config: { text?: string }, ...others: unknown[]) => unknown;
+const client = pg.Client.prototype as unknown as { query: Query };
+const query = client.query;
+client.query = function (config, ...others) {
+  if (config.text === "COMMIT") atCommit();
+  return query.call(this, config, ...others);
 };
 
 const stepDone = (step: SignStep): void => {
