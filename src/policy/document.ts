@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { OPERATION_KINDS } from "../domain/intent.ts";
+import { OPERATION_KINDS, type OperationKind } from "../domain/intent.ts";
 import * as field from "./fields.ts";
 import { WEEKDAYS } from "./zone.ts";
 
@@ -273,6 +273,22 @@ const Approvals = z
     "How many persons of which groups must approve, such as `{officers: 2, expireAfter: 24h}`. The caller and the persons who operate it never count; one person counts once.",
   );
 
+/** Fields that an allow rule must have where it lists one of these words: nothing is unbounded by omission (sentence 2). */
+export const REQUIRED_WITH = {
+  to: ["transfer", "allowance", "call", "delegate", "govern"],
+  amount: ["transfer", "allowance"],
+  method: ["call"],
+  domain: ["typed-data"],
+  primaryType: ["typed-data"],
+  unbounded: ["delegate", "typed-data", "raw-digest"],
+} as const satisfies Readonly<Record<string, readonly OperationKind[]>>;
+
+/** The same for editors; `validate` says it with a hint. */
+const requiredWith = Object.entries(REQUIRED_WITH).map(([field, kinds]) => ({
+  if: { properties: { allow: { contains: { enum: kinds } } } },
+  then: { required: [field] },
+}));
+
 const AllowRule = z
   .strictObject({
     id,
@@ -290,7 +306,7 @@ const AllowRule = z
     ),
   })
   .describe("A rule that allows. What all matching allow rules ask for adds up.")
-  .meta({ id: "AllowRule" });
+  .meta({ id: "AllowRule", allOf: requiredWith });
 export type AllowRule = z.infer<typeof AllowRule>;
 
 const DenyRule = z

@@ -3,6 +3,7 @@ import { GatewayError, quoted } from "../domain/errors.ts";
 import { RESERVED_NAMES } from "../domain/names.ts";
 import { addressesOf, assetIdentity, declaredIn, type Declared } from "./declared.ts";
 import {
+  REQUIRED_WITH,
   isAllow,
   type AllowRule,
   type Band,
@@ -313,23 +314,24 @@ function checkFees(checked: Checked): void {
 
 // ---- allow rules ------------------------------------------------------------------------------------------------
 
-const MOVES_AN_ASSET: readonly string[] = ["transfer", "allowance"];
-const HAS_A_DESTINATION: readonly string[] = ["transfer", "allowance", "call", "delegate", "govern"];
-const CANNOT_BE_BOUNDED: readonly string[] = ["delegate", "typed-data", "raw-digest"];
+const REQUIRED_HINTS: Readonly<Record<keyof typeof REQUIRED_WITH, string>> = {
+  to: "name destinations; `anyone` for every address of no other client",
+  amount: "write a `max` for each asset; `any` for every amount",
+  method: "write the method's signature or selector",
+  domain: "name the EIP-712 domain that may be signed for",
+  primaryType: "name the types that may be signed",
+  unbounded: "write `unbounded: true` if this is meant: no limit can bound it",
+};
 
 function checkAllow(checked: Checked, rule: AllowRule, path: DocumentPath): void {
   const { report } = checked;
-  const require = (kinds: readonly string[], field: keyof AllowRule, hint: string) => {
+  for (const [field, kinds] of Object.entries(REQUIRED_WITH) as [keyof typeof REQUIRED_WITH, readonly string[]][]) {
     const kind = rule.allow.find((word) => kinds.includes(word));
     if (kind && rule[field] === undefined)
-      report(path, `expected a field \`${field}\` where \`${kind}\` is allowed, found none`, { hint });
-  };
-  require(HAS_A_DESTINATION, "to", "name destinations; `anyone` for every address of no other client");
-  require(MOVES_AN_ASSET, "amount", "write a `max` for each asset; `any` for every amount");
-  require(["call"], "method", "write the method's signature or selector");
-  require(["typed-data"], "domain", "name the EIP-712 domain that may be signed for");
-  require(["typed-data"], "primaryType", "name the types that may be signed");
-  require(CANNOT_BE_BOUNDED, "unbounded", "write `unbounded: true` if this is meant: no limit can bound it");
+      report(path, `expected a field \`${field}\` where \`${kind}\` is allowed, found none`, {
+        hint: REQUIRED_HINTS[field],
+      });
+  }
   for (const [symbol, band] of Object.entries(rule.amount ?? {})) {
     if (band !== "any" && band.max === undefined)
       report([...path, "amount", symbol], "expected `max` in an allow rule, found `over` alone", {
