@@ -6,7 +6,11 @@ import type { PostgresStore } from "../config.ts";
 import type { Founded } from "./host.ts";
 import type { PolicyFiles } from "./policy-files.ts";
 
-const ROLES: Readonly<Record<string, string>> = { officer: "policy-officer", operator: "operator" };
+const ROLES: Readonly<Record<string, string>> = {
+  officer: "policy-officer",
+  operator: "operator",
+  auditor: "auditor",
+};
 
 /** The smallest house policy by which a gateway can begin: one officer, one operator, no ceilings yet. */
 export function foundingHousePolicy(people: readonly CallerFile[]): PolicyFiles {

@@ -157,7 +157,7 @@ async function foundDevGateway(
     url: "http://127.0.0.1",
     answersKey: `ed25519:${Buffer.alloc(32).toString("base64")}`,
   };
-  const people = ["officer", "operator"].map((person) => newCaller(unknown, person));
+  const people = ["officer", "operator", "auditor"].map((person) => newCaller(unknown, person));
   const founded = await host.found({
     gateway: name,
     vaultFolder: join(folder, "vault"),
