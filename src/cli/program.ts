@@ -8,6 +8,7 @@ import { logCommands } from "./commands/log.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { processCommands } from "./commands/processes.ts";
 import { requestCommands } from "./commands/request.ts";
+import { statementCommands } from "./commands/statement.ts";
 import { storeCommands } from "./commands/store.ts";
 import type { Host } from "./host.ts";
 import { EXIT, printError } from "./output.ts";
@@ -26,6 +27,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   requestCommands(program);
   logCommands(program);
   decodeCommand(program);
+  statementCommands(program);
   inherit(program);
   try {
     await program.parseAsync(argv);

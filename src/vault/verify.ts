@@ -53,3 +53,31 @@ export const ed25519PublicKey = (raw32: Uint8Array) =>
 
 export const verifyEd25519 = (signature64: Uint8Array, message: string | Uint8Array, raw32: Uint8Array): boolean =>
   verify(null, typeof message === "string" ? Buffer.from(message) : message, ed25519PublicKey(raw32), signature64);
+
+/** SubjectPublicKeyInfo up to an uncompressed point of P-256: RFC 5480, section 2. */
+const P256_SPKI = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d030107034200", "hex");
+
+/** Order of P-256 (SP 800-186, 3.2.1.3), and half of it. */
+const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+
+/**
+ * Under this key, over this message's SHA-256, by OpenSSL: never by the HSM that signed.
+ * @param signature64 r ‖ s as the HSM gave it, either half of the order
+ * @returns r ‖ s with s in the lower half, so that a signature has one form
+ * @throws {GatewayError} `signature-invalid`
+ */
+export function verifyP256(signature64: Uint8Array, message: Uint8Array, publicKey65: Uint8Array): Uint8Array {
+  const key = createPublicKey({ key: Buffer.concat([P256_SPKI, publicKey65]), format: "der", type: "spki" });
+  const isValid =
+    signature64.length === 64 && verify("sha256", message, { key, dsaEncoding: "ieee-p1363" }, signature64);
+  if (!isValid) {
+    throw new GatewayError(
+      "signature-invalid",
+      "the HSM returned a signature that this key did not make over this digest",
+    );
+  }
+  const s = BigInt(`0x${Buffer.from(signature64.subarray(32)).toString("hex")}`);
+  if (s <= P256_ORDER / 2n) return Uint8Array.from(signature64);
+  const low = Buffer.from((P256_ORDER - s).toString(16).padStart(64, "0"), "hex");
+  return Uint8Array.from([...signature64.subarray(0, 32), ...low]);
+}

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { GatewayError } from "../../domain/errors.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output, table } from "../output.ts";
+import { attestCommand } from "./statement.ts";
 
 type KeyView = {
   name: string;
@@ -120,6 +121,7 @@ export function clientCommands(program: Command): void {
         rows.length > 0 ? table(rows) : "no keys yet: `portcullis key create NAME --chain eip155:1`",
       );
     });
+  attestCommand(key);
   for (const [verb, state] of [
     ["disable", "disabled"],
     ["retire", "retired"],

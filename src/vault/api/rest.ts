@@ -13,6 +13,7 @@ import { GatewayError } from "../../domain/errors.ts";
 import { asJson } from "../../domain/json.ts";
 import { isFinal, type RequestId, type RequestState } from "../../domain/request.ts";
 import type { KeyName } from "../../domain/names.ts";
+import { attestKeys } from "../attest.ts";
 import { addClient, adoptClient, createKey, endKey, rotatePin, setPin } from "../clients.ts";
 import { evaluateOnly } from "../evaluate-only.ts";
 import { applyPolicy } from "../policies.ts";
@@ -238,6 +239,11 @@ export async function postClient({ gateway, caller, body }: Call<z.infer<typeof 
     body: { client: row.id, status: row.status, token: row.token, keys: keys.map((key) => keyView(key)) },
   };
 }
+
+export const getAttestation = async ({ gateway, client }: Call): Promise<Answer> => ({
+  status: 200,
+  body: await attestKeys(gateway, client),
+});
 
 export async function postPin({ gateway, client, caller, body }: Call<z.infer<typeof PinBody>>): Promise<Answer> {
   const { row } = gateway.directory.get(client);

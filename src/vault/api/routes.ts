@@ -134,6 +134,12 @@ export const ROUTES: readonly Route[] = [
     handle: rest.postKeyState,
   }),
   route({
+    method: "GET",
+    path: "/v1/clients/{client}/attestation",
+    roles: ["operator", "policy-officer", "auditor", "secured-party"],
+    handle: rest.getAttestation,
+  }),
+  route({
     method: "POST",
     path: "/v1/clients/{client}/pin",
     roles: ["operator"],

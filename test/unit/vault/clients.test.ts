@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { computeAddress } from "ethers";
 import { RESERVED_NAMES } from "../../../src/domain/names.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
-import { CHAIN, newKey, testVault, type TestVault } from "../../support/vault.ts";
+import { CHAIN, newKey, REQUESTS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
 
 // Goal: one client, one token (I2), one leaf for each act; a name that means something else, or somebody else, is refused.
 
@@ -75,6 +75,71 @@ describe("vault/clients", () => {
       assert.equal(code(await create("acme", { name: "cold", chains })), "invalid-body");
     });
   }
+
+  const end = (key: string, state: string) =>
+    vault.call("operator", "POST", `/v1/clients/acme/keys/${key}/state`, { state }, newKey());
+  const sign = () => vault.call("payouts", "POST", REQUESTS, transferBody(1), newKey());
+
+  it("a key goes from active to disabled to retired, never back, and signs in the first state only", async () => {
+    assert.equal((await sign()).status, 201);
+    assert.equal((await end("hot-1", "disabled")).status, 200);
+    assert.equal(code(await sign()), "key-disabled");
+    assert.equal(code(await end("hot-1", "disabled")), "key-disabled");
+    assert.equal(code(await end("hot-1", "active")), "invalid-body");
+    assert.equal((await end("hot-1", "retired")).status, 200);
+    assert.equal(code(await end("hot-1", "disabled")), "key-disabled");
+    assert.equal(code(await end("nobody", "retired")), "key-not-found");
+    const log = checkLog(await logOf(vault.store));
+    for (const [type, was] of [
+      ["key-disabled", "active"],
+      ["key-retired", "disabled"],
+    ] as const) {
+      const [leaf, ...others] = leavesOf(log, type);
+      assert.deepEqual([leaf!.client, leaf!.opening["key"], leaf!.opening["was"], others], ["acme", "hot-1", was, []]);
+    }
+    assert.equal((await vault.restarted()).directory.get("acme" as never).keys.get("hot-1" as never)?.state, "retired");
+  });
+
+  it("a client's PIN is changed by command, once for each leaf, and the token opens after a start", async () => {
+    const rotate = () => vault.call("operator", "POST", "/v1/clients/acme/pin", {}, newKey());
+    assert.deepEqual(
+      [(await rotate()).body, (await rotate()).body],
+      [
+        { client: "acme", version: 2 },
+        { client: "acme", version: 3 },
+      ],
+    );
+    const leaves = leavesOf(checkLog(await logOf(vault.store)), "pin-changed");
+    assert.deepEqual(
+      leaves.map(({ opening }) => opening["version"]),
+      [2, 3],
+    );
+    assert.ok((await vault.restarted()).directory.get("acme" as never).token);
+  });
+
+  describe("a token that the HSM's administrators made", () => {
+    const adopt = (client: string, label: string, pin: string, chains?: string[]) =>
+      vault.call("operator", "POST", "/v1/clients", { client, adopt: { label, pin, chains } }, newKey());
+
+    it("becomes the client's, and its administrators' PIN opens it no more", async () => {
+      const token = await vault.hsm.createToken("partition-7", "their-pin");
+      const { status, body } = await adopt("blue", "partition-7", "their-pin");
+      assert.deepEqual([status, (body as { token: object }).token], [201, token]);
+      await assert.rejects(vault.hsm.openToken(token, "their-pin"), { code: "pin-incorrect" });
+      assert.equal((await create("blue", { name: "hot-1", chains: [CHAIN] })).status, 201);
+      assert.ok((await vault.restarted()).directory.get("blue" as never).token);
+    });
+
+    it("is refused where there is none, where it is another client's, and with a wrong PIN; nothing is kept", async () => {
+      await vault.hsm.createToken("partition-7", "their-pin");
+      assert.equal(code(await adopt("blue", "partition-8", "their-pin")), "token-not-found");
+      assert.equal(code(await adopt("blue", "acme", "their-pin")), "token-in-use");
+      assert.equal(code(await adopt("blue", "house", "their-pin")), "token-in-use");
+      assert.equal(code(await adopt("blue", "partition-7", "mistyped")), "pin-incorrect");
+      assert.equal(vault.gateway.directory.find("blue" as never), undefined);
+      assert.equal((await adopt("blue", "partition-7", "their-pin")).status, 201);
+    });
+  });
 
   it("a start finds what was there", async () => {
     await add("blue");

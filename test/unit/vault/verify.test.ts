@@ -1,9 +1,16 @@
 import assert from "node:assert/strict";
-import { createHash, randomBytes, verify as verifyWithOpenssl, createPublicKey } from "node:crypto";
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign as signWithOpenssl,
+  verify as verifyWithOpenssl,
+} from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { SigningKey } from "ethers";
 import fc from "fast-check";
-import { verifySecp256k1 } from "../../../src/vault/verify.ts";
+import { verifyP256, verifySecp256k1 } from "../../../src/vault/verify.ts";
 import { ORDER, word } from "../../support/software-hsm.ts";
 
 // Goal: a signature that leaves the vault recovers to exactly this key over exactly this digest, in its low form; all
@@ -124,3 +131,45 @@ if (existsSync(VECTORS)) {
     });
   });
 }
+
+const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+
+describe("vault/verify: P-256", () => {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const { x, y } = publicKey.export({ format: "jwk" });
+  const point = Buffer.concat([Buffer.of(4), Buffer.from(x!, "base64url"), Buffer.from(y!, "base64url")]);
+  const message = Buffer.from("a message");
+  const signed = (): Buffer => signWithOpenssl("sha256", message, { key: privateKey, dsaEncoding: "ieee-p1363" });
+  const word = (value: bigint) => Buffer.from(value.toString(16).padStart(64, "0"), "hex");
+
+  it("takes either half of the order, and returns the lower", () => {
+    for (let run = 0; run < 20; run += 1) {
+      const signature = signed();
+      const s = BigInt(hex(signature.subarray(32)));
+      const other = Buffer.concat([signature.subarray(0, 32), word(P256_ORDER - s)]);
+      const low = s < P256_ORDER - s ? signature : other;
+      for (const half of [signature, other]) assert.deepEqual(Buffer.from(verifyP256(half, message, point)), low);
+    }
+  });
+
+  it("refuses another message, another key, a flipped bit and another length", () => {
+    const signature = signed();
+    const stranger = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ format: "jwk" });
+    const theirs = Buffer.concat([
+      Buffer.of(4),
+      Buffer.from(stranger.x!, "base64url"),
+      Buffer.from(stranger.y!, "base64url"),
+    ]);
+    assert.throws(() => verifyP256(signature, Buffer.from("a massage"), point), invalid);
+    assert.throws(() => verifyP256(signature, message, theirs), invalid);
+    for (const index of [0, 31, 32, 63]) {
+      const flipped = Buffer.from(signature);
+      flipped[index]! ^= 1;
+      assert.throws(() => verifyP256(flipped, message, point), invalid);
+    }
+    for (const length of [0, 63])
+      assert.throws(() => verifyP256(signature.subarray(0, length), message, point), invalid);
+    assert.throws(() => verifyP256(Buffer.concat([signature, Buffer.of(0)]), message, point), invalid);
+    assert.throws(() => verifyP256(Buffer.alloc(64), message, point), invalid);
+  });
+});

@@ -1,0 +1,110 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import type { Command } from "commander";
+import { GatewayError } from "../../domain/errors.ts";
+import { readStatementText, type Statement } from "../../domain/statement.ts";
+import { GatewayFile } from "../../sdk/caller-file.ts";
+import { verifyStatement } from "../../sdk/statement.ts";
+import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
+import { output, table } from "../output.ts";
+
+type Attested = {
+  readonly gateway: string;
+  readonly client: string;
+  readonly at: string;
+  readonly attestation: string;
+  readonly isolation: string;
+  readonly module: { readonly manufacturer: string; readonly version: string };
+  readonly token: {
+    readonly label: string;
+    readonly serial: string;
+    readonly model: string;
+    readonly firmware: string;
+  };
+  readonly keys: readonly {
+    readonly key: string;
+    readonly curve: string;
+    readonly state: string;
+    readonly publicKey: string;
+    readonly accounts: readonly string[];
+    readonly proven: boolean;
+    readonly attributes?: Readonly<Record<string, boolean>>;
+    readonly refused?: { readonly detail: string };
+  }[];
+};
+
+/** `key attest`: asked of the gateway. */
+export function attestCommand(key: Command): void {
+  key
+    .command("attest")
+    .description(
+      "what a client's token and keys show now: each is checked, signs a challenge, and the report is signed",
+    )
+    .option("--out <file>", "write the signed statement, for whoever shall verify it")
+    .addOption(clientOption())
+    .addOption(asOption())
+    .addOption(jsonOption())
+    .action(async (options: CommonOptions & { out?: string }) => {
+      const gateway = gatewayOf(options);
+      const statement = await gateway.get<Statement>(`/v1/clients/${clientOf(gateway, options)}/attestation`);
+      if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(statement)}\n`);
+      const said = readStatementText(statement.text)?.content as Attested;
+      output(options.json).result(statement, attestedText(said));
+      if (!said.keys.every(({ proven }) => proven)) process.exitCode = 1;
+    });
+}
+
+/** `statement verify`: without the gateway. */
+export function statementCommands(program: Command): void {
+  program
+    .command("statement")
+    .description("what the gateway signs for others to keep")
+    .command("verify <file>")
+    .description("hold a signed statement against the gateway's statement key, without the gateway")
+    .option("--gateway <file>", "gateway.json or a caller file, which names that key", "gateway.json")
+    .option("--key <key>", "the key itself, `ed25519:…`, as leaf 0 has it")
+    .addOption(jsonOption())
+    .action((file: string, options: { gateway: string; key?: string; json: boolean }) => {
+      const { kind, content } = verifyStatement(readJson(file), options.key ?? statementKeyIn(options.gateway));
+      const text =
+        kind === "key-attestation" ? attestedText(content as Attested) : JSON.stringify(content, undefined, 2);
+      output(options.json).result({ kind, content }, `verified\n${text}`);
+    });
+}
+
+function statementKeyIn(path: string): string {
+  const { statementKey } = GatewayFile.loose().parse(readJson(path));
+  if (statementKey !== undefined) return statementKey;
+  throw new GatewayError("usage", `expected \`statementKey\` in \`${path}\`, found none`, {
+    hint: "name it with `--key`",
+  });
+}
+
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new GatewayError("usage", `cannot read \`${path}\`: ${(error as Error).message}`);
+  }
+}
+
+function attestedText({ gateway, client, at, attestation, isolation, module, token, keys }: Attested): string {
+  const rows = keys.flatMap(({ key, curve, state, proven, refused, accounts, attributes, publicKey }) => [
+    [key, curve, state, proven ? "proven now" : `REFUSED: ${refused?.detail ?? ""}`],
+    ["", "", "", publicKey],
+    ...accounts.map((account) => ["", "", "", account]),
+    ...(attributes ? [["", "", "", shown(attributes)]] : []),
+  ]);
+  return [
+    `${gateway}, client ${client}, ${at}`,
+    `  ${attestation}`,
+    `  isolation  ${isolation}`,
+    `  module     ${module.manufacturer} ${module.version}`,
+    `  token      ${token.label}, serial ${token.serial}, ${token.model}, firmware ${token.firmware}`,
+    rows.length > 0 ? table(rows) : "  no keys",
+  ].join("\n");
+}
+
+const shown = (attributes: Readonly<Record<string, boolean>>): string =>
+  Object.entries(attributes)
+    .map(([name, value]) => `${value ? "" : "not "}${name.replace("CKA_", "")}`)
+    .join(", ");
