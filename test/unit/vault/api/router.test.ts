@@ -28,6 +28,9 @@ const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "GET /v1/log/openings": ["auditor"],
   "GET /v1/log/checkpoint": ["anyone"],
   "GET /v1/log/tile/{path*}": ["anyone"],
+  "GET /v1/clients/{client}/attestation": ["operator", "policy-officer", "auditor", "secured-party"],
+  "POST /v1/clients/{client}/keys/{key}/state": ["operator"],
+  "POST /v1/clients/{client}/pin": ["operator"],
 };
 const CALLERS = {
   payouts: "wallet-service",
@@ -60,7 +63,7 @@ describe("vault/api/router", () => {
 
   for (const [name, roles] of Object.entries(MATRIX).filter(([, [first]]) => first !== "anyone")) {
     const [method, path] = name.split(" ") as [string, string];
-    const target = path.replace("{client}", "acme").replace("{id}", "0".repeat(32));
+    const target = path.replace("{client}", "acme").replace("{id}", "0".repeat(32)).replace("{key}", "hot-1");
     for (const [caller, role] of Object.entries(CALLERS)) {
       const isStranger = !path.includes("{client}") && !OF_THE_HOUSE.includes(caller);
       const may = !isStranger && roles.includes(role);
