@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
-import { parseDocument } from "yaml";
 import { GatewayError } from "../domain/errors.ts";
+import { readYaml } from "../policy/yaml.ts";
 
 /** A policy document with the files that it uses, as texts: what is checked, hashed, signed and sent. */
 export type PolicyFiles = { readonly entry: string; readonly files: Record<string, string> };
@@ -16,7 +16,7 @@ export type ReadPolicy = PolicyFiles & { readonly root: string };
  */
 export function readPolicyFiles(path: string): ReadPolicy {
   const text = readText(path);
-  const used = usedBy(text);
+  const used = usedBy(path, text);
   const root = rootFor(path, used);
   const entry = relative(root, resolve(path));
   return {
@@ -47,11 +47,10 @@ function rootFor(path: string, used: readonly string[]): string {
 }
 
 /** Only what is needed to gather the files: the document itself is judged by `parsePolicy`. */
-function usedBy(text: string): string[] {
-  const document = parseDocument(text, { schema: "failsafe", logLevel: "silent" });
-  const use: unknown =
-    document.errors.length === 0 ? (document.toJS({ maxAliasCount: 0 }) as { use?: unknown } | null)?.use : undefined;
-  return Array.isArray(use) ? use.filter((name): name is string => typeof name === "string") : [];
+function usedBy(path: string, text: string): string[] {
+  const value = readYaml(path, text).source?.value;
+  const use = typeof value === "object" && !Array.isArray(value) ? value.use : undefined;
+  return Array.isArray(use) ? use.filter((name) => typeof name === "string") : [];
 }
 
 function readText(path: string): string {

@@ -48,8 +48,13 @@ export function parsePolicy(
   if (policy && findings.length === 0) return policy;
   const [first] = findings;
   const others = findings.length > 1 ? ` (and ${findings.length - 1} more)` : "";
-  throw new GatewayError("policy-invalid", `${findingText(first!)}${others}`, { facts: { findings } });
+  throw new GatewayError("policy-invalid", `${findingText(first!)}${others}`, {
+    facts: { findings: findings.slice(0, MAX_FINDINGS) },
+  });
 }
+
+/** A hostile document has a finding for each of its fields; nobody reads more. */
+const MAX_FINDINGS = 100;
 
 /** As `parsePolicy`, with mistakes as values. A policy beside findings was understood, but is not valid. */
 export function tryParsePolicy(

@@ -64,7 +64,8 @@ export function readYaml(path: string, text: string): ReadResult {
   const findings = problems.map(({ pos, message }) => invalid(path, at(pos[0]), yamlMessage(message)));
   const value = new PlainReader(path, at, findings).read(document.contents, 0);
   if (findings.length > 0 || value === undefined) return { findings };
-  return { source: { path, value, locate: (where, part) => at(offsetOf(document, where, part ?? "value")) }, findings };
+  const places = new Places(document);
+  return { source: { path, value, locate: (where, part) => at(places.offsetOf(where, part ?? "value")) }, findings };
 }
 
 const OPTIONS: DocumentOptions & SchemaOptions & ParseOptions = {
@@ -187,26 +188,46 @@ class PlainReader {
   }
 }
 
-/** A position is looked up only for a message, so this may walk the document each time. */
-function offsetOf(document: Document.Parsed, path: DocumentPath, part: "key" | "value"): number {
-  let node: unknown = document.contents;
-  let offset = document.contents?.range?.[0] ?? 0;
-  for (const [index, step] of path.entries()) {
-    const found = child(node, step);
-    if (!found) return offset;
-    const wantsKey = part === "key" && index === path.length - 1;
-    offset = (wantsKey ? found.key : found.value)?.range?.[0] ?? offset;
-    node = found.value;
+/** Finds where values stand. A map's keys are indexed at the first question: a hostile file asks as often as it has keys. */
+class Places {
+  readonly #document: Document.Parsed;
+  readonly #indexes = new Map<YAMLMap, ReadonlyMap<unknown, Place>>();
+
+  constructor(document: Document.Parsed) {
+    this.#document = document;
   }
-  return offset;
+
+  offsetOf(path: DocumentPath, part: "key" | "value"): number {
+    let node: unknown = this.#document.contents;
+    let offset = this.#document.contents?.range?.[0] ?? 0;
+    for (const [index, step] of path.entries()) {
+      const found = this.#child(node, step);
+      if (!found) return offset;
+      const wantsKey = part === "key" && index === path.length - 1;
+      offset = (wantsKey ? found.key : found.value)?.range?.[0] ?? offset;
+      node = found.value;
+    }
+    return offset;
+  }
+
+  #child(node: unknown, step: string | number): Place | undefined {
+    if (isSeq(node)) {
+      const value = node.items[Number(step)] as Node | undefined;
+      return value && { key: value, value };
+    }
+    return isMap(node) ? this.#indexOf(node).get(step) : undefined;
+  }
+
+  #indexOf(map: YAMLMap): ReadonlyMap<unknown, Place> {
+    let index = this.#indexes.get(map);
+    if (index) return index;
+    const places = map.items.flatMap(({ key, value }) =>
+      isScalar(key) ? [[key.value, { key, value: (value ?? key) as Node }] as const] : [],
+    );
+    // Of a key that is there twice the first is meant.
+    this.#indexes.set(map, (index = new Map(places.toReversed())));
+    return index;
+  }
 }
 
-function child(node: unknown, step: string | number): { key: Node | undefined; value: Node | undefined } | undefined {
-  if (isSeq(node)) {
-    const value = node.items[Number(step)] as Node | undefined;
-    return value && { key: value, value };
-  }
-  if (!isMap(node)) return undefined;
-  const pair = node.items.find((item) => isScalar(item.key) && item.key.value === step);
-  return pair && { key: pair.key as Node, value: (pair.value ?? pair.key) as Node };
-}
+type Place = { readonly key: Node; readonly value: Node };

@@ -69,6 +69,16 @@ describe("portcullis policy, on files", function () {
       assert.match(stdout, /^new\/shared\/assets\.yaml:10:\d+: error invalid: expected decimals/m);
       assert.equal(code, 1);
     });
+    it("a hostile file is refused in time before anything else reads it", async () => {
+      const before = performance.now();
+      for (const text of ["[".repeat(900_000), `# ${"x".repeat(10 * 1024 * 1024)}`, `use: [&a x, *a]\n`]) {
+        writeFileSync(join(folder, "hostile.yaml"), text);
+        const { code, stdout } = await policy("check", "hostile.yaml");
+        assert.match(stdout, /^hostile\.yaml:1:\d+: error invalid: expected /);
+        assert.equal(code, 1);
+      }
+      assert.ok(performance.now() - before < 15_000);
+    });
     it("no file: exit 1; no argument: exit 2", async () => {
       assert.equal((await policy("check", "nothing.yaml")).code, 1);
       assert.equal((await policy("check")).code, 2);
