@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectSocket, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -107,7 +107,8 @@ export class KillableVault {
 
   async start(number = 1): Promise<RunningProcess> {
     const child = spawn(process.execPath, ["--enable-source-maps", this.#program, this.#configOf(number)], {
-      stdio: ["pipe", "pipe", "inherit"],
+      // What it says when the database is away is expected; it stands in a file for whoever looks for a fault.
+      stdio: ["pipe", "pipe", this.#postgres ? openSync(join(this.folder, `vault-${number}.log`), "a") : "inherit"],
     });
     const lines = createInterface({ input: child.stdout });
     const ended = once(child, "exit").then(() => undefined);
