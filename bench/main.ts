@@ -29,7 +29,7 @@ type EndToEnd = {
 
 const RAW_SECONDS = 3;
 const POOL_CONCURRENCY = 8;
-const WARM_UP_REQUESTS = 300;
+const WARM_UP_REQUESTS = 4000;
 const LEVELS = [
   { concurrency: 1, requests: 1500 },
   { concurrency: 8, requests: 5000 },

@@ -10,7 +10,7 @@ import { chargesOf } from "../policy/charges.ts";
 import { evaluate, type EvaluateOptions } from "../policy/evaluate.ts";
 import type { ClientEntry, HouseEntry } from "./directory.ts";
 import type { ReadPayload, Understood } from "./payloads.ts";
-import type { KeyRow, RequestRow, StoreReader } from "./ports.ts";
+import type { Authorized, KeyRow, RequestRow, StoreReader } from "./ports.ts";
 import { readRecord, withRecord } from "./record.ts";
 
 /* Steps 2 and 3 of sign.ts, in parts: which request this is, which facts it meets, what is decided. */
@@ -70,16 +70,18 @@ export function standing(row: RequestRow, now: number): Claimed | undefined {
 
 export function newRequest(submission: Submission, now: number): RequestRow {
   const { body } = submission;
-  const row = {
+  const row: Omit<RequestRow, "record" | "outcome"> = {
     id: requestId(now),
     client: submission.client,
     caller: submission.caller,
     key: body.key,
     idempotencyKey: submission.idempotencyKey,
     bodyHash: submission.bodyHash,
-    state: "pending" as const,
+    state: "pending",
     submittedAt: now,
     changedAt: now,
+    decisionLeaf: null,
+    decision: null,
   };
   return withRecord(row, {
     payloadType: body.payload.type,
@@ -102,7 +104,14 @@ export async function understandNow(
   // Decided again: the bytes of the first authorization stand, or the second would be another transaction.
   if (unsigned !== undefined) return payload.understandBytes(Buffer.from(unsigned, "hex"));
   if (payload.nonceOf === undefined) return payload.understand();
-  return payload.understand((await reader.nextNonce(payload.nonceOf)) ?? 0n);
+  return payload.understand(await freeNonce(reader, payload.nonceOf));
+}
+
+/** The lowest from the count on that nobody has claimed: some may have been named ahead of it. */
+async function freeNonce(reader: StoreReader, account: Account): Promise<bigint> {
+  let nonce = (await reader.nextNonce(account)) ?? 0n;
+  while ((await reader.claimedBy(claimId({ kind: "evm-nonce", account, nonce }))) !== undefined) nonce += 1n;
+  return nonce;
 }
 
 /** Reads what the decision may depend on; a fact that is not there is left out, and denies. */
@@ -133,8 +142,15 @@ export async function loadFacts(reader: StoreReader, situation: Situation): Prom
 async function spentByOthers(reader: StoreReader, charge: Charge, request: RequestRow): Promise<bigint> {
   const spent = await reader.spent(charge.counter, charge.windowStartsAt);
   if (request.state !== "authorized") return spent;
-  return spent - (await reader.spentBy(request.id, charge.counter, charge.windowStartsAt));
+  const own = authorizationOf(request);
+  return own.at > charge.windowStartsAt ? spent - (await reader.spentAt(charge.counter, own)) : spent;
 }
+
+/** Where the spend of an authorized request is counted. */
+export const authorizationOf = (request: RequestRow): Authorized => ({
+  at: readRecord(request).authorizedAt!,
+  leaf: request.decisionLeaf!,
+});
 
 /** Every account whose owner a decision may ask for. */
 export const accountsOf = (intent: Intent): Account[] => [

@@ -131,7 +131,11 @@ export async function createKey(
   const { key, attributes } = await token.generateKey(wanted.name, "secp256k1");
   const ceremony = await ceremonyOf(hsm, token, "generated");
   const made = keyRow(owner, key, wanted);
-  const row = await store.write((transaction) => recordKey(transaction, owner, made, { attributes, ceremony, by }));
+  const row = await store.write(async (transaction) => {
+    // Born here: nobody has used its accounts before.
+    for (const account of made.accounts) await transaction.setNextNonce(account, 0n);
+    return recordKey(transaction, owner, made, { attributes, ceremony, by });
+  });
   await directory.refreshClient(client);
   return row;
 }

@@ -1,6 +1,6 @@
 import { createHash, createHmac } from "node:crypto";
 import { encodeJson } from "../domain/json.ts";
-import type { ClientRow, LeafRef, StoreTransaction } from "./ports.ts";
+import type { ClientRow, LeafRef, LeafRow, StoreTransaction } from "./ports.ts";
 
 /** What a leaf can say. One word for each kind of event, in the past tense where something happened. */
 export type LeafType =
@@ -52,7 +52,7 @@ export async function appendLeaf(
   client: Pick<ClientRow, "id" | "saltKey">,
   type: LeafType,
   content: LeafContent,
-): Promise<LeafRef & { readonly at: number }> {
+): Promise<LeafRef & Pick<LeafRow, "at" | "opening">> {
   const [last, previous, at] = [
     await transaction.lastLeaf(),
     await transaction.lastLeaf(client.id),
@@ -72,5 +72,5 @@ export async function appendLeaf(
   const commitment = sha256(leafSalt(client.saltKey, number), opening);
   const hash = sha256(LEAF_PREFIX, leafEntry(index, at, commitment));
   await transaction.insertLeaf({ index, at, hash, commitment, client: client.id, number, opening });
-  return { index, number, hash: hash.toString("hex"), at };
+  return { index, number, hash: hash.toString("hex"), at, opening };
 }

@@ -263,7 +263,6 @@ async function recount(
       await transaction.addSpend(charge.counter, {
         at,
         leaf: record.decisionLeaf!.index,
-        request: row.id,
         amount: charge.amount,
       });
     }

@@ -266,9 +266,18 @@ export type RequestRow = {
   readonly state: RequestState;
   readonly submittedAt: number;
   readonly changedAt: number;
-  /** JSON text of everything else: what was asked, decided and answered. */
+  /** JSON text of what was asked, and of what was authorized: bytes, moment, where its leaf stands. */
   readonly record: string;
+  /** Index of the leaf that the request's present decision stands in; null only before the first one. */
+  readonly decisionLeaf: number | null;
+  /** Opening of that leaf: what was decided stands there and nowhere else. */
+  readonly decision: string | null;
+  /** JSON text of step 7: the result, and where its leaf stands. */
+  readonly outcome: string | null;
 };
+
+/** The moment and the leaf of an authorization: what it spends is counted there. */
+export type Authorized = { readonly at: number; readonly leaf: number };
 
 export interface StoreReader {
   /** The store's clock, ms: never less than the last leaf's, and the same throughout one work: a decision has one time. */
@@ -290,6 +299,8 @@ export interface StoreReader {
   /** Since when the active policies have named each address of that client's book, without a break. */
   heldSince(client: ClientId): Promise<ReadonlyMap<Account, number>>;
   request(client: ClientId, id: RequestId): Promise<RequestRow | undefined>;
+  /** What step 7 asks before it writes: cheaper than the whole row. */
+  requestStanding(client: ClientId, id: RequestId): Promise<Pick<RequestRow, "state" | "decisionLeaf"> | undefined>;
   requestByIdempotencyKey(
     client: ClientId,
     caller: CallerName,
@@ -302,10 +313,10 @@ export interface StoreReader {
   ): Promise<RequestRow[]>;
   /** Exact sum of entries with `at > windowStartsAt`; MUST NOT get slower as entries get more. */
   spent(counter: CounterId, windowStartsAt: number): Promise<bigint>;
-  /** What that request itself contributes to it. */
-  spentBy(request: RequestId, counter: CounterId, windowStartsAt: number): Promise<bigint>;
+  /** The one entry of an authorization; 0 where it has none in that counter. */
+  spentAt(counter: CounterId, authorization: Authorized): Promise<bigint>;
   claimedBy(claim: string): Promise<RequestId | undefined>;
-  /** The nonce after the highest that was ever claimed for that account. */
+  /** As `setNextNonce` left it: none below it is free. */
   nextNonce(account: Account): Promise<bigint | undefined>;
   lastLeaf(client?: ClientId): Promise<LeafRow | undefined>;
   leaf(index: number): Promise<LeafRow | undefined>;
@@ -334,16 +345,25 @@ export interface StoreTransaction extends StoreReader {
   insertPolicy(row: PolicyRow, heldSince: ReadonlyMap<Account, number>): Promise<void>;
   /** Remembers it for ever; no-op where it is this client's already. */
   insertCallerKey(key: string, client: ClientId): Promise<void>;
+  /** Its `decision` is in the log already, under `decisionLeaf`. */
   insertRequest(row: RequestRow): Promise<void>;
-  updateRequest(id: RequestId, change: Pick<RequestRow, "state" | "changedAt" | "record">): Promise<void>;
-  insertClaim(claim: string, account: Account, nonce: bigint, request: RequestId): Promise<void>;
+  /** Another decision, with a leaf of its own. */
+  updateRequest(
+    row: Pick<RequestRow, "client" | "id" | "state" | "changedAt" | "record" | "decisionLeaf">,
+  ): Promise<void>;
+  /** Step 7. MUST fail unless the request still stands as `authorized` in that leaf. */
+  recordOutcome(
+    row: Pick<RequestRow, "client" | "id" | "state" | "changedAt" | "decisionLeaf"> & { readonly outcome: string },
+  ): Promise<void>;
+  insertClaim(claim: string, request: RequestId): Promise<void>;
+  setNextNonce(account: Account, next: bigint): Promise<void>;
   /**
    * `leaf` is the authorization that it belongs to. From one entry of a counter to the next `at` never falls, and at the
    * same `at` the leaf rises, or the transaction fails.
    */
-  addSpend(counter: CounterId, entry: { at: number; leaf: number; request: RequestId; amount: bigint }): Promise<void>;
-  /** Takes a request's entries out at the moments at which they were counted: as if they had never been. */
-  removeSpend(request: RequestId): Promise<void>;
+  addSpend(counter: CounterId, entry: Authorized & { readonly amount: bigint }): Promise<void>;
+  /** Takes an authorization's entries out of every counter at the moment at which they were counted: as if they had never been. */
+  removeSpend(authorization: Authorized): Promise<void>;
   /** Drops all counters of the policies' owner (`house` or a client), before they are rebuilt. */
   clearSpend(of: ClientId): Promise<void>;
   /** Index and number MUST follow on the last ones, or the transaction fails. */

@@ -13,7 +13,7 @@ export type StoredProblem = {
   readonly facts: Json;
 };
 
-/** Everything about a signing request that no query asks for: one JSON text in its row. */
+/** Everything about a signing request that no query asks for: what its row's texts say together. */
 export type RequestRecord = {
   readonly payloadType: string;
   readonly reference?: string;
@@ -38,18 +38,45 @@ const known = new WeakMap<object, RequestRecord>();
 /** Amounts become texts once, and not again for each of row, leaf and answer. */
 export const recordedDecision = (decision: Decision): Decision => asJson(decision) as unknown as Decision;
 
-/** The row with another record. */
-export function withRecord<Row extends object>(row: Row, record: RequestRecord): Row & Pick<RequestRow, "record"> {
-  const changed = { ...row, record: JSON.stringify(record) };
+/** The row with these texts, and its record ready to be read. */
+export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: RequestRecord): RequestRow {
+  const { payloadType, reference, evidence, unsigned, authorizedAt, decisionLeaf, outcomeLeaf, result } = record;
+  const changed = {
+    ...row,
+    record: JSON.stringify({ payloadType, reference, evidence, unsigned, authorizedAt, decisionLeaf }),
+    outcome: outcomeLeaf === undefined ? null : JSON.stringify({ outcomeLeaf, result }),
+  };
   known.set(changed, record);
   return changed;
 }
 
+/** The same request with its outcome: what was asked and decided is not written again. */
+export function withOutcome(
+  row: RequestRow,
+  outcome: Required<Pick<RequestRecord, "outcomeLeaf" | "result">>,
+): RequestRow & { readonly outcome: string } {
+  const changed = { ...row, outcome: JSON.stringify(outcome) };
+  known.set(changed, { ...readRecord(row), ...outcome });
+  return changed;
+}
+
 /** Amounts inside come back as texts: a record is shown, never calculated with. */
-export function readRecord(row: Pick<RequestRow, "record">): RequestRecord {
+export function readRecord(row: RequestRow): RequestRecord {
   let record = known.get(row);
-  if (!record) known.set(row, (record = JSON.parse(row.record) as RequestRecord));
+  if (!record) known.set(row, (record = parseRecord(row)));
   return record;
+}
+
+function parseRecord({ record, decision, outcome }: RequestRow): RequestRecord {
+  const { intent, decision: decided, problem, digest } = JSON.parse(decision ?? "{}") as Partial<RequestRecord>;
+  const found = {
+    ...(JSON.parse(record) as Pick<RequestRecord, "payloadType" | "evidence">),
+    ...(outcome === null ? {} : (JSON.parse(outcome) as Partial<RequestRecord>)),
+  };
+  const inLeaf = Object.entries({ intent, decision: decided, problem, digest }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return { ...found, ...Object.fromEntries(inLeaf) };
 }
 
 export const storedProblem = (error: GatewayError): StoredProblem => ({

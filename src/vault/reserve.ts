@@ -1,15 +1,23 @@
 import type { Decision } from "../domain/decision.ts";
 import { addressOf } from "../domain/chain.ts";
 import type { GatewayError } from "../domain/errors.ts";
-import { claimId } from "../domain/intent.ts";
+import { claimId, type Intent } from "../domain/intent.ts";
 import { asJson, type Json } from "../domain/json.ts";
 import type { RequestState } from "../domain/request.ts";
-import type { Claimed, Situation } from "./claim.ts";
+import { authorizationOf, type Claimed, type Situation } from "./claim.ts";
 import type { ClientEntry } from "./directory.ts";
 import { appendLeaf, type LeafType } from "./log.ts";
 import { encodeSignedPayload, type Understood } from "./payloads.ts";
 import type { RequestRow, StoreTransaction } from "./ports.ts";
-import { denialProblem, finalProblem, readRecord, recordedDecision, withRecord, type RequestRecord } from "./record.ts";
+import {
+  denialProblem,
+  finalProblem,
+  readRecord,
+  recordedDecision,
+  withOutcome,
+  withRecord,
+  type RequestRecord,
+} from "./record.ts";
 import type { RecoverableSignature } from "./verify.ts";
 
 /* Steps 4 and 7 of sign.ts, in parts: a decision, then an outcome, each in one transaction with its leaf. */
@@ -74,7 +82,7 @@ async function authorize(
     Buffer.from(bytes).toString("hex"),
   ) as [string, string];
   // Decided again: the spend moves to the new moment, so that no window that is still to come counts less.
-  if (request.state === "authorized") await transaction.removeSpend(request.id);
+  if (request.state === "authorized") await transaction.removeSpend(authorizationOf(request));
   const authorizedAt = await transaction.now();
   const row = await settle(transaction, situation, "authorized", {
     ...decided,
@@ -82,15 +90,26 @@ async function authorize(
     digest,
     authorizedAt,
   });
-  const leaf = readRecord(row).decisionLeaf!.index;
   for (const { counter, amount } of charges) {
-    await transaction.addSpend(counter, { at: authorizedAt, leaf, request: row.id, amount });
+    await transaction.addSpend(counter, { ...authorizationOf(row), amount });
   }
-  if (request.state !== "authorized") {
-    for (const claim of intent.claims)
-      await transaction.insertClaim(claimId(claim), claim.account, claim.nonce, row.id);
-  }
+  if (request.state !== "authorized") for (const claim of intent.claims) await take(transaction, claim, row);
   return { row, authorization: understood };
+}
+
+/**
+ * What may be spent once is this request's from now on. The account's count goes on by one only where it stands: whoever
+ * names a nonce far ahead leaves a gap, and those that the vault fills in close it (I12).
+ */
+async function take(
+  transaction: StoreTransaction,
+  claim: Intent["claims"][number],
+  request: RequestRow,
+): Promise<void> {
+  await transaction.insertClaim(claimId(claim), request.id);
+  const { account, nonce } = claim;
+  // Of an account that was not born here nobody knows what came before: its first claim begins the count.
+  if (((await transaction.nextNonce(account)) ?? nonce) === nonce) await transaction.setNextNonce(account, nonce + 1n);
 }
 
 /**
@@ -115,7 +134,7 @@ async function settle(
   change: Partial<RequestRecord>,
 ): Promise<RequestRow> {
   const record = { ...readRecord(request), ...change };
-  const { at, ...decisionLeaf } = await appendLeaf(transaction, client.row, state, {
+  const { at, opening, ...decisionLeaf } = await appendLeaf(transaction, client.row, state, {
     request: request.id,
     caller: request.caller,
     key: request.key,
@@ -125,19 +144,12 @@ async function settle(
     problem: record.problem,
     digest: record.digest,
   });
-  return store(transaction, request, state, at, { ...record, decisionLeaf });
-}
-
-async function store(
-  transaction: StoreTransaction,
-  request: RequestRow,
-  state: RequestState,
-  at: number,
-  record: RequestRecord,
-): Promise<RequestRow> {
-  const row = withRecord({ ...request, state, changedAt: at }, record);
-  if (readRecord(request).decisionLeaf === undefined) await transaction.insertRequest(row);
-  else await transaction.updateRequest(row.id, row);
+  const row = withRecord(
+    { ...request, state, changedAt: at, decisionLeaf: decisionLeaf.index, decision: opening },
+    { ...record, decisionLeaf },
+  );
+  if (request.decisionLeaf === null) await transaction.insertRequest(row);
+  else await transaction.updateRequest(row);
   return row;
 }
 
@@ -152,20 +164,24 @@ export async function recordSignature(
   unsigned: Uint8Array,
   signature: RecoverableSignature,
 ): Promise<RequestRow> {
-  const stored = (await transaction.request(client.row.id, request.id))!;
-  if (stored.state !== "authorized") return stored;
-  // Mostly the row that step 4 wrote: then it need not be read again from its text.
-  const current = stored.record === request.record ? request : stored;
+  const { id } = client.row;
+  const standing = (await transaction.requestStanding(id, request.id))!;
+  // Mostly what step 4 wrote: then it need not be read again from its texts.
+  const current =
+    standing.decisionLeaf === request.decisionLeaf ? request : (await transaction.request(id, request.id))!;
+  if (standing.state !== "authorized") return (await transaction.request(id, request.id))!;
   const record = readRecord(current);
   const signed = encodeSignedPayload(unsigned, signature);
   const { account } = record.intent as { account: string };
   const result = { address: addressOf(account as never), digest: `0x${record.digest!}`, ...signed };
-  const { at, ...outcomeLeaf } = await appendLeaf(transaction, client.row, "signed", {
+  const { at, opening, ...outcomeLeaf } = await appendLeaf(transaction, client.row, "signed", {
     request: request.id,
     authorized: record.decisionLeaf!.index,
     digest: record.digest,
     transactionHash: signed.transactionHash,
     signature: signed.signature,
   });
-  return store(transaction, current, "signed", at, { ...record, result, outcomeLeaf });
+  const row = withOutcome({ ...current, state: "signed", changedAt: at }, { outcomeLeaf, result });
+  await transaction.recordOutcome(row);
+  return row;
 }

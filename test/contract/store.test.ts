@@ -138,6 +138,9 @@ const requestRow = (changes: Partial<RequestRow> = {}): RequestRow => ({
   submittedAt: NOW,
   changedAt: NOW,
   record: "{}",
+  decisionLeaf: 0,
+  decision: leafRow(0).opening,
+  outcome: null,
   ...changes,
 });
 
@@ -252,10 +255,11 @@ for (const implementation of IMPLEMENTATIONS) {
           await transaction.insertKey(keyRow());
           await transaction.insertPolicy(policyRow(), held);
           await transaction.insertCallerKey("ed25519:key", ACME);
-          await transaction.insertRequest(requestRow());
-          await transaction.insertClaim("claim-1", ACCOUNT, 7n, "request-1" as RequestId);
-          await transaction.addSpend(DAILY, { at: NOW, leaf: 0, request: "request-1" as RequestId, amount: 12n });
           await transaction.insertLeaf(leafRow(0));
+          await transaction.insertRequest(requestRow());
+          await transaction.insertClaim("claim-1", "request-1" as RequestId);
+          await transaction.setNextNonce(ACCOUNT, 8n);
+          await transaction.addSpend(DAILY, { at: NOW, leaf: 0, amount: 12n });
         });
         await reopen();
         await read(async (reader) => {
@@ -271,7 +275,7 @@ for (const implementation of IMPLEMENTATIONS) {
           assert.equal(await reader.claimedBy("claim-1"), "request-1");
           assert.equal(await reader.nextNonce(ACCOUNT), 8n);
           assert.equal(await reader.spent(DAILY, NOW - 1), 12n);
-          assert.equal(await reader.spentBy("request-1" as RequestId, DAILY, NOW - 1), 12n);
+          assert.equal(await reader.spentAt(DAILY, { at: NOW, leaf: 0 }), 12n);
           assert.deepEqual(plain(await reader.lastLeaf()), plain(leafRow(0)));
           assert.deepEqual(plain(await reader.lastLeaf(ACME)), plain(leafRow(0)));
           assert.deepEqual(plain(await reader.leaf(0)), plain(leafRow(0)));
@@ -296,12 +300,14 @@ for (const implementation of IMPLEMENTATIONS) {
 
       it("close waits for writes under way", async () => {
         const writes = Array.from({ length: 20 }, (_, n) =>
-          write((transaction) => transaction.insertClaim(`claim-${n}`, ACCOUNT, BigInt(n), "r" as RequestId)),
+          write((transaction) => transaction.insertClaim(`claim-${n}`, "r" as RequestId)),
         );
         await store.close();
         await Promise.all(writes);
         store = await place.open(clock);
-        assert.equal(await read((reader) => reader.nextNonce(ACCOUNT)), 20n);
+        await read(async (reader) => {
+          for (let n = 0; n < 20; n++) assert.equal(await reader.claimedBy(`claim-${n}`), "r");
+        });
       });
     });
 
@@ -374,8 +380,8 @@ for (const implementation of IMPLEMENTATIONS) {
       it("a work that throws leaves nothing and does not disturb the others of its moment", async () => {
         const works = Array.from({ length: 30 }, (_, n) =>
           write(async (transaction) => {
-            await transaction.insertClaim(`claim-${n}`, ACCOUNT, BigInt(n), "r" as RequestId);
-            await transaction.addSpend(DAILY, { at: NOW, leaf: n, request: `r${n}` as RequestId, amount: 1n });
+            await transaction.insertClaim(`claim-${n}`, "r" as RequestId);
+            await transaction.addSpend(DAILY, { at: NOW, leaf: n, amount: 1n });
             if (n % 3 === 1) throw new Error(`work ${n} fails`);
             return n;
           }),
@@ -396,10 +402,10 @@ for (const implementation of IMPLEMENTATIONS) {
 
       it("a statement that the store refuses undoes its whole work, and no other", async () => {
         const [first, second, third] = await Promise.allSettled([
-          write((transaction) => transaction.insertClaim("claim", ACCOUNT, 1n, "first" as RequestId)),
+          write((transaction) => transaction.insertClaim("claim", "first" as RequestId)),
           write(async (transaction) => {
             await transaction.insertClient(clientRow(ACME));
-            await transaction.insertClaim("claim", ACCOUNT, 2n, "second" as RequestId);
+            await transaction.insertClaim("claim", "second" as RequestId);
           }),
           write((transaction) => transaction.insertClient(clientRow(BLUE))),
         ]);
@@ -413,7 +419,7 @@ for (const implementation of IMPLEMENTATIONS) {
           Array.from({ length: 50 }, (_, n) =>
             write(async (transaction) => {
               const before = await transaction.spent(DAILY, 0);
-              await transaction.addSpend(DAILY, { at: NOW, leaf: n, request: `r${n}` as RequestId, amount: 1n });
+              await transaction.addSpend(DAILY, { at: NOW, leaf: n, amount: 1n });
               return before;
             }),
           ),
@@ -428,9 +434,9 @@ for (const implementation of IMPLEMENTATIONS) {
         const reads: Promise<readonly (string | undefined)[]>[] = [];
         for (let n = 0; n < 20; n++) {
           void write(async (transaction) => {
-            await transaction.insertClaim(`left-${n}`, ACCOUNT, BigInt(n), "r" as RequestId);
+            await transaction.insertClaim(`left-${n}`, "r" as RequestId);
             await Promise.resolve();
-            await transaction.insertClaim(`right-${n}`, OTHER_ACCOUNT, BigInt(n), "r" as RequestId);
+            await transaction.insertClaim(`right-${n}`, "r" as RequestId);
           });
           reads.push(
             read(async (reader) => [await reader.claimedBy(`left-${n}`), await reader.claimedBy(`right-${n}`)]),
@@ -466,8 +472,8 @@ for (const implementation of IMPLEMENTATIONS) {
     });
 
     describe("rolling windows", () => {
-      const spend = (at: number, leaf: number, amount: bigint, request = `r${leaf}`) =>
-        write((transaction) => transaction.addSpend(DAILY, { at, leaf, request: request as RequestId, amount }));
+      const spend = (at: number, leaf: number, amount: bigint) =>
+        write((transaction) => transaction.addSpend(DAILY, { at, leaf, amount }));
       const spent = (since: number) => read((reader) => reader.spent(DAILY, since));
 
       it("the window is open at its start and closed at its end", async () => {
@@ -501,31 +507,33 @@ for (const implementation of IMPLEMENTATIONS) {
         assert.equal(await read((reader) => reader.spent(other, 0)), 0n);
       });
 
-      it("removeSpend makes a request as if it had never been", async () => {
-        await spend(NOW, 1, 5n, "stays");
-        await spend(NOW + 10, 2, 70n, "goes");
-        await spend(NOW + 20, 3, 900n, "stays too");
-        await write((transaction) => transaction.removeSpend("goes" as RequestId));
+      it("removeSpend makes an authorization as if it had never been, in every counter", async () => {
+        const other = "acme/hourly/hot-1" as CounterId;
+        const goes = { at: NOW + 10, leaf: 2 };
+        await spend(NOW, 1, 5n);
+        await spend(NOW + 10, 2, 70n);
+        await write((transaction) => transaction.addSpend(other, { ...goes, amount: 1n }));
+        await spend(NOW + 20, 3, 900n);
+        await write((transaction) => transaction.removeSpend(goes));
+        assert.equal(await read((reader) => reader.spent(other, 0)), 0n);
         assert.deepEqual(
           [await spent(NOW - 1), await spent(NOW), await spent(NOW + 10), await spent(NOW + 20)],
           [905n, 900n, 900n, 0n],
         );
-        assert.equal(await read((reader) => reader.spentBy("goes" as RequestId, DAILY, 0)), 0n);
+        assert.equal(await read((reader) => reader.spentAt(DAILY, goes)), 0n);
       });
 
       it("clearSpend drops the counters of one owner, also where another's name begins alike", async () => {
         const counters = ["acme/a/-", "acme/b/hot-1", "acme-2/a/-", "acm/a/-", "house/a/acme"] as CounterId[];
         for (const counter of counters)
-          await write((transaction) =>
-            transaction.addSpend(counter, { at: NOW, leaf: 1, request: "r" as RequestId, amount: 3n }),
-          );
+          await write((transaction) => transaction.addSpend(counter, { at: NOW, leaf: 1, amount: 3n }));
         await write((transaction) => transaction.clearSpend(ACME));
         const left = await Promise.all(counters.map((counter) => read((reader) => reader.spent(counter, 0))));
         assert.deepEqual(left, [0n, 0n, 3n, 3n, 3n]);
       });
 
       it("any sequence of spends and removals gives what a naive list gives, in every window", async () => {
-        type Entry = { counter: CounterId; at: number; leaf: number; request: RequestId; amount: bigint };
+        type Entry = { counter: CounterId; at: number; leaf: number; amount: bigint };
         const counters = ["acme/one/-", "acme/two/-"] as CounterId[];
         const act = fc.oneof(
           {
@@ -533,12 +541,14 @@ for (const implementation of IMPLEMENTATIONS) {
             arbitrary: fc.record({
               kind: fc.constant("spend" as const),
               after: fc.nat({ max: 3 }),
-              request: fc.nat({ max: 9 }),
               undone: fc.constantFrom(false, false, false, true),
               amounts: fc.array(fc.bigInt({ min: 1n, max: 1n << 200n }), { minLength: 1, maxLength: 2 }),
             }),
           },
-          { weight: 1, arbitrary: fc.record({ kind: fc.constant("remove" as const), request: fc.nat({ max: 9 }) }) },
+          {
+            weight: 1,
+            arbitrary: fc.record({ kind: fc.constant("remove" as const), leaf: fc.integer({ min: 1, max: 20 }) }),
+          },
         );
         let run = 0;
         await fc.assert(
@@ -548,24 +558,24 @@ for (const implementation of IMPLEMENTATIONS) {
             async (acts, windows) => {
               // Each run has counters of its own, so that one store serves all.
               const named = counters.map((counter) => `${counter}${run}` as CounterId);
-              const requestOf = (n: number) => `run-${run}-${n}` as RequestId;
               run += 1;
               let list: Entry[] = [];
               let at = 0;
               let leaf = 0;
+              const moments = new Map<number, number>();
               for (const step of acts) {
                 if (step.kind === "remove") {
-                  const request = requestOf(step.request);
-                  list = list.filter((entry) => entry.request !== request);
-                  await write((transaction) => transaction.removeSpend(request));
+                  const goes = { at: moments.get(step.leaf) ?? 0, leaf: step.leaf };
+                  list = list.filter((entry) => entry.leaf !== step.leaf);
+                  await write((transaction) => transaction.removeSpend(goes));
                 } else {
                   at += step.after;
                   leaf += 1;
+                  moments.set(leaf, at);
                   const entries = step.amounts.map((amount, n) => ({
                     counter: named[n]!,
                     at,
                     leaf,
-                    request: requestOf(step.request),
                     amount,
                   }));
                   if (!step.undone) list.push(...entries);
@@ -580,8 +590,9 @@ for (const implementation of IMPLEMENTATIONS) {
                   const inside = list.filter((entry) => entry.counter === counter && entry.at > since);
                   const sum = (entries: Entry[]) => entries.reduce((total, { amount }) => total + amount, 0n);
                   assert.equal(await read((reader) => reader.spent(counter, since)), sum(inside));
-                  const mine = inside.filter(({ request }) => request === requestOf(3));
-                  assert.equal(await read((reader) => reader.spentBy(requestOf(3), counter, since)), sum(mine));
+                  const third = { at: moments.get(3) ?? 0, leaf: 3 };
+                  const mine = list.filter((entry) => entry.counter === counter && entry.leaf === 3);
+                  assert.equal(await read((reader) => reader.spentAt(counter, third)), sum(mine));
                 }
               }
             },
@@ -660,8 +671,9 @@ for (const implementation of IMPLEMENTATIONS) {
           await transaction.insertClient(clientRow(ACME));
           await transaction.insertClient(clientRow(BLUE));
           await transaction.insertKey(keyRow());
+          await transaction.insertLeaf(leafRow(0));
           await transaction.insertRequest(requestRow());
-          await transaction.insertClaim("claim-1", ACCOUNT, 7n, "request-1" as RequestId);
+          await transaction.insertClaim("claim-1", "request-1" as RequestId);
           await transaction.insertPolicy(policyRow(), new Map());
         }),
       );
@@ -679,7 +691,7 @@ for (const implementation of IMPLEMENTATIONS) {
         ],
         ["a request's id", (t) => t.insertRequest(requestRow({ idempotencyKey: "another" }))],
         ["a caller's idempotency key", (t) => t.insertRequest(requestRow({ id: "request-2" as RequestId }))],
-        ["a claim", (t) => t.insertClaim("claim-1", ACCOUNT, 7n, "request-2" as RequestId)],
+        ["a claim", (t) => t.insertClaim("claim-1", "request-2" as RequestId)],
         ["a policy's version", (t) => t.insertPolicy(policyRow({ hash: "hash-2" }), new Map())],
       ] as readonly (readonly [string, (transaction: StoreTransaction) => Promise<void>])[]) {
         it(what, () => refused(work));
@@ -710,42 +722,65 @@ for (const implementation of IMPLEMENTATIONS) {
     });
 
     describe("nonces", () => {
-      const claim = (nonce: bigint, account = ACCOUNT) =>
-        write((transaction) => transaction.insertClaim(`${account}#${nonce}`, account, nonce, "r" as RequestId));
+      const set = (next: bigint, account = ACCOUNT) => write((transaction) => transaction.setNextNonce(account, next));
       const next = (account = ACCOUNT) => read((reader) => reader.nextNonce(account));
 
-      it("the next is the one after the highest that was ever claimed", async () => {
-        for (const nonce of [4n, 2n, 9n, 3n]) await claim(nonce);
-        assert.equal(await next(), 10n);
-      });
-
-      it("each account has its own", async () => {
-        await claim(4n);
-        assert.equal(await next(OTHER_ACCOUNT), undefined);
-        await claim(1n, OTHER_ACCOUNT);
-        assert.deepEqual([await next(), await next(OTHER_ACCOUNT)], [5n, 2n]);
+      it("the next is the one that was set last, per account", async () => {
+        await set(9n);
+        await set(4n);
+        assert.deepEqual([await next(), await next(OTHER_ACCOUNT)], [4n, undefined]);
+        await set(1n, OTHER_ACCOUNT);
+        assert.deepEqual([await next(), await next(OTHER_ACCOUNT)], [4n, 1n]);
       });
 
       // EIP-2681: a nonce is below 2^64 − 1. A number of JavaScript is exact up to 2^53, one of SQLite up to 2^63.
-      for (const nonce of [1n << 53n, (1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 2n]) {
-        it(`is exact after ${nonce}`, async () => {
-          await claim(9n);
-          await claim(nonce);
-          assert.equal(await next(), nonce + 1n);
+      for (const nonce of [0n, (1n << 53n) + 1n, (1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 1n]) {
+        it(`is exact at ${nonce}`, async () => {
+          await set(nonce);
+          assert.equal(await next(), nonce);
         });
       }
     });
 
     describe("requests", () => {
-      it("an update changes state, time and record, and nothing else", async () => {
+      const find = (client = ACME) => read((reader) => reader.request(client, "request-1" as RequestId));
+      beforeEach(() =>
+        write(async (transaction) => {
+          for (const index of [0, 1]) await transaction.insertLeaf(leafRow(index));
+        }),
+      );
+
+      it("an update changes state, time, record and decision, and nothing else", async () => {
         await write((transaction) => transaction.insertRequest(requestRow()));
-        const change = { state: "signed", changedAt: NOW + 5, record: '{"a":1}' } as const;
-        await write((transaction) =>
-          transaction.updateRequest("request-1" as RequestId, { ...requestRow({ bodyHash: "other" }), ...change }),
-        );
-        const found = await read((reader) => reader.request(ACME, "request-1" as RequestId));
-        assert.deepEqual(plain(found), plain(requestRow(change)));
+        const change = { state: "failed", changedAt: NOW + 5, record: '{"a":1}', decisionLeaf: 1 } as const;
+        const other = requestRow({ bodyHash: "other", outcome: "other", ...change });
+        await write((transaction) => transaction.updateRequest(other));
+        assert.deepEqual(plain(await find()), plain(requestRow({ ...change, decision: leafRow(1).opening })));
       });
+
+      it("an outcome changes state, time and outcome, and nothing else", async () => {
+        await write((transaction) => transaction.insertRequest(requestRow()));
+        const change = { state: "signed", changedAt: NOW + 5, outcome: '{"a":1}' } as const;
+        await write((transaction) => transaction.recordOutcome({ ...requestRow({ record: "other" }), ...change }));
+        assert.deepEqual(plain(await find()), plain(requestRow(change)));
+        assert.deepEqual(await read((reader) => reader.requestStanding(ACME, "request-1" as RequestId)), {
+          state: "signed",
+          decisionLeaf: 0,
+        });
+      });
+
+      for (const [what, row, changes] of [
+        ["has one already", { state: "signed", outcome: "{}" }, {}],
+        ["was decided again", { decisionLeaf: 1, decision: leafRow(1).opening }, {}],
+        ["is another client's", {}, { client: BLUE }],
+      ] as readonly (readonly [string, Partial<RequestRow>, Partial<RequestRow>])[]) {
+        it(`an outcome of a request that ${what} is refused`, async () => {
+          await write((transaction) => transaction.insertRequest(requestRow(row)));
+          const outcome = { ...requestRow(), ...changes, state: "signed" as const, outcome: '{"a":1}' };
+          await refused((transaction) => transaction.recordOutcome(outcome));
+          assert.deepEqual(plain(await find()), plain(requestRow(row)));
+        });
+      }
 
       it("are listed newest first, by client, caller, state and cursor", async () => {
         for (const [n, changes] of [
@@ -770,7 +805,7 @@ for (const implementation of IMPLEMENTATIONS) {
       it("authorized ones come in the order of their authorization, with those whose outcome was never known", async () => {
         const states = ["authorized", "signed", "failed", "denied", "pending", "rejected", "expired"] as const;
         for (const [n, state] of states.entries()) {
-          const record = JSON.stringify({ authorizedAt: NOW - n * 999_999, decisionLeaf: { index: 9 - n } });
+          const record = JSON.stringify({ authorizedAt: NOW - n * 999_999 });
           await write((transaction) =>
             transaction.insertRequest(requestRow({ id: `r${n}` as RequestId, idempotencyKey: `k${n}`, state, record })),
           );

@@ -90,7 +90,7 @@ export const MIGRATIONS: readonly string[] = [
   );
 
   CREATE TABLE requests (
-    id              text COLLATE "C" PRIMARY KEY,
+    id              text COLLATE "C" NOT NULL,
     client          text COLLATE "C" NOT NULL,
     caller          text COLLATE "C" NOT NULL,
     key             text NOT NULL,
@@ -100,17 +100,21 @@ export const MIGRATIONS: readonly string[] = [
     submitted_at    bigint NOT NULL,
     changed_at      bigint NOT NULL,
     record          text NOT NULL,
+    decision_leaf   bigint NOT NULL,
+    outcome         text,
+    PRIMARY KEY (client, id),
     UNIQUE (client, caller, idempotency_key)
   );
-  CREATE INDEX requests_of_client ON requests (client, id);
 
   CREATE TABLE claims (
     claim   text COLLATE "C" PRIMARY KEY,
-    account text COLLATE "C" NOT NULL,
-    nonce   numeric NOT NULL,
     request text NOT NULL
   );
-  CREATE INDEX claims_of_account ON claims (account, nonce);
+
+  CREATE TABLE nonces (
+    account text COLLATE "C" PRIMARY KEY,
+    next    numeric NOT NULL
+  );
 
   -- Each entry carries the sum of its counter up to and with itself: a window is the difference of two rows, however
   -- many stand between them.
@@ -118,12 +122,10 @@ export const MIGRATIONS: readonly string[] = [
     counter text COLLATE "C" NOT NULL,
     at      bigint NOT NULL,
     leaf    bigint NOT NULL,
-    request text COLLATE "C" NOT NULL,
     amount  numeric NOT NULL,
     total   numeric NOT NULL,
     PRIMARY KEY (counter, at, leaf)
   );
-  CREATE INDEX spend_of_request ON spend (request);
 
   -- The Merkle tree over the leaves, in tiles (C2SP tlog-tiles): up to 256 hashes side by side.
   CREATE TABLE tiles (

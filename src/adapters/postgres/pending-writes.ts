@@ -1,7 +1,13 @@
 import type { Row, Session } from "./session.ts";
 
 /** Rows of one table share statements; everything else stands by itself, in its place. */
-type Write = { readonly table: string; readonly columns: string; readonly rows: unknown[][] } | Statement;
+type Write = Inserts | Statement;
+type Inserts = {
+  readonly table: string;
+  readonly columns: string;
+  readonly conflict: string;
+  readonly rows: unknown[][];
+};
 type Statement = { readonly text: string; readonly values: readonly unknown[] };
 
 /** Sizes of statements, so that each is prepared once: 13 rows go as 8, 4 and 1. */
@@ -20,14 +26,27 @@ export class PendingWrites {
   }
 
   insert(table: string, columns: string, values: unknown[]): void {
+    this.#rowsFor(table, columns, "").push(values);
+  }
+
+  /** The first column is the key, the second what it stands for from now on: of two in one group the later one counts. */
+  put(table: string, [key, value]: readonly [string, string], values: [unknown, unknown]): void {
+    const conflict = ` ON CONFLICT (${key}) DO UPDATE SET ${value} = excluded.${value}`;
+    const rows = this.#rowsFor(table, `${key}, ${value}`, conflict);
+    const before = rows.find((row) => row[0] === values[0]);
+    if (before) before[1] = values[1];
+    else rows.push(values);
+  }
+
+  #rowsFor(table: string, columns: string, conflict: string): unknown[][] {
     const key = `${table} (${columns})`;
     let rows = this.#tables.get(key);
     if (!rows) {
       rows = [];
       this.#tables.set(key, rows);
-      this.#writes.push({ table, columns, rows });
+      this.#writes.push({ table, columns, conflict, rows });
     }
-    rows.push(values);
+    return rows;
   }
 
   /** Comes after all inserts so far, and before all that follow. */
@@ -53,12 +72,12 @@ export class PendingWrites {
   }
 }
 
-function statementsOf({ table, columns, rows }: Exclude<Write, Statement>): Statement[] {
+function statementsOf({ table, columns, conflict, rows }: Inserts): Statement[] {
   const statements: Statement[] = [];
   for (let start = 0; start < rows.length;) {
     const size = CHUNKS.find((chunk) => chunk <= rows.length - start)!;
     const chunk = rows.slice(start, start + size);
-    statements.push({ text: insertText(table, columns, chunk[0]!.length, size), values: chunk.flat() });
+    statements.push({ text: insertText(table, columns, chunk[0]!.length, size) + conflict, values: chunk.flat() });
     start += size;
   }
   return statements;

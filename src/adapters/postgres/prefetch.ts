@@ -1,6 +1,6 @@
 import type { Expected } from "../../vault/ports.ts";
 import { idempotencyIndex, type Memory } from "./memory.ts";
-import { requestRow } from "./rows.ts";
+import { REQUESTS, requestRow } from "./rows.ts";
 import type { Row, Session } from "./session.ts";
 
 /** Asked for in the flight of the lock, so that no work waits for an answer of its own. */
@@ -19,8 +19,9 @@ export function prefetch(session: Session, expected: readonly Expected[]): Prefe
       requests.length === 0
         ? Promise.resolve([])
         : session.run(
-            `SELECT requests.* FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (client, caller, idempotency_key)
-             JOIN requests USING (client, caller, idempotency_key)`,
+            `${REQUESTS} JOIN unnest($1::text[], $2::text[], $3::text[]) AS asked (client, caller, idempotency_key)
+               ON (requests.client, requests.caller, requests.idempotency_key)
+                  = (asked.client, asked.caller, asked.idempotency_key)`,
             [
               requests.map(({ client }) => client),
               requests.map(({ caller }) => caller),

@@ -1,9 +1,20 @@
 import type { Account } from "../../domain/chain.ts";
 import type { CounterId } from "../../domain/decision.ts";
 import type { ClientId } from "../../domain/names.ts";
-import type { StoreReader } from "../../vault/ports.ts";
+import type { RequestState } from "../../domain/request.ts";
+import type { Authorized, StoreReader } from "../../vault/ports.ts";
 import type { CounterEnd, CounterStretch } from "./memory.ts";
-import { checkpointRow, clientRow, keyRow, leafRow, pinRow, policyRow, policyVersionRow, requestRow } from "./rows.ts";
+import {
+  checkpointRow,
+  clientRow,
+  keyRow,
+  leafRow,
+  pinRow,
+  policyRow,
+  policyVersionRow,
+  requestRow,
+  REQUESTS,
+} from "./rows.ts";
 import type { Row } from "./session.ts";
 
 /** Asks the database, inside whatever transaction is open. */
@@ -68,8 +79,8 @@ export function questions(ask: Ask) {
     authorizedRequests: async (client: ClientId) =>
       (
         await ask(
-          `SELECT * FROM requests WHERE client = $1 AND state IN ('authorized', 'signed', 'failed')
-           ORDER BY (record::json ->> 'authorizedAt')::bigint, (record::json -> 'decisionLeaf' ->> 'index')::bigint`,
+          `${REQUESTS} WHERE requests.client = $1 AND state IN ('authorized', 'signed', 'failed')
+           ORDER BY (record::json ->> 'authorizedAt')::bigint, decision_leaf`,
           client,
         )
       ).map(requestRow),
@@ -78,12 +89,16 @@ export function questions(ask: Ask) {
       return new Map(rows.map((row) => [row["account"]! as Account, row["since"]! as number]));
     },
     request: async (client: ClientId, id: string) => {
-      const row = await one("SELECT * FROM requests WHERE id = $1 AND client = $2", id, client);
+      const row = await one(`${REQUESTS} WHERE requests.client = $1 AND id = $2`, client, id);
       return row && requestRow(row);
+    },
+    requestStanding: async (client: ClientId, id: string) => {
+      const row = await one("SELECT state, decision_leaf FROM requests WHERE client = $1 AND id = $2", client, id);
+      return row && { state: row["state"]! as RequestState, decisionLeaf: row["decision_leaf"]! as number };
     },
     requestByIdempotencyKey: async (client: ClientId, caller: string, idempotencyKey: string) => {
       const row = await one(
-        "SELECT * FROM requests WHERE client = $1 AND caller = $2 AND idempotency_key = $3",
+        `${REQUESTS} WHERE requests.client = $1 AND caller = $2 AND idempotency_key = $3`,
         client,
         caller,
         idempotencyKey,
@@ -93,7 +108,7 @@ export function questions(ask: Ask) {
     requests: async (client: ClientId, filter: Parameters<StoreReader["requests"]>[1]) => {
       const { caller = null, state = null, before = null, limit } = filter;
       const rows = await ask(
-        `SELECT * FROM requests WHERE client = $1 AND ($2::text IS NULL OR caller = $2)
+        `${REQUESTS} WHERE requests.client = $1 AND ($2::text IS NULL OR caller = $2)
            AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR id < $4)
          ORDER BY id DESC LIMIT $5`,
         client,
@@ -106,10 +121,7 @@ export function questions(ask: Ask) {
     },
     claimedBy: async (claim: string) => (await one("SELECT request FROM claims WHERE claim = $1", claim))?.["request"],
     nextNonce: async (account: Account): Promise<bigint | undefined> => {
-      const row = await one(
-        "SELECT nonce + 1 AS next FROM claims WHERE account = $1 ORDER BY nonce DESC LIMIT 1",
-        account,
-      );
+      const row = await one("SELECT next FROM nonces WHERE account = $1", account);
       return row && BigInt(row["next"]!);
     },
     counterEnd: async (counter: CounterId): Promise<CounterEnd | undefined> => {
@@ -131,14 +143,9 @@ export function questions(ask: Ask) {
       );
       return { from: windowStartsAt, entries: rows.map((row) => ({ at: row["at"]!, total: BigInt(row["total"]!) })) };
     },
-    spentBy: async (request: string, counter: CounterId, windowStartsAt: number): Promise<bigint> => {
-      const row = await one(
-        "SELECT coalesce(sum(amount), 0) AS sum FROM spend WHERE request = $1 AND counter = $2 AND at > $3",
-        request,
-        counter,
-        windowStartsAt,
-      );
-      return BigInt(row!["sum"]!);
+    spentAt: async (counter: CounterId, { at, leaf }: Authorized): Promise<bigint> => {
+      const row = await one("SELECT amount FROM spend WHERE counter = $1 AND at = $2 AND leaf = $3", counter, at, leaf);
+      return BigInt(row?.["amount"] ?? "0");
     },
     lastLeaf: async (client?: ClientId) => {
       const row =

@@ -60,7 +60,14 @@ export const requestRow = (row: Row): RequestRow => ({
   submittedAt: row["submitted_at"]!,
   changedAt: row["changed_at"]!,
   record: row["record"]!,
+  decisionLeaf: row["decision_leaf"]!,
+  decision: row["decision"]!,
+  outcome: row["outcome"] ?? null,
 });
+
+/** A decision is written once, in its leaf. */
+export const REQUESTS =
+  "SELECT requests.*, leaves.opening AS decision FROM requests JOIN leaves ON leaves.idx = requests.decision_leaf";
 
 export const leafRow = (row: Row): LeafRow => ({
   index: row["idx"]!,

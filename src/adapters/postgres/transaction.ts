@@ -1,6 +1,5 @@
-import type { Account } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
-import { claimId } from "../../domain/intent.ts";
+
 import type { ClientId } from "../../domain/names.ts";
 import type { LeafRow, StoreTransaction } from "../../vault/ports.ts";
 import { idempotencyIndex, remembered, type CounterEnd, type Memory } from "./memory.ts";
@@ -67,6 +66,11 @@ export class GroupTransaction {
     this.#pending.insert(table, columns, values);
   }
 
+  put(table: string, columns: readonly [string, string], values: [unknown, unknown]): void {
+    this.#note();
+    this.#pending.put(table, columns, values);
+  }
+
   statement(text: string, ...values: unknown[]): void {
     this.#note();
     this.#pending.run(text, ...values);
@@ -117,7 +121,8 @@ export class GroupTransaction {
   }
 }
 
-const REQUEST = "id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record";
+const REQUEST =
+  "id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record, decision_leaf, outcome";
 
 function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number): StoreTransaction {
   const asked = questions(group.ask);
@@ -130,8 +135,10 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
 
   const timeNow = async (): Promise<number> => Math.max(groupNow, (await lastLeaf())?.at ?? 0);
 
-  const nextNonce = (account: Account): Promise<bigint | undefined> =>
-    remembered(memory.nonces, account, () => asked.nextNonce(account));
+  const requestStanding: StoreTransaction["requestStanding"] = async (client, id) => {
+    const known = memory.requests.get(id);
+    return known?.client === client ? known : asked.requestStanding(client, id);
+  };
 
   return {
     ...asked,
@@ -247,16 +254,39 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         row.submittedAt,
         row.changedAt,
         row.record,
+        row.decisionLeaf,
+        row.outcome,
       );
       memory.requests.set(row.id, row);
       memory.requestsByKey.set(idempotencyIndex(row.client, row.caller, row.idempotencyKey), row);
     },
-    updateRequest: async (id, { state, changedAt, record }) => {
+    requestStanding: async (client, id) => requestStanding(client, id),
+    updateRequest: async ({ client, id, state, changedAt, record, decisionLeaf }) => {
       group.statement(
-        "UPDATE requests SET state = $1, changed_at = $2, record = $3 WHERE id = $4",
+        "UPDATE requests SET state = $1, changed_at = $2, record = $3, decision_leaf = $4 WHERE client = $5 AND id = $6",
         state,
         changedAt,
         record,
+        decisionLeaf,
+        client,
+        id,
+      );
+      memory.requests.delete(id);
+      memory.requestsByKey.clear();
+    },
+    recordOutcome: async ({ client, id, state, changedAt, decisionLeaf, outcome }) => {
+      const standing = await requestStanding(client, id);
+      if (standing?.state !== "authorized" || standing.decisionLeaf !== decisionLeaf)
+        throw new GatewayError(
+          "integrity",
+          `expected request \`${id}\` to stand as authorized in leaf ${decisionLeaf}`,
+        );
+      group.statement(
+        "UPDATE requests SET state = $1, changed_at = $2, outcome = $3 WHERE client = $4 AND id = $5",
+        state,
+        changedAt,
+        outcome,
+        client,
         id,
       );
       memory.requests.delete(id);
@@ -264,17 +294,14 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
     },
 
     claimedBy: (claim) => remembered(memory.claims, claim, () => asked.claimedBy(claim)),
-    nextNonce: async (account) => {
-      const next = await nextNonce(account);
-      // What the account's next nonce claims is claimed by nobody: it need not be asked for.
-      if (next !== undefined) memory.claims.set(claimId({ kind: "evm-nonce", account, nonce: next }), undefined);
-      return next;
-    },
-    insertClaim: async (claim, account, nonce, request) => {
-      const next = await nextNonce(account);
-      group.insert("claims", "claim, account, nonce, request", claim, account, nonce, request);
+    nextNonce: (account) => remembered(memory.nonces, account, () => asked.nextNonce(account)),
+    insertClaim: async (claim, request) => {
+      group.insert("claims", "claim, request", claim, request);
       memory.claims.set(claim, request);
-      memory.nonces.set(account, next === undefined || next <= nonce ? nonce + 1n : next);
+    },
+    setNextNonce: async (account, next) => {
+      group.put("nonces", ["account", "next"], [account, next]);
+      memory.nonces.set(account, next);
     },
 
     spent: async (counter, windowStartsAt) => {
@@ -287,27 +314,33 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       memory.stretches.set(counter, stretch);
       return end.total - totalBefore(stretch, windowStartsAt)!;
     },
-    addSpend: async (counter, { at, leaf, request, amount }) => {
+    addSpend: async (counter, { at, leaf, amount }) => {
       const end = await counterEnd(counter);
       // The order in which totals are read: an entry before the latest would be in no sum.
       if (end && (at < end.at || (at === end.at && leaf <= end.leaf)))
         throw new GatewayError("integrity", `expected entries of \`${counter}\` in the order of time`);
       const total = (end?.total ?? 0n) + amount;
-      group.insert("spend", "counter, at, leaf, request, amount, total", counter, at, leaf, request, amount, total);
+      group.insert("spend", "counter, at, leaf, amount, total", counter, at, leaf, amount, total);
       memory.ends.set(counter, { at, leaf, total });
     },
-    removeSpend: async (request) => {
+    removeSpend: async ({ at, leaf }) => {
       memory.forgetCounters();
+      // Steps from counter to counter along the primary key: there are few counters, and many entries of each.
       group.statement(
-        `WITH gone AS (DELETE FROM spend WHERE request = $1 RETURNING counter, at, leaf, amount)
-         UPDATE spend SET total = total - (
-           SELECT sum(gone.amount) FROM gone
-           WHERE gone.counter = spend.counter AND (gone.at, gone.leaf) < (spend.at, spend.leaf)
+        `WITH RECURSIVE counters (counter) AS (
+           (SELECT counter FROM spend ORDER BY counter LIMIT 1)
+           UNION ALL
+           SELECT (SELECT spend.counter FROM spend WHERE spend.counter > counters.counter ORDER BY spend.counter LIMIT 1)
+           FROM counters WHERE counters.counter IS NOT NULL
+         ), gone AS (
+           DELETE FROM spend USING counters
+           WHERE spend.counter = counters.counter AND at = $1 AND leaf = $2
+           RETURNING spend.counter, amount
          )
-         WHERE request <> $1 AND EXISTS (
-           SELECT FROM gone WHERE gone.counter = spend.counter AND (gone.at, gone.leaf) < (spend.at, spend.leaf)
-         )`,
-        request,
+         UPDATE spend SET total = total - gone.amount FROM gone
+         WHERE gone.counter = spend.counter AND (spend.at, spend.leaf) > ($1, $2)`,
+        at,
+        leaf,
       );
     },
     clearSpend: async (of) => {

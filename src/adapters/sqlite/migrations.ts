@@ -68,7 +68,7 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE requests (
-    id              TEXT PRIMARY KEY,
+    id              TEXT NOT NULL,
     client          TEXT NOT NULL,
     caller          TEXT NOT NULL,
     key             TEXT NOT NULL,
@@ -78,19 +78,21 @@ export const MIGRATIONS: readonly string[] = [
     submitted_at    INTEGER NOT NULL,
     changed_at      INTEGER NOT NULL,
     record          TEXT NOT NULL,
+    decision_leaf   INTEGER NOT NULL,
+    outcome         TEXT,
+    PRIMARY KEY (client, id),
     UNIQUE (client, caller, idempotency_key)
   ) STRICT;
-  CREATE INDEX requests_of_client ON requests (client, id);
 
   CREATE TABLE claims (
     claim   TEXT PRIMARY KEY,
     request TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
 
-  -- Twenty digits: a nonce has 64 bits (EIP-2681), an INTEGER has 63, and text of one length is in the order of numbers.
+  -- A nonce has 64 bits (EIP-2681), an INTEGER has 63.
   CREATE TABLE nonces (
     account TEXT PRIMARY KEY,
-    next    TEXT NOT NULL CHECK (length(next) = 20)
+    next    TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
 
   -- Each entry carries the sum of its counter up to and with itself: a window is the difference of two rows, however
@@ -99,12 +101,10 @@ export const MIGRATIONS: readonly string[] = [
     counter TEXT NOT NULL,
     at      INTEGER NOT NULL,
     leaf    INTEGER NOT NULL,
-    request TEXT NOT NULL,
     amount  TEXT NOT NULL,
     total   TEXT NOT NULL,
     PRIMARY KEY (counter, at, leaf)
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX spend_of_request ON spend (request);
   `,
   `
   -- The Merkle tree over the leaves, in tiles (C2SP tlog-tiles): up to 256 hashes side by side.

@@ -111,7 +111,13 @@ const requestRow = (row: Row): RequestRow => ({
   submittedAt: row["submitted_at"]!,
   changedAt: row["changed_at"]!,
   record: row["record"]!,
+  decisionLeaf: row["decision_leaf"]!,
+  decision: row["decision"]!,
+  outcome: row["outcome"] ?? null,
 });
+
+/** A decision is written once, in its leaf. */
+const REQUESTS = "SELECT requests.*, leaves.opening AS decision FROM requests JOIN leaves ON idx = decision_leaf";
 
 const leafRow = (row: Row): LeafRow => ({
   index: row["idx"]!,
@@ -137,9 +143,17 @@ const pinRow = (row: Row): PinRow => ({
   sealed: row["sealed"]!,
 });
 
-const NONCE_DIGITS = 20;
 const HASH_BYTES = 32;
 const TILE_WIDTH = 256;
+
+/** Steps from counter to counter along the primary key: there are few counters, and many entries of each. */
+const ENTRIES_AT = `
+  WITH RECURSIVE counters (counter) AS (
+    SELECT min(counter) FROM spend
+    UNION ALL
+    SELECT (SELECT min(counter) FROM spend WHERE counter > counters.counter) FROM counters WHERE counter IS NOT NULL
+  )
+  SELECT spend.counter, amount FROM counters JOIN spend USING (counter) WHERE at = ? AND leaf = ?`;
 
 /** Statements are prepared once: preparing costs more than running. */
 function statementsOf(database: Database) {
@@ -191,10 +205,12 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
   const sql = statementsOf(database);
   const one = (text: string, ...values: unknown[]): Row | undefined => sql(text).get(...values) as Row | undefined;
   const all = (text: string, ...values: unknown[]): Row[] => sql(text).all(...values) as Row[];
-  const run = (text: string, ...values: unknown[]): void => {
+  /** @returns how many rows it changed */
+  const change = (text: string, ...values: unknown[]): number => {
     memory.written = memory.unsynced = true;
-    sql(text).run(...values);
+    return sql(text).run(...values).changes;
   };
+  const run = (text: string, ...values: unknown[]): void => void change(text, ...values);
 
   const lastLeaf = (client?: ClientId): LeafRow | undefined =>
     remembered(memory.leaves, client ?? "log", () => {
@@ -337,8 +353,8 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       run("INSERT INTO caller_keys (key, client) VALUES (?, ?) ON CONFLICT DO NOTHING", key, client),
     authorizedRequests: async (client) =>
       all(
-        `SELECT * FROM requests WHERE client = ? AND state IN ('authorized', 'signed', 'failed')
-         ORDER BY record ->> '$.authorizedAt', record ->> '$.decisionLeaf.index'`,
+        `${REQUESTS} WHERE requests.client = ? AND state IN ('authorized', 'signed', 'failed')
+         ORDER BY record ->> '$.authorizedAt', decision_leaf`,
         client,
       ).map(requestRow),
     heldSince: async (client) =>
@@ -350,12 +366,16 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       ),
 
     request: async (client, id) => {
-      const row = one("SELECT * FROM requests WHERE id = ? AND client = ?", id, client);
+      const row = one(`${REQUESTS} WHERE requests.client = ? AND id = ?`, client, id);
       return row && requestRow(row);
+    },
+    requestStanding: async (client, id) => {
+      const row = one("SELECT state, decision_leaf FROM requests WHERE client = ? AND id = ?", client, id);
+      return row && { state: row["state"]!, decisionLeaf: row["decision_leaf"]! };
     },
     requestByIdempotencyKey: async (client, caller, idempotencyKey) => {
       const row = one(
-        "SELECT * FROM requests WHERE client = ? AND caller = ? AND idempotency_key = ?",
+        `${REQUESTS} WHERE requests.client = ? AND caller = ? AND idempotency_key = ?`,
         client,
         caller,
         idempotencyKey,
@@ -364,15 +384,16 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
     },
     requests: async (client, { caller = null, state = null, before = null, limit }) =>
       all(
-        `SELECT * FROM requests WHERE client = @client AND (@caller IS NULL OR caller = @caller)
+        `${REQUESTS} WHERE requests.client = @client AND (@caller IS NULL OR caller = @caller)
            AND (@state IS NULL OR state = @state) AND (@before IS NULL OR id < @before)
          ORDER BY id DESC LIMIT @limit`,
         { client, caller, state, before, limit },
       ).map(requestRow),
     insertRequest: async (row) =>
       run(
-        `INSERT INTO requests (id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO requests (id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record,
+           decision_leaf, outcome)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         row.id,
         row.client,
         row.caller,
@@ -383,29 +404,49 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         row.submittedAt,
         row.changedAt,
         row.record,
+        row.decisionLeaf,
+        row.outcome,
       ),
-    updateRequest: async (id, change) =>
+    updateRequest: async (row) =>
       run(
-        "UPDATE requests SET state = ?, changed_at = ?, record = ? WHERE id = ?",
-        change.state,
-        change.changedAt,
-        change.record,
-        id,
+        "UPDATE requests SET state = ?, changed_at = ?, record = ?, decision_leaf = ? WHERE client = ? AND id = ?",
+        row.state,
+        row.changedAt,
+        row.record,
+        row.decisionLeaf,
+        row.client,
+        row.id,
       ),
+    recordOutcome: async ({ client, id, state, changedAt, decisionLeaf, outcome }) => {
+      const changed = change(
+        `UPDATE requests SET state = ?, changed_at = ?, outcome = ?
+         WHERE client = ? AND id = ? AND state = 'authorized' AND decision_leaf = ?`,
+        state,
+        changedAt,
+        outcome,
+        client,
+        id,
+        decisionLeaf,
+      );
+      if (changed !== 1)
+        throw new GatewayError(
+          "integrity",
+          `expected request \`${id}\` to stand as authorized in leaf ${decisionLeaf}`,
+        );
+    },
 
     claimedBy: async (claim) => one("SELECT request FROM claims WHERE claim = ?", claim)?.["request"],
     nextNonce: async (account) => {
       const next = one("SELECT next FROM nonces WHERE account = ?", account)?.["next"] as string | undefined;
       return next === undefined ? undefined : BigInt(next);
     },
-    insertClaim: async (claim, account, nonce, request) => {
-      run("INSERT INTO claims (claim, request) VALUES (?, ?)", claim, request);
+    insertClaim: async (claim, request) => run("INSERT INTO claims (claim, request) VALUES (?, ?)", claim, request),
+    setNextNonce: async (account, next) =>
       run(
-        "INSERT INTO nonces (account, next) VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET next = max(next, excluded.next)",
+        "INSERT INTO nonces (account, next) VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET next = excluded.next",
         account,
-        (nonce + 1n).toString().padStart(NONCE_DIGITS, "0"),
-      );
-    },
+        next.toString(),
+      ),
 
     spent: async (counter, windowStartsAt) => {
       const end = counterEnd(counter);
@@ -417,34 +458,29 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       );
       return end.total - BigInt(before?.["total"] ?? "0");
     },
-    spentBy: async (request, counter, windowStartsAt) =>
-      all(
-        "SELECT amount FROM spend WHERE request = ? AND counter = ? AND at > ?",
-        request,
-        counter,
-        windowStartsAt,
-      ).reduce((sum, row) => sum + BigInt(row["amount"]!), 0n),
-    addSpend: async (counter, { at, leaf, request, amount }) => {
+    spentAt: async (counter, { at, leaf }) =>
+      BigInt(
+        one("SELECT amount FROM spend WHERE counter = ? AND at = ? AND leaf = ?", counter, at, leaf)?.["amount"] ?? "0",
+      ),
+    addSpend: async (counter, { at, leaf, amount }) => {
       const end = counterEnd(counter);
       // The order in which totals are read: an entry before the latest would be in no sum.
       if (end && (at < end.at || (at === end.at && leaf <= end.leaf)))
         throw new GatewayError("integrity", `expected entries of \`${counter}\` in the order of time`);
       const total = (end?.total ?? 0n) + amount;
       run(
-        "INSERT INTO spend (counter, at, leaf, request, amount, total) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO spend (counter, at, leaf, amount, total) VALUES (?, ?, ?, ?, ?)",
         counter,
         at,
         leaf,
-        request,
         amount.toString(),
         total.toString(),
       );
       memory.counters.set(counter, { at, leaf, total });
     },
-    removeSpend: async (request) => {
+    removeSpend: async ({ at, leaf }) => {
       memory.counters.clear();
-      for (const entry of all("SELECT counter, at, leaf, amount FROM spend WHERE request = ?", request)) {
-        const [counter, at, leaf] = [entry["counter"]!, entry["at"]!, entry["leaf"]!];
+      for (const { counter, amount } of all(ENTRIES_AT, at, leaf)) {
         run("DELETE FROM spend WHERE counter = ? AND at = ? AND leaf = ?", counter, at, leaf);
         for (const later of all(
           "SELECT at, leaf, total FROM spend WHERE counter = ? AND (at, leaf) > (?, ?)",
@@ -452,7 +488,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
           at,
           leaf,
         )) {
-          const total = BigInt(later["total"]!) - BigInt(entry["amount"]!);
+          const total = BigInt(later["total"]!) - BigInt(amount!);
           run(
             "UPDATE spend SET total = ? WHERE counter = ? AND at = ? AND leaf = ?",
             total.toString(),

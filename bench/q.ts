@@ -1,0 +1,159 @@
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { startDevGateway, type DevGateway } from "../test/support/gateway.ts";
+import type { LoadResult } from "./load.ts";
+import { poolSigningRate } from "./pool.ts";
+import { rawSigningRate } from "./raw.ts";
+
+/*
+ * `npm run bench`: what the HSM can do alone, and what comes out of the whole gateway, in one run on one machine. Only the
+ * ratio is worth quoting: absolute figures drift with the machine.
+ */
+
+type EndToEnd = {
+  readonly concurrency: number;
+  readonly perSecond: number;
+  readonly ofRaw: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly edgeCpuUs: number;
+  readonly vaultCpuUs: number;
+  readonly generatorCpuUs: number;
+};
+
+const RAW_SECONDS = 3;
+const POOL_CONCURRENCY = 8;
+const WARM_UP_REQUESTS = 4000;
+const LEVELS = [
+
+
+  { concurrency: 32, requests: 12000 },
+];
+
+const json = process.argv.includes("--json");
+const progress = (text: string): void => void process.stderr.write(`${text}\n`);
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+/** The demo client's own token and key, for whoever opens them beside the gateway while it rests. */
+const keyOf = (gateway: DevGateway) => ({
+  modulePath: /module: (.+)/.exec(readFileSync(join(gateway.folder, "portcullis.yaml"), "utf8"))![1]!,
+  softhsmConf: join(gateway.folder, "vault/softhsm/softhsm2.conf"),
+  tokenLabel: "bench",
+  pin: readFileSync(join(gateway.folder, "vault/pins/bench.pin"), "utf8").trim(),
+  keyLabel: "hot-1",
+});
+
+/** Linux counts a process's time in ticks of 10 ms: user and system are fields 14 and 15 of its stat line. */
+function cpuUsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
+
+let nonce = 0;
+
+async function load(gateway: DevGateway, concurrency: number, requests: number): Promise<LoadResult> {
+  const { callers } = gateway.clients[0]!;
+  const order = {
+    url: gateway.url,
+    callerFile: callers["payouts"],
+    key: "hot-1",
+    concurrency,
+    requests,
+    firstNonce: nonce,
+  };
+  nonce += requests;
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    "--import",
+    "tsx",
+    here("./load.ts"),
+    JSON.stringify(order),
+  ]);
+  return JSON.parse(stdout) as LoadResult;
+}
+
+async function measure(gateway: DevGateway, concurrency: number, requests: number, ceiling: number): Promise<EndToEnd> {
+  const { vault, edge } = gateway.pids;
+  const before = { vault: cpuUsOf(vault), edge: cpuUsOf(edge) };
+  const { perSecond, p50Ms, p99Ms, cpuUs } = await load(gateway, concurrency, requests);
+  const perRequest = (used: number) => used / requests;
+  return {
+    concurrency,
+    perSecond,
+    ofRaw: perSecond / ceiling,
+    p50Ms,
+    p99Ms,
+    edgeCpuUs: perRequest(cpuUsOf(edge) - before.edge),
+    vaultCpuUs: perRequest(cpuUsOf(vault) - before.vault),
+    generatorCpuUs: cpuUs,
+  };
+}
+
+const gateway = await startDevGateway(["--policy", here("./policies/bench.yaml")]);
+try {
+  progress("raw PKCS#11 signing rate, C loop, 1 and 2 processes");
+  const raw = [];
+  for (const processes of [1, 2])
+    raw.push({ processes, perSecond: await rawSigningRate({ processes, seconds: RAW_SECONDS, ...keyOf(gateway) }) });
+  const ceiling = raw[1]!.perSecond;
+  progress(`the session pool alone, ${POOL_CONCURRENCY} in flight`);
+  const perSecond = await poolSigningRate({ concurrency: POOL_CONCURRENCY, seconds: RAW_SECONDS, ...keyOf(gateway) });
+  const pool = { concurrency: POOL_CONCURRENCY, perSecond, ofRaw: perSecond / ceiling };
+  await load(gateway, 8, WARM_UP_REQUESTS);
+  const endToEnd: EndToEnd[] = [];
+  for (const { concurrency, requests } of LEVELS) {
+    progress(`end to end, ${concurrency} in flight, ${requests} requests`);
+    endToEnd.push(await measure(gateway, concurrency, requests, ceiling));
+  }
+  const report = {
+    machine: { node: process.version, processors: cpus().length, model: cpus()[0]!.model },
+    raw,
+    pool,
+    endToEnd,
+  };
+  console.log(json ? JSON.stringify(report) : tableOf(report));
+} finally {
+  await gateway.stop();
+}
+
+type Report = {
+  readonly raw: readonly { processes: number; perSecond: number }[];
+  readonly pool: { concurrency: number; perSecond: number; ofRaw: number };
+  readonly endToEnd: readonly EndToEnd[];
+};
+
+function tableOf({ raw, pool, endToEnd }: Report): string {
+  const cell = (value: string | number) => String(value).padStart(11);
+  const rows = endToEnd.map((row) =>
+    [
+      row.concurrency,
+      row.perSecond.toFixed(0),
+      `${(row.ofRaw * 100).toFixed(1)} %`,
+      row.p50Ms.toFixed(2),
+      row.p99Ms.toFixed(2),
+      row.edgeCpuUs.toFixed(0),
+      row.vaultCpuUs.toFixed(0),
+      row.generatorCpuUs.toFixed(0),
+    ]
+      .map(cell)
+      .join(""),
+  );
+  return [
+    ...raw.map(
+      ({ processes, perSecond }) => `raw PKCS#11, ${processes} process(es): ${perSecond.toFixed(0)} signatures/s`,
+    ),
+    `session pool alone, ${pool.concurrency} in flight: ${pool.perSecond.toFixed(0)} signatures/s, ${(pool.ofRaw * 100).toFixed(0)} % of raw (2)`,
+    "",
+    ["in flight", "per second", "of raw (2)", "p50 ms", "p99 ms", "edge µs", "vault µs", "gener. µs"]
+      .map(cell)
+      .join(""),
+    ...rows,
+    "",
+    "edge, vault, generator: processor time per request",
+  ].join("\n");
+}
