@@ -8,6 +8,7 @@ import type { Founded, Founding, FoundingToken, Migrated, Serving, StoreStatus, 
 import { readConfig, type Config, type StoreConfig } from "./config.ts";
 import { GatewayError } from "./domain/errors.ts";
 import { HOUSE } from "./domain/names.ts";
+import { yieldToMainThread } from "./pool-priority.ts";
 import { edgeOptions, isolationFor, requireBuilt, supervise } from "./supervisor.ts";
 import type { Hsm, Store, TokenRef } from "./vault/ports.ts";
 import { AnswerSigner } from "./vault/auth/answers.ts";
@@ -44,6 +45,7 @@ const CHECKPOINT_EVERY_MS = 1000;
 
 /** Starts the trusted process: token, store, keys that prove themselves, then the socket. */
 export async function startVault({ config, isolation, socketGroup, stepDone }: VaultOptions): Promise<RunningVault> {
+  await yieldToMainThread(Number(process.env["UV_THREADPOOL_SIZE"]) || 4);
   const bootSecret = readBootSecret(config.vault.bootSecret);
   const { hsm, ownHsm } = await openHsms(config);
   const health = () => (ownHsm === hsm ? hsm.health() : [...hsm.health(), ...ownHsm.health()]);

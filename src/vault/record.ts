@@ -53,9 +53,10 @@ export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: 
 /** The same request with its outcome: what was asked and decided is not written again. */
 export function withOutcome(
   row: RequestRow,
+  change: Pick<RequestRow, "state" | "changedAt">,
   outcome: Required<Pick<RequestRecord, "outcomeLeaf" | "result">>,
 ): RequestRow & { readonly outcome: string } {
-  const changed = { ...row, outcome: JSON.stringify(outcome) };
+  const changed = { ...row, ...change, outcome: JSON.stringify(outcome) };
   known.set(changed, { ...readRecord(row), ...outcome });
   return changed;
 }

@@ -181,7 +181,7 @@ export async function recordSignature(
     transactionHash: signed.transactionHash,
     signature: signed.signature,
   });
-  const row = withOutcome({ ...current, state: "signed", changedAt: at }, { outcomeLeaf, result });
+  const row = withOutcome(current, { state: "signed", changedAt: at }, { outcomeLeaf, result });
   await transaction.recordOutcome(row);
   return row;
 }

@@ -193,6 +193,16 @@ describe("a withdrawal, end to end", function () {
     for (const view of views) await mined(await chain().sendRawTransaction({ serializedTransaction: rawOf(view) }));
   });
 
+  it("a nonce named far ahead moves nothing: those left out close the gap, step over it, and all are mined", async () => {
+    const next = await nonceOf();
+    const ahead = await ask({ transaction: { ...withoutNonce().transaction, nonce: String(next + 2) } });
+    const views = [];
+    for (let n = 0; n < 3; n++) views.push(await ask(withoutNonce()));
+    assert.deepEqual(views.map(signedNonce), [next, next + 1, next + 3]);
+    const inOrder = [ahead, ...views].toSorted((a, b) => signedNonce(a) - signedNonce(b));
+    for (const view of inOrder) await mined(await chain().sendRawTransaction({ serializedTransaction: rawOf(view) }));
+  });
+
   it("eight requests at once that leave out the nonce get eight consecutive ones, none twice, none skipped", async () => {
     const next = await nonceOf();
     const views = await Promise.all(Array.from({ length: 8 }, () => ask(withoutNonce())));

@@ -113,7 +113,7 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
       return { ...(await found.route.handle({ gateway, parameters: found.parameters })), authenticated: false };
     const matched = found as Matched<CallerRoute>;
     for (let attempt = 0; ; attempt++) {
-      caller = authenticate(request, gateway.name, declaredFor(gateway, matched.client), Date.now());
+      caller = await authenticate(request, gateway.name, declaredFor(gateway, matched.client), Date.now());
       try {
         return { ...(await handle(gateway, request, matched, caller, query)), authenticated: true };
       } catch (error) {

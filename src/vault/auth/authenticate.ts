@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual, verify, type KeyObject } from "node:crypto";
+import { promisify } from "node:util";
 import { GatewayError } from "../../domain/errors.ts";
 import {
   gatewayTag,
@@ -36,12 +37,12 @@ const refusal = (code: string, message: string, facts: Record<string, unknown> =
  * @throws {GatewayError} `signature-missing`, `signature-malformed`, `signature-components`, `signature-algorithm`,
  * `wrong-gateway`, `signature-stale`, `digest-mismatch`, `unknown-caller`, `signature-invalid`
  */
-export function authenticate(
+export async function authenticate(
   request: ReceivedRequest,
   gateway: string,
   declared: (name: string) => DeclaredCaller | undefined,
   nowMs: number,
-): Caller {
+): Promise<Caller> {
   const { input, signature64 } = readSignature(request);
   checkParameters(input, gateway, nowMs);
   checkComponents(input, request);
@@ -54,7 +55,7 @@ export function authenticate(
     );
   const base = Buffer.from(requestSignatureBase(signedRequest(request), input.components, input.input));
   // Two keys may be valid at once, for rotation.
-  if (!caller.keys.some((key) => verifies(key, base, signature64))) {
+  if (!(await verifiesWithAny(caller.keys, base, signature64))) {
     throw refusal("signature-invalid", `the signature is not one of \`${input.parameters.keyid}\` over these bytes`);
   }
   return { name: input.parameters.keyid as CallerName, role: caller.role, of: caller.of };
@@ -129,10 +130,24 @@ const signedRequest = ({ method, target, headers }: ReceivedRequest) => ({
 /** Parsed once: a caller's key is used on every request. Bounded by the callers that policies declare. */
 const keyObjects = new Map<string, KeyObject>();
 
-function verifies(key: string, base: Uint8Array, signature64: Uint8Array): boolean {
+/** In libuv's pool: the thread that decides for everybody has better to do. */
+const verifyInPool = promisify(
+  (base: Uint8Array, key: KeyObject, signature64: Uint8Array, done: (error: Error | null, holds: boolean) => void) =>
+    verify(null, base, key, signature64, done),
+);
+
+async function verifiesWithAny(keys: readonly string[], base: Uint8Array, signature64: Uint8Array): Promise<boolean> {
+  for (const key of keys) {
+    const keyObject = keyObjectOf(key);
+    if (keyObject && (await verifyInPool(base, keyObject, signature64))) return true;
+  }
+  return false;
+}
+
+function keyObjectOf(key: string): KeyObject | undefined {
   const match = /^ed25519:([A-Za-z0-9+/]{43}=)$/.exec(key);
-  if (!match) return false; // another kind of key signs approvals, not requests
+  if (!match) return undefined; // another kind of key signs approvals, not requests
   let keyObject = keyObjects.get(key);
   if (!keyObject) keyObjects.set(key, (keyObject = ed25519PublicKey(Buffer.from(match[1]!, "base64"))));
-  return verify(null, base, keyObject, signature64);
+  return keyObject;
 }
