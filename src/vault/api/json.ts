@@ -1,21 +1,39 @@
-import { GatewayError } from "../../domain/errors.ts";
+import { GatewayError, quoted } from "../../domain/errors.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** In valid JSON a string before a colon is a member's name, and nothing else is. */
-const STRING = /"[^"\\]*(?:\\.[^"\\]*)*"([ \t\r\n]*:)?/g;
+/** A string, which before a colon is a member's name and nothing else is; or a number, which no string can hide. */
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"([ \t\r\n]*:)?|-?[0-9][0-9.eE+-]*/g;
 
 /**
  * Reads JSON that every reader reads the same. RFC 8259, section 4 leaves open which of two members of one name counts:
  * what a person's tool shows could be another payment than the one that is decided here. A member `__proto__` is one
- * that some readers drop.
+ * that some readers drop. Section 6 leaves the precision of numbers open: only integers that a double holds exactly, in
+ * their one spelling, are the same to all.
  * @throws {GatewayError} `invalid-body`
  */
 export function parseJson(bytes: Uint8Array): unknown {
   const [text, value] = parse(bytes);
-  const written = [...text.matchAll(STRING)].filter(([, colon]) => colon !== undefined).length;
-  if (written !== membersOf(value)) throw new GatewayError("invalid-body", "expected each name once in an object");
+  if (namesIn(text) !== membersOf(value)) throw new GatewayError("invalid-body", "expected each name once in an object");
   return value;
+}
+
+/** @returns how many names of members are written, the same ones again counted again */
+function namesIn(text: string): number {
+  let names = 0;
+  for (const [token, colon] of text.matchAll(TOKEN)) {
+    if (colon !== undefined) names++;
+    else if (!token.startsWith('"')) requireExact(token);
+  }
+  return names;
+}
+
+function requireExact(token: string): void {
+  const number = Number(token);
+  if (Number.isSafeInteger(number) && String(number) === token) return;
+  throw new GatewayError("invalid-body", `expected integers of at most 2^53 - 1 as numbers, found ${quoted(token)}`, {
+    hint: "write larger and broken numbers as strings",
+  });
 }
 
 function parse(bytes: Uint8Array): [string, unknown] {
