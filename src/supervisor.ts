@@ -12,10 +12,10 @@ import {
   statSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Config } from "./config.ts";
 import { GatewayError } from "./domain/errors.ts";
+import { readReadyLine, type ReadyLine } from "./ready-line.ts";
 
 /*
  * One small process that starts vault and edge, and starts them again. It holds no PIN, opens no socket and reads
@@ -109,13 +109,14 @@ export async function supervise(
   await vault.ready;
   let port = Number(config.edge.listen.split(":")[1]);
   const edge = keepRunning("edge", () => startEdge(edgeBundle, edgeOptions(config, port), isolation, secret));
-  const { url, port: bound } = (await edge.ready.catch(async (error: unknown) => {
+  const bound = await edge.ready.catch(async (error: unknown) => {
     await vault.stop(); // a gateway starts whole or not at all
     throw error;
-  })) as { url: string; port: number };
-  port = bound; // a restarted edge comes back where callers know it
+  });
+  port = bound.port ?? port; // a restarted edge comes back where callers know it
+  const { host, tls } = edgeOptions(config, port);
   return {
-    url,
+    url: `${tls ? "https" : "http"}://${host}:${port}`,
     pids: () => ({ vault: vault.pid(), edge: edge.pid() }),
     stop: async () => {
       await edge.stop(); // first the door, so that requests under way still find the vault
@@ -222,7 +223,7 @@ function requirePassage(folder: string): void {
 }
 
 type Kept = {
-  readonly ready: Promise<unknown>;
+  readonly ready: Promise<ReadyLine>;
   readonly pid: () => number | undefined;
   readonly stop: () => Promise<void>;
 };
@@ -232,20 +233,25 @@ function keepRunning(name: string, start: () => ChildProcess): Kept {
   let child: ChildProcess | undefined;
   let ended: Promise<void> = Promise.resolve();
   let delayMs: number = BACKOFF_MS.first;
-  let onReady: (line: unknown) => void;
+  let onReady: (line: ReadyLine) => void;
   let onFailure: (error: Error) => void;
-  const ready = new Promise((resolve, reject) => ([onReady, onFailure] = [resolve, reject]));
+  const ready = new Promise<ReadyLine>((resolve, reject) => ([onReady, onFailure] = [resolve, reject]));
   let everReady = false;
 
   const run = (): void => {
     const startedAt = Date.now();
     child = start();
-    createInterface({ input: child.stdout! }).once("line", (line) => {
+    const running = child;
+    readReadyLine(running.stdout!, (line) => {
+      if (line?.ready !== name) {
+        process.stderr.write(`portcullis: expected the ${name} to say that it is ready, found something else\n`);
+        return void running.kill("SIGKILL");
+      }
       everReady = true;
-      onReady(JSON.parse(line));
+      onReady(line);
     });
     ended = new Promise((resolve) => {
-      child!.once("exit", (code, signal) => {
+      const onEnd = (code: number | string | null, signal: NodeJS.Signals | null = null): void => {
         resolve();
         if (stopping) return;
         // What has never run is misconfigured: the reason stands on stderr, and trying again would only repeat it.
@@ -258,7 +264,10 @@ function keepRunning(name: string, start: () => ChildProcess): Kept {
           `portcullis: the ${name} ended (${signal ?? code}); it is started again in ${delayMs} ms\n`,
         );
         setTimeout(() => !stopping && run(), delayMs);
-      });
+      };
+      // A program that cannot be started has no exit, and its signals no error of ours.
+      if (running.pid === undefined) running.once("error", ({ message }) => onEnd(message));
+      else running.once("exit", onEnd).on("error", () => undefined);
     });
   };
   run();

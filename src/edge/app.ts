@@ -9,7 +9,7 @@ import { createServer as createHttpsServer } from "node:https";
 import express, { type NextFunction, type Request, type Response } from "express";
 import helmet from "helmet";
 import { FORWARDED_HEADERS, METRICS_TARGET, type RequestHead } from "../vault/protocol.ts";
-import { VaultUnreachable, type VaultLink } from "./vault-link.ts";
+import { VaultUnreachable, waitOf, type VaultLink } from "./vault-link.ts";
 
 export type EdgeLimits = { readonly bodyBytes: number; readonly inFlight: number };
 
@@ -26,11 +26,7 @@ export function createApp(link: VaultLink, limits: EdgeLimits): express.Express 
   app.get(METRICS_TARGET, (_request, response) =>
     problem(response, 404, "not-found", "metrics are on the admin port, where there is one"),
   );
-  app.use((_request, response, next) => {
-    if (link.inFlight < limits.inFlight && link.polls < limits.inFlight) return next();
-    response.setHeader("retry-after", "1");
-    problem(response, 503, "edge-busy", "the gateway has more requests under way than it takes; nothing was done");
-  });
+  app.use(boundedTo(limits.inFlight));
   app.use(express.raw({ type: () => true, limit: limits.bodyBytes, inflate: false }));
   app.use((request, response, next) => void forward(link, request, response).catch(next));
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => onError(error, response));
@@ -49,13 +45,34 @@ export function createAdminApp(link: VaultLink): express.Express {
   return app;
 }
 
+/**
+ * A request takes its place before its body comes and keeps it until its answer is sent or its sender has gone. Those
+ * who only wait for a change are counted apart, so that they close the door to nobody.
+ */
+function boundedTo(places: number): express.RequestHandler {
+  const taken = { requests: 0, polls: 0 };
+  return (request, response, next) => {
+    const kind = waitOf({ method: request.method, target: request.originalUrl }) > 0 ? "polls" : "requests";
+    if (taken[kind] >= places) {
+      response.setHeader("retry-after", "1");
+      return problem(
+        response,
+        503,
+        "edge-busy",
+        "the gateway has more requests under way than it takes; nothing was done",
+      );
+    }
+    taken[kind] += 1;
+    response.once("close", () => (taken[kind] -= 1));
+    next();
+  };
+}
+
 async function forward(link: VaultLink, request: Request, response: Response): Promise<void> {
   const body: unknown = request.body;
-  const answer = await link.send(
-    headOf(request),
-    Buffer.isBuffer(body) ? body : Buffer.alloc(0),
-    isRepeatable(request),
-  );
+  const sent = link.send(headOf(request), Buffer.isBuffer(body) ? body : Buffer.alloc(0), isRepeatable(request));
+  response.once("close", sent.abandon);
+  const answer = await sent.answer;
   response.status(answer.head.status);
   for (const [name, value] of Object.entries(answer.head.headers)) response.setHeader(name, value);
   // What never changes says so itself.
@@ -112,12 +129,18 @@ function onError(error: unknown, response: Response): void {
 
 export type TlsFiles = { readonly cert: Buffer; readonly key: Buffer };
 
+/** How long a sender may take for its head, and for its whole request. */
+export type EdgeTimes = { readonly headMs: number; readonly requestMs: number };
+const TIMES: EdgeTimes = { headMs: 10_000, requestMs: 30_000 };
+
 /**
  * Express gives every request and response its own prototypes, and so de-optimises both; born with them, the swap
  * changes nothing and the same Express is three times as fast (measured: DESIGN section 8).
  */
-export function createEdgeServer(app: express.Express, tls: TlsFiles | undefined): Server {
+export function createEdgeServer(app: express.Express, tls: TlsFiles | undefined, times = TIMES): Server {
   const born = {
+    // Node looks every 30 s only: until then nobody's time is up.
+    connectionsCheckingInterval: times.headMs / 4,
     IncomingMessage: bornWith(IncomingMessage, app.request),
     ServerResponse: bornWith(ServerResponse, app.response),
   };
@@ -125,8 +148,8 @@ export function createEdgeServer(app: express.Express, tls: TlsFiles | undefined
   const server = tls
     ? createHttpsServer({ ...tls, minVersion: "TLSv1.2", ...born }, listener)
     : createHttpServer(born, listener);
-  server.headersTimeout = 10_000;
-  server.requestTimeout = 30_000;
+  server.headersTimeout = times.headMs;
+  server.requestTimeout = times.requestMs;
   server.maxHeadersCount = 100;
   server.maxConnections = 10_000;
   return server;

@@ -47,10 +47,19 @@ export class VaultLink {
     this.#connect();
   }
 
-  /** @throws {VaultUnreachable} the vault may or may not have seen the request */
-  send(head: Omit<RequestHead, "id">, body: Buffer, repeatable: boolean): Promise<VaultAnswer> {
+  /**
+   * @returns `answer`, which fails with `VaultUnreachable` where the vault may or may not have seen the request; and
+   * `abandon`, for when nobody waits for it any more
+   * @throws {RangeError} the request is over a bound of a frame
+   */
+  send(
+    head: Omit<RequestHead, "id">,
+    body: Buffer,
+    repeatable: boolean,
+  ): { readonly answer: Promise<VaultAnswer>; readonly abandon: () => void } {
     const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
+    const frame = encodeFrame({ id, ...head }, body);
+    const answer = new Promise<VaultAnswer>((resolve, reject) => {
       const timer = setTimeout(() => this.#giveUp(id), PATIENCE_MS + waitOf(head));
       const settle =
         <A>(with_: (value: A) => void) =>
@@ -60,7 +69,7 @@ export class VaultLink {
           with_(value);
         };
       const waiting: Waiting = {
-        frame: encodeFrame({ id, ...head }, body),
+        frame,
         poll: waitOf(head) > 0,
         losses: 0,
         repeatable,
@@ -70,17 +79,10 @@ export class VaultLink {
       this.#waiting.set(id, waiting);
       if (this.#connected) this.#write(waiting);
     });
-  }
-
-  /** Requests under way; those who only wait for a change are counted apart, so that they close the door to nobody. */
-  get inFlight(): number {
-    return this.#waiting.size - this.polls;
-  }
-
-  get polls(): number {
-    let polls = 0;
-    for (const { poll } of this.#waiting.values()) if (poll) polls++;
-    return polls;
+    return {
+      answer,
+      abandon: () => this.#waiting.get(id)?.reject(new VaultUnreachable("the sender has gone")),
+    };
   }
 
   /** Gives up on those who only wait: an orderly stop does not last as long as they asked for. */
@@ -133,7 +135,7 @@ export class VaultLink {
 }
 
 /** A long-poll may take as long as it asked for, up to what the vault allows. */
-function waitOf({ method, target }: Pick<RequestHead, "method" | "target">): number {
+export function waitOf({ method, target }: Pick<RequestHead, "method" | "target">): number {
   const seconds =
     method === "GET" ? /\/signing-requests\/[^/?]+\?(?:.*&)?wait=([0-9]{1,2})s/.exec(target)?.[1] : undefined;
   return Math.min(Number(seconds ?? 0), 60) * 1000;

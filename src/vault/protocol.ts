@@ -56,15 +56,26 @@ export function writeFrame(stream: Duplex, frame: Buffer): void {
   stream.write(frame);
 }
 
+/** What a chunk costs beside its bytes: sent byte by byte, a frame is mostly that. */
+const CHUNK_BYTES = 256;
+
+export type Unfinished = { readonly bytes: number; readonly since: number };
+
 /**
  * Calls `onFrame` for every whole frame that the stream brings. A length over its bound ends the connection before a
  * byte of that frame is kept; so does a head that is no JSON.
+ * @returns what is kept of a frame that is not whole yet, and when that frame began (`performance.now`)
  */
-export function readFrames<Head>(stream: Duplex, onFrame: (frame: Frame<Head>) => void): void {
+export function readFrames<Head>(
+  stream: Duplex,
+  onFrame: (frame: Frame<Head>) => void,
+): { readonly unfinished: () => Unfinished } {
   let chunks: Buffer[] = [];
   let buffered = 0;
   let wanted = 8;
+  let since = 0;
   stream.on("data", (chunk: Buffer) => {
+    if (buffered === 0) since = performance.now();
     chunks.push(chunk);
     buffered += chunk.length;
     if (buffered < wanted) return; // joined only once there is something to read: half-sent frames cost no copies
@@ -87,9 +98,12 @@ export function readFrames<Head>(stream: Duplex, onFrame: (frame: Frame<Head>) =
       }
       bytes = bytes.subarray(wanted);
     }
-    chunks = bytes.length > 0 ? [bytes] : [];
+    // A copy: the few bytes of the next frame would keep all those of the last one.
+    chunks = bytes.length > 0 ? [Buffer.from(bytes)] : [];
     buffered = bytes.length;
+    since = performance.now();
   });
+  return { unfinished: () => ({ bytes: buffered === 0 ? 0 : buffered + chunks.length * CHUNK_BYTES, since }) };
 }
 
 /** Answered by the vault, and passed on by the edge's admin port only. */

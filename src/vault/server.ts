@@ -7,20 +7,14 @@ import type { AnswerSigner } from "./auth/answers.ts";
 import { problemOfError, RETRY_AFTER_S } from "./api/problems.ts";
 import { bodyBytes, route, type Routed } from "./api/router.ts";
 import type { Answer } from "./api/routes.ts";
+import { Connections, type ConnectionBounds } from "./connections.ts";
 import type { Gateway } from "./gateway.ts";
 import { metricsOf, readinessOf } from "./health.ts";
-import {
-  encodeFrame,
-  MAX_BODY_BYTES,
-  METRICS_TARGET,
-  readFrames,
-  writeFrame,
-  type Frame,
-  type RequestHead,
-} from "./protocol.ts";
+import { encodeFrame, MAX_BODY_BYTES, METRICS_TARGET, writeFrame, type Frame, type RequestHead } from "./protocol.ts";
 
-/** Requests under way at once, over all connections; more are answered 503 and have done nothing. */
+/** Requests under way at once, over all connections, and their bodies; more are answered 503 and have done nothing. */
 const IN_FLIGHT_MAX = 1024;
+const IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024;
 
 export type VaultServer = {
   /** Takes no more requests, answers those under way, closes. */
@@ -35,13 +29,18 @@ export async function serveVault(
   gateway: Gateway,
   signer: AnswerSigner,
   socket: { path: string; mode: number },
+  bounds?: ConnectionBounds,
 ): Promise<VaultServer> {
-  const connections = new Set<Socket>();
+  const connections = new Connections(bounds);
   const inFlight = new Set<Promise<void>>();
+  let inFlightBytes = 0;
   let stopping = false;
 
+  const isFull = (bodyBytes: number): boolean =>
+    inFlight.size >= IN_FLIGHT_MAX || inFlightBytes + bodyBytes > IN_FLIGHT_BYTES_MAX;
+
   const answer = async (connection: Socket, { head, body }: Frame<RequestHead>): Promise<void> => {
-    const routed = await answerTo(gateway, head, body, stopping || inFlight.size >= IN_FLIGHT_MAX);
+    const routed = await answerTo(gateway, head, body, stopping || isFull(body.length));
     const { status, headers, bytes } = fitting(routed);
     // Bound to the request's signature only where that signature was verified: a hostile edge could otherwise have any
     // refusal signed as the answer to a request that was really executed.
@@ -53,18 +52,20 @@ export async function serveVault(
         headers: { "content-type": "application/json", ...headers, ...signed },
       };
       writeFrame(connection, encodeFrame(answerHead, bytes));
+      connections.wrote(connection);
     }
   };
 
   const server = createServer((connection) => {
-    connections.add(connection);
-    connection.on("close", () => connections.delete(connection));
-    connection.on("error", () => connection.destroy());
-    readFrames<RequestHead>(connection, (frame) => {
+    connections.add(connection, (frame) => {
       if (!isRequestHead(frame.head)) return void connection.destroy();
       const work = answer(connection, frame).catch((error: unknown) => gateway.fault(error));
       inFlight.add(work);
-      void work.finally(() => inFlight.delete(work));
+      inFlightBytes += frame.body.length;
+      void work.finally(() => {
+        inFlight.delete(work);
+        inFlightBytes -= frame.body.length;
+      });
     });
   });
   await mkdir(dirname(socket.path), { recursive: true, mode: 0o750 });
@@ -81,7 +82,7 @@ export async function serveVault(
       server.close();
       gateway.changed.close();
       while (inFlight.size > 0) await Promise.all(inFlight);
-      for (const connection of connections) connection.end();
+      connections.end();
     },
   };
 }

@@ -14,7 +14,8 @@ const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"([ \t\r\n]*:)?|-?[0-9][0-9.eE+-]*/g;
  */
 export function parseJson(bytes: Uint8Array): unknown {
   const [text, value] = parse(bytes);
-  if (namesIn(text) !== membersOf(value)) throw new GatewayError("invalid-body", "expected each name once in an object");
+  if (namesIn(text) !== membersOf(value))
+    throw new GatewayError("invalid-body", "expected each name once in an object");
   return value;
 }
 

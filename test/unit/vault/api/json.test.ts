@@ -76,7 +76,11 @@ describe("vault/api/json", () => {
   }
 
   it("takes exact integers, and any digits within a string", () => {
-    for (const text of ['{"gas":9007199254740991,"a":-9007199254740991,"b":0}', '{"1.5":"1e3 \\" 2.5","b":["-0"]}', "7"])
+    for (const text of [
+      '{"gas":9007199254740991,"a":-9007199254740991,"b":0}',
+      '{"1.5":"1e3 \\" 2.5","b":["-0"]}',
+      "7",
+    ])
       assert.deepEqual(parseJson(bytes(text)), JSON.parse(text));
   });
 
