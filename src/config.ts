@@ -78,6 +78,17 @@ const Config = z.strictObject({
   vault: z.strictObject({
     socket: z.string().describe("Unix socket between edge and vault; its folder is all that they share"),
     bootSecret: BootSecret.describe("where the gateway token's PIN is read"),
+    unpaid: z
+      .strictObject({
+        requestsPerMinute: z.int().min(1).max(1_000_000).default(600),
+        bytesPerMinute: z
+          .int()
+          .min(4 * 1024 * 1024)
+          .max(1024 * 1024 * 1024)
+          .default(8 * 1024 * 1024),
+      })
+      .prefault({})
+      .describe("how many denied and pending requests of one caller are recorded, and bytes of their bodies"),
   }),
   edge: z.strictObject({
     listen: z
@@ -130,6 +141,7 @@ export function readConfig(path: string): Config {
     store: storeAt(config.store, at),
     log: { anchor: at(config.log.anchor ?? anchorBeside(config)) },
     vault: {
+      ...config.vault,
       socket: at(config.vault.socket),
       bootSecret: "file" in bootSecret ? { file: at(bootSecret.file) } : bootSecret,
     },

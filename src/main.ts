@@ -21,6 +21,7 @@ import { Pins, randomPin } from "./vault/pins.ts";
 import { compilers } from "./vault/policies.ts";
 import { serveVault } from "./vault/server.ts";
 import type { SignStep } from "./vault/sign.ts";
+import { UnpaidRequests } from "./vault/unpaid.ts";
 import { requestChanges } from "./vault/waiting.ts";
 import { watch } from "./watchdog.ts";
 
@@ -78,6 +79,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     newSoPin: (label) => newSoPin(label, soPinShares),
     isolation,
     attempts: new Set(),
+    unpaid: new UnpaidRequests(config.vault.unpaid),
     changed: requestChanges(),
     fault,
     refusal: () => checkpoints?.refusal,

@@ -125,7 +125,7 @@ async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overl
       authenticated: false,
       status: problem.status,
       body: problem,
-      headers: { "content-type": "application/problem+json", "retry-after": String(RETRY_AFTER_S) },
+      headers: { "content-type": "application/problem+json", "retry-after": String(RETRY_AFTER_S[problem.status]) },
     };
   }
   return route(gateway, { method: head.method, target: head.target, headers: head.headers, body });

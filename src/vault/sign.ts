@@ -16,6 +16,7 @@ import { readPayload, type ReadPayload } from "./payloads.ts";
 import { mintPermit } from "./permit.ts";
 import type { KeyRow, RequestRow, Store, StoreTransaction, Token } from "./ports.ts";
 import { recordSignature, refuse, reserve } from "./reserve.ts";
+import type { UnpaidRequests } from "./unpaid.ts";
 import { verifySecp256k1 } from "./verify.ts";
 
 /*
@@ -31,6 +32,8 @@ export type SignDependencies = {
   readonly directory: Directory;
   /** Attempts under way in this vault, by idempotency key (I6). */
   readonly attempts: Set<string>;
+  /** Bounds what callers make it record without an authorization. */
+  readonly unpaid: UnpaidRequests;
   /** Called when a step is done; the crash tests end the process here. */
   readonly stepDone?: (step: SignStep) => void;
   /** Told of every authorization whose outcome could not be recorded, for the operator's log. */
@@ -41,7 +44,7 @@ export type SignDependencies = {
  * Makes, finishes or repeats one signing request.
  * @returns its row: final, or `pending`, or `authorized` where the outcome is not recorded yet (the same call again
  * finishes it)
- * @throws {GatewayError} `request-in-progress`, `idempotency-mismatch`, `key-not-found`, `key-refused`, or why the store
+ * @throws {GatewayError} `request-in-progress`, `idempotency-mismatch`, `too-many-denied`, `key-not-found`, `key-refused`, or why the store
  * or the token is unavailable: then nothing was authorized
  */
 export async function sign(dependencies: SignDependencies, submission: Submission): Promise<RequestRow> {
@@ -60,10 +63,11 @@ export async function sign(dependencies: SignDependencies, submission: Submissio
 }
 
 async function runSteps(
-  { store, directory, stepDone, unfinished }: SignDependencies,
+  { store, directory, unpaid, stepDone, unfinished }: SignDependencies,
   submission: Submission,
 ): Promise<RequestRow> {
   const client = directory.get(submission.client);
+  const caller = `${submission.client}/${submission.caller}`;
   const house = directory.house;
   // A finished request is answered again whatever has become of its key since: the refusal waits for step 2.
   const signer = await refusalOr(async () => usableKey(client, submission.body.key));
@@ -82,6 +86,7 @@ async function runSteps(
     if (found && !found.authorization) return found;
     if (signer instanceof GatewayError) throw signer;
     if (found) return found;
+    if (known?.state !== "authorized") unpaid.requireRoom(caller);
     const request = known ?? newRequest(submission, await transaction.now());
     begun = request;
     const understood =
@@ -103,6 +108,7 @@ async function runSteps(
     .write(claim, { requests: [submission], claims })
     .catch((error: unknown) => ({ row: outcomeUnknown(error, begun) }));
   const { row, authorization }: Claimed = claimed;
+  if (begun && !authorization) unpaid.count(caller, submission.evidence["body"]?.length ?? 0);
   if (!authorization || signer instanceof GatewayError) return row;
   const { unsigned, digest32 } = authorization;
   const { key, token } = signer;

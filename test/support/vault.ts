@@ -18,6 +18,7 @@ import { writeGenesis } from "../../src/vault/genesis.ts";
 import { Pins } from "../../src/vault/pins.ts";
 import { applyPolicy, compilers } from "../../src/vault/policies.ts";
 import type { Hsm, KeyRow, LogToken, PolicyRow, Store } from "../../src/vault/ports.ts";
+import { UnpaidRequests, type UnpaidBounds } from "../../src/vault/unpaid.ts";
 import { requestChanges } from "../../src/vault/waiting.ts";
 import { hsmInSoftware } from "./software-hsm.ts";
 
@@ -119,6 +120,7 @@ export type TestVaultOptions = {
   readonly hsm?: Hsm;
   readonly policy?: object;
   readonly house?: object;
+  readonly unpaid?: UnpaidBounds;
   /** Where the store's clock begins, ms. */
   readonly now?: number;
 };
@@ -161,6 +163,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       health: () => hsm.health(),
       isolation: "none (a test)",
       attempts: new Set(),
+      unpaid: new UnpaidRequests(options.unpaid ?? { requestsPerMinute: Infinity, bytesPerMinute: Infinity }),
       changed: requestChanges(),
       fault: (error) => void faults.push(error),
       refusal: () => undefined,

@@ -38,6 +38,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "token-in-use": 409,
   "policy-conflict": 409,
   "idempotency-mismatch": 422,
+  "too-many-denied": 429,
   "internal-error": 500,
   "hsm-busy": 503,
   "hsm-unavailable": 503,
@@ -65,7 +66,8 @@ const UNLISTED = 422;
 
 export const statusOf = (code: string): number => STATUS[code] ?? UNLISTED;
 
-export const RETRY_AFTER_S = 1;
+/** By status: when to ask again, in seconds. */
+export const RETRY_AFTER_S: Readonly<Record<number, number>> = { 429: 60, 503: 1 };
 
 /** RFC 9457. `type` names the code and needs no host. */
 export function problemOf(problem: StoredProblem, requestId?: string): Problem {

@@ -126,7 +126,9 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
     }
   } catch (error) {
     const problem = problemOfError(error);
-    if (caller && problem.status < 500) await recordRefusal(gateway, caller, request, problem.code);
+    // What is refused because too much was recorded leaves nothing more behind.
+    if (caller && problem.status < 500 && problem.status !== 429)
+      await recordRefusal(gateway, caller, request, problem.code);
     if (problem.status === 500) gateway.fault(error);
     return {
       authenticated: caller !== undefined,
@@ -134,7 +136,7 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
       body: problem,
       headers: {
         "content-type": "application/problem+json",
-        ...(problem.status === 503 ? { "retry-after": String(RETRY_AFTER_S) } : {}),
+        ...(problem.status in RETRY_AFTER_S ? { "retry-after": String(RETRY_AFTER_S[problem.status]) } : {}),
       },
     };
   }

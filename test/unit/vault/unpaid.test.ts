@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { UnpaidRequests } from "../../../src/vault/unpaid.ts";
+import { newKey, REQUESTS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
+import type { Answer } from "../../../src/vault/api/routes.ts";
+import { refusal } from "../chains/evm/refusal.ts";
+
+// Goal: no caller fills the disk with requests that are denied; what is authorized, and other callers, feel nothing.
+
+const DENIED = transferBody(9_999_999);
+
+describe("vault/unpaid", () => {
+  let vault: TestVault;
+  beforeEach(async () => {
+    vault = await testVault({ unpaid: { requestsPerMinute: 3, bytesPerMinute: 1_000_000 } });
+  });
+  afterEach(() => vault.close());
+
+  const post = (body: unknown, caller = "payouts", key = newKey()): Promise<Answer> =>
+    vault.call(caller, "POST", REQUESTS, body, key);
+  const leaves = async () => (await vault.store.read((reader) => reader.leaves(0, 10_000))).length;
+  const deny = async (times: number, caller = "payouts") => {
+    for (let n = 0; n < times; n++) assert.equal((await post(DENIED, caller)).status, 403);
+  };
+
+  it("over the bound: 429 with a time to wait, and neither a row nor a leaf", async () => {
+    await deny(3);
+    const before = await leaves();
+    const key = newKey();
+    for (let n = 0; n < 5; n++) {
+      const { status, body, headers } = await post(DENIED, "payouts", key);
+      assert.deepEqual([status, (body as { code: string }).code], [429, "too-many-denied"]);
+      assert.equal(headers?.["retry-after"], "60");
+    }
+    assert.equal(await leaves(), before);
+    const { body } = await vault.call("payouts", "GET", REQUESTS);
+    assert.equal((body as { requests: unknown[] }).requests.length, 3);
+  });
+
+  it("an old answer is given again, and another caller is answered", async () => {
+    const key = newKey();
+    const first = await post(DENIED, "payouts", key);
+    await deny(2);
+    assert.deepEqual(await post(DENIED, "payouts", key), first);
+    await deny(1, "trading");
+  });
+
+  it("what is authorized counts for nothing", async () => {
+    for (let n = 0; n < 10; n++) assert.equal((await post(transferBody(1))).status, 201);
+    await deny(3);
+    assert.equal((await post(transferBody(1))).status, 429, "nobody knows beforehand what a decision will be");
+  });
+
+  it("a minute later it begins anew; bytes count too", () => {
+    let now = 0;
+    const unpaid = new UnpaidRequests({ requestsPerMinute: 2, bytesPerMinute: 100 }, () => now);
+    unpaid.count("a", 100);
+    assert.equal(
+      refusal(() => unpaid.requireRoom("a")),
+      "too-many-denied",
+    );
+    unpaid.requireRoom("b");
+    now = 60_000;
+    unpaid.requireRoom("a");
+    unpaid.count("a", 1);
+    unpaid.requireRoom("a");
+    unpaid.count("a", 1);
+    assert.equal(
+      refusal(() => unpaid.requireRoom("a")),
+      "too-many-denied",
+    );
+  });
+});
