@@ -7,6 +7,7 @@ import { GatewayError } from "../../src/domain/errors.ts";
 import type { CallerName, ClientId } from "../../src/domain/names.ts";
 import { isFinal } from "../../src/domain/request.ts";
 import type { Hsm, RequestRow } from "../../src/vault/ports.ts";
+import { StaleDirectory } from "../../src/vault/directory.ts";
 import { readRecord } from "../../src/vault/record.ts";
 import { sign } from "../../src/vault/sign.ts";
 import { checkLog, logOf, type CheckedLeaf } from "../support/log-check.ts";
@@ -14,11 +15,12 @@ import { hsmInSoftware, type SoftwareHsm } from "../support/software-hsm.ts";
 import { scratchHsm } from "../support/softhsm.ts";
 import { ADDRESSES, accountOf, acmePolicy, testVault, transferBody, type TestVault } from "../support/vault.ts";
 
-// Goal: no sequence of concurrent requests, at whatever times, with whatever failures of the HSM between, takes any
-// window above its cap, authorizes a nonce twice or gives a request two answers; and nothing is denied that would fit.
-// Method: the real seven steps over a real SQLite file; the log says what was decided, in order; a model that keeps one
-// plain list and adds up each window anew must agree with every decision in it. Limits do not depend on the HSM: most
-// runs sign with keys in memory, one with a real SoftHSM.
+// Goal: no sequence of concurrent requests and policy changes, at whatever times, with whatever failures of the HSM
+// between, takes any window above its cap, authorizes a nonce twice or gives a request two answers; and nothing is denied
+// that would fit.
+// Method: the real seven steps over a real SQLite file; the log says what was decided, in order, and which policy stood; a
+// model that keeps one plain list and adds up each window anew must agree with every decision in it. Limits do not depend
+// on the HSM: most runs sign with keys in memory, one with a real SoftHSM.
 
 const SOAK = process.env["SOAK"] !== undefined;
 const HOUR = 3_600_000;
@@ -36,7 +38,13 @@ type Ask = {
   readonly to: number;
   readonly nonce: number | undefined;
 };
-type Moment = { readonly afterMs: number; readonly hsmFails: boolean; readonly choices: readonly Choice[] };
+type Moment = {
+  readonly afterMs: number;
+  readonly hsmFails: boolean;
+  readonly choices: readonly Choice[];
+  /** Limits that an officer makes the client's while the requests of this moment come in. */
+  readonly change: readonly Limit[] | undefined;
+};
 
 const SMALL_MAX = 20;
 
@@ -79,6 +87,7 @@ const moments: fc.Arbitrary<Moment[]> = fc.array(
     afterMs: fc.constantFrom(0, 1, 59_000, 61_000, HOUR / 2, HOUR - 1, HOUR, 23 * HOUR),
     hsmFails: fc.oneof({ weight: 2, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
     choices: fc.array(choice, { minLength: 1, maxLength: 8 }),
+    change: fc.option(limits, { nil: undefined, freq: 3 }),
   }),
   { minLength: 1, maxLength: 8 },
 );
@@ -158,10 +167,15 @@ type Opening = {
   readonly digest?: string;
   readonly authorized?: number;
   readonly signature?: string;
+  readonly version?: number;
 };
 
+/** What each version of the client's document limits. */
+type Policies = ReadonlyMap<number, readonly Limit[]>;
+
 /** Plays the log of one run against the list; returns what happened, for a look at how much was tried. */
-function replay(policy: readonly Limit[], leaves: readonly CheckedLeaf[], seen: Map<string, number>): void {
+function replay(policies: Policies, leaves: readonly CheckedLeaf[], seen: Map<string, number>): void {
+  let policy = policies.get(1)!;
   let list: Spend[] = [];
   const nonceHolders = new Map<string, string>();
   const authorizedDigests = new Map<number, { request: string; digest: string }>();
@@ -176,6 +190,7 @@ function replay(policy: readonly Limit[], leaves: readonly CheckedLeaf[], seen: 
       assert.ok(!signed.has(leaf.request), "a request is signed once");
       signed.add(leaf.request);
     }
+    if (leaf.type === "policy-applied") policy = policies.get(leaf.version!)!;
     if (!leaf.intent) continue;
     const [{ to, amount }, { nonce }] = [leaf.intent.operations[0]!, leaf.intent.claims[0]!];
     const address = to.slice(to.lastIndexOf(":") + 1);
@@ -245,24 +260,51 @@ class Answers {
 }
 
 async function run({ policy, table, steps }: Scenario, hsm: Hsm, seen: Map<string, number>): Promise<void> {
-  // An asset that moves must be counted by some limit: this one never binds.
-  const roof = { sum: "ETH", max: "1000000", window: { rolling: "24h" } };
-  const named = Object.fromEntries(policy.map((limit, n) => [`limit-${n}`, documentOf(limit)]));
-  const vault = await testVault({ hsm, policy: { limits: { roof, ...named } } });
+  const vault = await testVault({ hsm, policy: { limits: limitsOf(policy) } });
+  const policies = new Map([[1, policy]]);
+  const change = async (limits: readonly Limit[]) => {
+    const version = policies.size + 1;
+    policies.set(version, limits);
+    const document = { ...acmePolicy, callers: vault.clientCallers, version: `${version}`, limits: limitsOf(limits) };
+    await vault.apply("acme", document);
+  };
   try {
     const answers = new Answers();
-    for (const { afterMs, hsmFails, choices } of steps) {
+    for (const { afterMs, hsmFails, choices, change: limits } of steps) {
       vault.clock.now += afterMs;
       if ("fault" in hsm) (hsm as SoftwareHsm).fault = hsmFails ? hsmThatIsAway : undefined;
       const submissions = choices.map((each) => submissionOf(askOf(each, table)));
-      const outcomes = await Promise.allSettled(submissions.map((submission) => sign(vault.gateway, submission)));
+      const half = Math.floor(submissions.length / 2);
+      const early = submissions.slice(0, half).map((submission) => signAnew(vault, submission));
+      const changed = limits && change(limits);
+      const late = submissions.slice(half).map((submission) => signAnew(vault, submission));
+      const outcomes = await Promise.allSettled([...early, ...late]);
+      await changed;
       for (const [n, outcome] of outcomes.entries()) answers.take(submissions[n]!, outcome);
     }
     answers.checkTransactions(vault);
-    replay(policy, checkLog(await logOf(vault.store)), seen);
+    replay(policies, checkLog(await logOf(vault.store)), seen);
     assert.deepEqual(vault.faults, []);
   } finally {
     await vault.close();
+  }
+}
+
+/** An asset that moves must be counted by some limit: the roof never binds. */
+const limitsOf = (limits: readonly Limit[]): object => ({
+  roof: { sum: "ETH", max: "1000000", window: { rolling: "24h" } },
+  ...Object.fromEntries(limits.map((limit, n) => [`limit-${n}`, documentOf(limit)])),
+});
+
+/** As the router does it: where the policy changed underneath, everything is found out again. */
+async function signAnew({ gateway }: TestVault, submission: ReturnType<typeof submissionOf>): Promise<RequestRow> {
+  for (;;) {
+    try {
+      return await sign(gateway, submission);
+    } catch (error) {
+      if (!(error instanceof StaleDirectory)) throw error;
+      await gateway.directory.refreshClient(error.client);
+    }
   }
 }
 
@@ -280,7 +322,7 @@ describe("limits at any concurrency", () => {
       { numRuns: SOAK ? 3_000 : 80, ...(SOAK ? {} : { interruptAfterTimeLimit: 100_000 }) },
     );
     // A test that never meets a limit, or never signs, proves little.
-    for (const event of ["authorized", "signed again", "denied", "authorized again"])
+    for (const event of ["authorized", "signed again", "denied", "authorized again", "policy-applied"])
       assert.ok((seen.get(event) ?? 0) > 0, `no leaf \`${event}\` in ${JSON.stringify([...seen])}`);
   });
 
