@@ -25,3 +25,10 @@ describe("docs/life-of-a-signing-request.md", () => {
     );
   });
 });
+
+describe("the twelve sentences of a policy", () => {
+  const tests = ["test/unit/policy/sentences.test.ts", "test/unit/vault/policies.test.ts"].map(read).join("\n");
+  for (const number of Array.from({ length: 12 }, (_, n) => n + 1)) {
+    it(`sentence ${number} has tests of its own`, () => assert.ok(tests.includes(`describe("sentence ${number}: `)));
+  }
+});

@@ -78,6 +78,20 @@ describe("sentence 1: every operation needs an allow", () => {
     assert.equal(decision.outcome, "deny");
     assert.deepEqual(codes(decision), ["evaluation-failed"]);
   });
+  it("a deny rule that cannot be evaluated is not skipped: it denies", () => {
+    const when = { days: ["sun"], tz: "UTC" };
+    const policy = policies({ rules: [...CLIENT.rules, { id: "stop", deny: ["any"], when }] });
+    assert.equal(decide(policy, toTreasury("1")).outcome, "allow");
+    Object.assign(policy.client.denies[0]!.when!.zone, {
+      offsetMs: () => {
+        throw new Error("the clock is broken");
+      },
+    });
+    const { outcome, reasons, rules } = decide(policy, toTreasury("1"));
+    assert.equal(outcome, "deny");
+    assert.deepEqual(reasons, [{ code: "rule-failed", rule: "stop", detail: "the clock is broken" }]);
+    assert.equal(rules.find(({ rule }) => rule === "stop")?.because, "the rule could not be evaluated");
+  });
   it("a caller that the document does not declare is denied", () => {
     assert.deepEqual(codes(decide(policies(), toTreasury("1"), { caller: "mallory" as never })), ["missing-fact"]);
   });

@@ -20,7 +20,7 @@ import {
 // Goal: a policy becomes active only by the signatures of as many officers as the house asks for, over exactly this
 // change of exactly this client at this gateway; and what it says of limits holds for the past as well.
 
-describe("vault/policies", () => {
+describe("sentence 10: applying (vault/policies)", () => {
   let vault: TestVault;
   beforeEach(async () => (vault = await testVault()));
   afterEach(() => vault.close());
