@@ -121,7 +121,7 @@ describe("three vaults on one PostgreSQL", function () {
     const interrupting = async (): Promise<void> => {
       for (let restart = 0; restart < RESTARTS; restart++) {
         await sleep(300 + Math.random() * 500);
-        await postgres.restart((["SIGINT", "SIGKILL", "SIGQUIT"] as const)[restart % 3]!);
+        await postgres.restart((["SIGINT", "SIGKILL", "SIGQUIT"] as const)[restart % 3]);
       }
       await sleep(300);
     };

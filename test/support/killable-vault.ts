@@ -1,10 +1,11 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess, type ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectSocket, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
 import { parse, stringify } from "yaml";
@@ -109,7 +110,7 @@ export class KillableVault {
     const child = spawn(process.execPath, ["--enable-source-maps", this.#program, this.#configOf(number)], {
       // What it says when the database is away is expected; it stands in a file for whoever looks for a fault.
       stdio: ["pipe", "pipe", this.#postgres ? openSync(join(this.folder, `vault-${number}.log`), "a") : "inherit"],
-    });
+    }) as ChildProcessByStdio<Writable, Readable, null>;
     const lines = createInterface({ input: child.stdout });
     const ended = once(child, "exit").then(() => undefined);
     const line = (): Promise<string> =>

@@ -23,8 +23,6 @@ type Outcome = { readonly job: Job; readonly value?: unknown; readonly error?: u
 /** As many as share one COMMIT at the most: bounds how long the first waits for the last, and others for the lock. */
 const GROUP_MAX = 256;
 
-/** How long a work waits for a database that is away, before its caller learns of it. */
-export const PATIENCE_MS = 5_000;
 const RETRY_MS = { first: 20, longest: 500 } as const;
 
 /** A work's own write was refused: which one's is found out by running them one by one. */
@@ -42,6 +40,7 @@ const COMMITS_KEPT = 10_000;
  */
 export class GroupCommit {
   readonly #connect: () => Promise<Session>;
+  readonly #patienceMs: number;
   readonly #clock: (() => number) | undefined;
   readonly #memory = new Memory();
   readonly #queue: Job[] = [];
@@ -49,8 +48,9 @@ export class GroupCommit {
   #running: Promise<void> | undefined;
   #retryMs: number = RETRY_MS.first;
 
-  constructor(connect: () => Promise<Session>, clock: (() => number) | undefined) {
+  constructor(connect: () => Promise<Session>, patienceMs: number, clock: (() => number) | undefined) {
     this.#connect = connect;
+    this.#patienceMs = patienceMs;
     this.#clock = clock;
   }
 
@@ -97,7 +97,7 @@ export class GroupCommit {
       return group.forEach((job) => job.reject(unknown));
     }
     const reason = asGatewayError(error);
-    const isOver = (job: Job) => !isPassing(reason) || performance.now() - job.since > PATIENCE_MS;
+    const isOver = (job: Job) => !isPassing(reason) || performance.now() - job.since > this.#patienceMs;
     group.filter(isOver).forEach((job) => job.reject(reason));
     this.#queue.unshift(...group.filter((job) => !isOver(job)));
     await sleep(this.#retryMs);
@@ -189,7 +189,7 @@ export class GroupCommit {
   async #wasCommitted(lost: Session, version: number, writer: string, cause: unknown): Promise<boolean> {
     this.#giveUp(lost);
     this.#memory.forget();
-    const deadline = performance.now() + PATIENCE_MS;
+    const deadline = performance.now() + this.#patienceMs;
     for (let waitMs: number = RETRY_MS.first; ; waitMs = Math.min(waitMs * 2, RETRY_MS.longest)) {
       const session = await this.#connect().catch(() => undefined);
       try {

@@ -1,19 +1,19 @@
 import { GatewayError } from "../../domain/errors.ts";
 import { Session } from "./session.ts";
 
-/** How long a read waits for a connection. */
-const WAIT_MS = 5_000;
-
 /** Connections for reads: opened when they are needed, kept, and never more than so many. */
 export class Readers {
   readonly #connect: () => Promise<Session>;
+  readonly #patienceMs: number;
   readonly #size: number;
   readonly #idle: Session[] = [];
   readonly #waiting: (() => void)[] = [];
   #open = 0;
 
-  constructor(connect: () => Promise<Session>, size: number) {
+  /** @param patienceMs how long a read waits for a connection */
+  constructor(connect: () => Promise<Session>, patienceMs: number, size: number) {
     this.#connect = connect;
+    this.#patienceMs = patienceMs;
     this.#size = size;
   }
 
@@ -53,7 +53,7 @@ export class Readers {
   }
 
   async #enter(): Promise<void> {
-    const deadline = performance.now() + WAIT_MS;
+    const deadline = performance.now() + this.#patienceMs;
     while (this.#open >= this.#size) {
       const left = deadline - performance.now();
       if (left <= 0)

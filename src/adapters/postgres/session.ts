@@ -15,6 +15,8 @@ export type PostgresOptions = {
   readonly tls?: { readonly [file in "ca" | "cert" | "key"]?: string | undefined } | undefined;
   /** Connections for reads, beside the one that writes. */
   readonly readers: number;
+  /** How long a work waits for a database that is away before its caller learns of it. */
+  readonly patienceMs?: number;
 };
 
 export type Row = Record<string, never>;

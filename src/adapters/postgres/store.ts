@@ -7,17 +7,20 @@ import { snapshotReader } from "./reader.ts";
 import { Readers } from "./readers.ts";
 import { Session, type PostgresOptions } from "./session.ts";
 
+const PATIENCE_MS = 5_000;
+
 /**
  * The store that many vaults share. Its schema is made by `migratePostgres`, never from here.
  * @param clock of tests, ms; by default the database's
  * @throws {GatewayError} `store-too-new`, `store-too-old`, `store-not-durable`, `store-moved`, `store-unavailable`
  */
 export async function openPostgresStore(options: PostgresOptions, clock?: () => number): Promise<Store> {
+  const { patienceMs = PATIENCE_MS } = options;
   const connect = () => connectChecked(options);
   const first = await connect();
   await first.close();
-  const group = new GroupCommit(connect, clock);
-  const readers = new Readers(connect, options.readers);
+  const group = new GroupCommit(connect, patienceMs, clock);
+  const readers = new Readers(connect, patienceMs, options.readers);
   return {
     write: (work, expected = {}) => group.run(work, expected),
     read: (work) =>
