@@ -63,7 +63,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-const STATUS: Readonly<Record<string, number>> = { "not-permitted": 403, "body-too-large": 413 };
+const STATUS: Readonly<Record<string, number>> = { "invalid-target": 400, "not-permitted": 403, "body-too-large": 413 };
 
 function answerError(response: ServerResponse, error: unknown): void {
   if (response.headersSent) return void response.destroy();

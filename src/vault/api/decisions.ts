@@ -5,7 +5,7 @@ import type { RequestId } from "../../domain/request.ts";
 import { accountsOf } from "../claim.ts";
 import type { RequestRow, StoreReader } from "../ports.ts";
 import { readRecord, type RequestRecord } from "../record.ts";
-import { pageSize } from "./page.ts";
+import { pageBytes, pageSize } from "./page.ts";
 import type { Answer, Call } from "./routes.ts";
 
 /*
@@ -23,15 +23,24 @@ export async function listDecisions({ gateway, client, query }: Call): Promise<A
   return gateway.store.read(async (reader) => {
     const rows = await reader.requests(client, { limit: limit + 1, ...(before ? { before } : {}) });
     const page = rows.slice(0, limit).filter(({ submittedAt }) => submittedAt >= since);
-    const last = page.length === limit && rows.length > limit ? page.at(-1)!.id : null;
+    let cursor = page.length === limit && rows.length > limit ? page.at(-1)!.id : null;
+    const isLast = pageBytes();
     const decisions: RecordedDecision[] = [];
     for (const row of page) {
       const record = readRecord(row);
       if (record.intent === undefined || record.decision === undefined) continue;
       const facts = await factsOf(reader, record, heldSince);
-      decisions.push({ ...shown(row, record), ...facts, keyPurpose: keys.get(row.key)?.purpose ?? "transactions" });
+      const decision: RecordedDecision = {
+        ...shown(row, record),
+        ...facts,
+        keyPurpose: keys.get(row.key)?.purpose ?? "transactions",
+      };
+      decisions.push(decision);
+      if (!isLast(decision)) continue;
+      if (row !== page.at(-1)) cursor = row.id;
+      break;
     }
-    return { status: 200, body: { client, decisions, cursor: last } };
+    return { status: 200, body: { client, decisions, cursor } };
   });
 }
 

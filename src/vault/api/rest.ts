@@ -20,7 +20,7 @@ import { applyPolicy } from "../policies.ts";
 import type { KeyRow, PolicyRow, RequestRow } from "../ports.ts";
 import { viewOf } from "../record.ts";
 import { sign } from "../sign.ts";
-import { pageSize } from "./page.ts";
+import { fittingPage, pageSize } from "./page.ts";
 import { problemOf, statusOf } from "./problems.ts";
 import type { Answer, Call } from "./routes.ts";
 
@@ -107,12 +107,10 @@ export async function listSigningRequests({ gateway, client, caller, query }: Ca
       ...(before ? { before } : {}),
     }),
   );
-  const page = rows.slice(0, limit);
-  const cursor = rows.length > limit ? page.at(-1)!.id : null;
-  return {
-    status: 200,
-    body: { requests: page.map((row) => viewOf(row, Date.now(), (problem) => problemOf(problem, row.id))), cursor },
-  };
+  const views = rows.slice(0, limit).map((row) => viewOf(row, Date.now(), (problem) => problemOf(problem, row.id)));
+  const requests = fittingPage(views);
+  const cursor = requests.length < rows.length ? requests.at(-1)!.id : null;
+  return { status: 200, body: { requests, cursor } };
 }
 
 function stateFilter(text: string | null): RequestState | undefined {
@@ -201,12 +199,14 @@ export async function listPolicyVersions({ gateway, client, query }: Call): Prom
         await reader.policyHash(client),
       ] as const,
   );
-  const versions = rows.slice(0, limit).map(({ appliedAt, ...row }) => ({
+  const all = rows.slice(0, limit).map(({ appliedAt, ...row }) => ({
     ...row,
     appliedAt: new Date(appliedAt).toISOString(),
     active: row.hash === active,
   }));
-  return { status: 200, body: { client, versions, cursor: rows.length > limit ? versions.at(-1)!.version : null } };
+  const versions = fittingPage(all);
+  const cursor = versions.length < rows.length ? versions.at(-1)!.version : null;
+  return { status: 200, body: { client, versions, cursor } };
 }
 
 export async function putPolicy({ gateway, client, caller, body }: Call<PolicyBody>): Promise<Answer> {

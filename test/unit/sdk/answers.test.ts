@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, createPublicKey, generateKeyPairSync, sign, verify } from "node:crypto";
+import { mock } from "node:test";
 import { answerCertificateText } from "../../../src/domain/http-signature.ts";
 import { AnswerVerifier, type ReceivedAnswer } from "../../../src/sdk/answers.ts";
 import { AnswerSigner } from "../../../src/vault/auth/answers.ts";
@@ -42,6 +43,36 @@ describe("sdk/answers and vault/auth/answers", () => {
   it("the vault's answer to this request is believed, again and again", () => {
     believes({});
     believes({});
+  });
+
+  it("the key is renewed by itself, long before its day ends, though nobody asks for an answer", async () => {
+    mock.timers.enable({ apis: ["setInterval", "Date"], now: Date.now() });
+    try {
+      const certified: string[] = [];
+      const counting: LogToken = {
+        ...token,
+        sign: async (name, text) => {
+          certified.push(text);
+          return token.sign(name, text);
+        },
+      };
+      await AnswerSigner.start(GATEWAY, counting);
+      const hours = async (count: number) => {
+        for (let minutes = 0; minutes < count * 60; minutes += 10) {
+          mock.timers.tick(10 * 60 * 1000);
+          await new Promise(setImmediate);
+        }
+      };
+      await hours(11);
+      assert.equal(certified.length, 1);
+      await hours(2);
+      assert.equal(certified.length, 2, "half a day is over");
+      await hours(12);
+      assert.equal(certified.length, 3);
+      assert.equal(new Set(certified).size, 3, "each time another key");
+    } finally {
+      mock.timers.reset();
+    }
   });
 
   it("its signature is one that OpenSSL verifies over the base that RFC 9421 describes", () => {

@@ -42,7 +42,7 @@ describe("segregation of clients", () => {
   let houses: string;
   let version = 1;
   const addressOf = (accounts: readonly string[]): string => accounts[0]!.split(":")[2]!;
-  const apply = (rules: object[]) =>
+  const apply = (rules: object[], addressBook?: object) =>
     vault.apply(
       "acme",
       {
@@ -50,6 +50,7 @@ describe("segregation of clients", () => {
         version: String(++version),
         callers: vault.clientCallers,
         rules,
+        ...(addressBook ? { addressBook } : {}),
         limits: Object.fromEntries(
           ["ETH", "USD"].map((sum) => [sum.toLowerCase(), { sum, max: "1000000", window: { rolling: "24h" } }]),
         ),
@@ -122,10 +123,17 @@ describe("segregation of clients", () => {
       await refusesForeign(token("transferFrom", theirs, ours, 5));
       await refusesForeign(token("transferFrom", houses, ADDRESSES[0], 5));
       await refusesForeign(token("transferFrom", ADDRESSES[1], ADDRESSES[0], 5));
+      const book = { safe: { address: accountOf(ADDRESSES[1]!) }, friend: { address: accountOf(theirs) } };
+      await apply([{ ...GENEROUS, from: ["account:safe", "account:friend"] }], book);
+      const named = await post(token("transferFrom", ADDRESSES[1], ADDRESSES[0], 5));
+      assert.equal(named.status, 201, JSON.stringify(named.body));
+      await refusesForeign(token("transferFrom", theirs, ADDRESSES[0], 5));
     });
   });
 
   describe("I2: one client, one token", () => {
+    before(() => apply([GENEROUS]));
+
     it("our callers are nobody on the other client's paths", async () => {
       const answer = await post({ to: ADDRESSES[0] }, "payouts", "/v1/clients/blue/signing-requests");
       assert.deepEqual([answer.status, codesOf(answer)[0]], [401, "unknown-caller"]);

@@ -13,6 +13,16 @@ const encoded = (json: unknown) =>
   `0x${Buffer.from(encodeUnsigned(completeTransaction(parseFields(json), { chainId: 5n }))).toString("hex")}`;
 
 describe("chains/evm/fields", () => {
+  it("of a thousand unknown fields ten are named, each cut", () => {
+    const names = Array.from({ length: 1000 }, (_, n) => `${n}${"x".repeat(200)}`);
+    const unknown = { ...minimal, ...Object.fromEntries(names.map((name) => [name, 1])) };
+    const error = refusalOf(() => parseFields(unknown));
+    assert.equal(error.code, "unknown-field");
+    const named = error.facts["fields"] as string[];
+    assert.equal(named.length, 10);
+    assert.ok(named.every((name) => name.length <= 80) && error.message.length < 1000);
+  });
+
   const ethersWhole = { chainId: 5, to: TO, value: 1000, nonce: 1, gasLimit: 21000 };
   for (const [name, json, expected] of [
     ["EIP-1559, inferred", whole, { ...ethersWhole, type: 2, maxFeePerGas: 30, maxPriorityFeePerGas: 2 }],

@@ -4,7 +4,12 @@ import { GatewayError } from "../../../../src/domain/errors.ts";
 import type { CallerName, ClientId } from "../../../../src/domain/names.ts";
 import { newCaller, privateKeyOf } from "../../../../src/sdk/caller-file.ts";
 import { GatewayClient } from "../../../../src/sdk/client.ts";
-import { authenticate, type DeclaredCaller, type ReceivedRequest } from "../../../../src/vault/auth/authenticate.ts";
+import {
+  authenticate,
+  evidenceOf,
+  type DeclaredCaller,
+  type ReceivedRequest,
+} from "../../../../src/vault/auth/authenticate.ts";
 
 // Goal: a request is a caller's own only if that caller's key signed exactly its method, path, query, body and
 // idempotency key, for this gateway, now. Every refusal has its code; every change of a signed request is refused.
@@ -92,6 +97,21 @@ describe("vault/auth/authenticate", () => {
     assert.deepEqual(await check(POST), expected);
     assert.deepEqual(await check(GET), expected);
     assert.deepEqual(await check({ ...POST, headers: signedByHand(ALL, parametersWith({})).headers }), expected);
+  });
+
+  it("evidence keeps what the signature covers and the signature, and no other header", () => {
+    const evidence = evidenceOf(withHeaders(POST, { cookie: "secret", "x-forwarded-for": "1.2.3.4", body: "other" }));
+    const { method, target, body, ...headers } = evidence;
+    assert.deepEqual([method, target, body], ["POST", TARGET, BODY.toString()]);
+    const kept = ["content-digest", "idempotency-key", "signature", "signature-input"];
+    assert.deepEqual(Object.keys(headers).toSorted(), kept);
+    for (const name of kept) assert.equal(headers[name], POST.headers[name]);
+    assert.ok(!("idempotency-key" in evidenceOf(GET)));
+  });
+
+  it("a header called as the request is does not stand in its place", () => {
+    const evidence = evidenceOf(withHeaders(POST, { method: "GET", target: "/", body: "" }));
+    assert.deepEqual([evidence["method"], evidence["target"], evidence["body"]], ["POST", TARGET, BODY.toString()]);
   });
 
   it("the order of components and of parameters is the caller's", async () => {
