@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { computeAddress } from "ethers";
+import { GatewayError } from "../../../src/domain/errors.ts";
 import { RESERVED_NAMES } from "../../../src/domain/names.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
 import { CHAIN, newKey, REQUESTS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
@@ -35,6 +36,16 @@ describe("vault/clients", () => {
     const before = vault.gateway.directory.get("acme" as never).row;
     assert.equal(code(await add("acme")), "client-exists");
     assert.deepEqual(vault.gateway.directory.get("acme" as never).row, before);
+  });
+
+  it("a token that could not be made leaves nothing behind: the same name is added the next time", async () => {
+    const { hsm } = vault.gateway;
+    const make = hsm.createToken;
+    hsm.createToken = () => Promise.reject(new GatewayError("hsm-unavailable", "the HSM is away"));
+    assert.equal(code(await add("blue")), "hsm-unavailable");
+    assert.deepEqual(await vault.store.read((reader) => reader.pins("blue")), []);
+    hsm.createToken = make;
+    assert.equal((await add("blue")).status, 201);
   });
 
   it("of two at once with one name one is added", async () => {

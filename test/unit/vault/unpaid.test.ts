@@ -50,6 +50,14 @@ describe("vault/unpaid", () => {
     assert.equal((await post(transferBody(1))).status, 429, "nobody knows beforehand what a decision will be");
   });
 
+  it("a proven caller that is refused leaves sixty leaves a minute at most", async () => {
+    const before = await leaves();
+    for (let n = 0; n < 200; n++)
+      assert.equal((await vault.call("lender", "POST", REQUESTS, transferBody(1), newKey())).status, 403);
+    const made = (await leaves()) - before;
+    assert.ok(made > 0 && made <= 120, `${made} leaves, of two minutes at most`);
+  });
+
   it("a minute later it begins anew; bytes count too", () => {
     let now = 0;
     const unpaid = new UnpaidRequests({ requestsPerMinute: 2, bytesPerMinute: 100 }, () => now);
