@@ -135,7 +135,7 @@ async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overl
 function statusOf(gateway: Gateway, target: string): Routed | undefined {
   if (target === "/readyz") {
     const readiness = readinessOf(gateway);
-    return { authenticated: false, status: readiness.status === "no-token-available" ? 503 : 200, body: readiness };
+    return { authenticated: false, status: readiness.status === "ready" ? 200 : 503, body: readiness };
   }
   if (target !== METRICS_TARGET) return undefined;
   const headers = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };

@@ -7,6 +7,7 @@ import { PostgresServer } from "../support/postgres.ts";
 import {
   assertKnown,
   assertLimits,
+  assertVerifies,
   counted,
   FEE,
   FOUNDING,
@@ -137,4 +138,6 @@ for (const on of ["SQLite", "PostgreSQL"] as const)
       assert.ok(load.interrupted > KILLS / 4, `only ${load.interrupted} were under way when a vault died`);
       await load.repeatAll();
     });
+
+    it("`log verify` passes on all of it", async () => assertVerifies(connection));
   });

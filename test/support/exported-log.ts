@@ -26,11 +26,14 @@ export const readerFor = (vault: TestVault, caller: string) => ({
 });
 
 /** Lines of an export, the header first. */
-export async function exported(vault: TestVault, caller = "inspector", client?: string): Promise<string[]> {
+export const exported = (vault: TestVault, caller = "inspector", client?: string): Promise<string[]> =>
+  exportedBy(readerFor(vault, caller), client);
+
+export async function exportedBy(reader: Parameters<typeof exportLog>[0], client?: string): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), "portcullis-export-"));
   try {
     const file = join(folder, "log.jsonl");
-    await exportLog(readerFor(vault, caller), client, file, () => undefined);
+    await exportLog(reader, client, file, () => undefined);
     return readFileSync(file, "utf8").trimEnd().split("\n");
   } finally {
     rmSync(folder, { recursive: true, force: true });

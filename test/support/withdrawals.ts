@@ -4,7 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Transaction } from "ethers";
 import { policySigningText } from "../../src/domain/api.ts";
 import { newCaller, privateKeyOf, type CallerFile } from "../../src/sdk/caller-file.ts";
+import type { Report } from "../../src/cli/log/verify.ts";
 import { compilers } from "../../src/vault/policies.ts";
+import { exportedBy, verified } from "./exported-log.ts";
 import { ConnectionLost, type Connection, type SocketAnswer } from "./killable-vault.ts";
 import { leavesOf, type CheckedLeaf } from "./log-check.ts";
 import { CHAIN, REQUESTS, acmePolicy, filesFor, housePolicy, transferBody } from "./vault.ts";
@@ -20,11 +22,11 @@ export const CAP = 600;
 export const FEE = 1;
 
 export const people = Object.fromEntries(
-  ["officer", "operator", "payouts"].map((name) => [
+  ["officer", "operator", "auditor", "payouts"].map((name) => [
     name,
     newCaller({ gateway: GATEWAY, url: "http://127.0.0.1", answersKey: `ed25519:${"A".repeat(43)}=` }, name),
   ]),
-) as Record<"officer" | "operator" | "payouts", CallerFile>;
+) as Record<"officer" | "operator" | "auditor" | "payouts", CallerFile>;
 
 const callersOf = (roles: Partial<Record<keyof typeof people, string>>) =>
   Object.fromEntries(
@@ -34,7 +36,10 @@ const callersOf = (roles: Partial<Record<keyof typeof people, string>>) =>
     ]),
   );
 
-const house = { ...housePolicy, callers: callersOf({ officer: "policy-officer", operator: "operator" }) };
+const house = {
+  ...housePolicy,
+  callers: callersOf({ officer: "policy-officer", operator: "operator", auditor: "auditor" }),
+};
 const policy = {
   ...acmePolicy,
   callers: callersOf({ payouts: "wallet-service" }),
@@ -75,6 +80,21 @@ export async function counted(connection: Connection): Promise<number> {
   const answer = await connection.send(people.payouts, "POST", "/v1/clients/acme/evaluations", transferBody(1));
   const { decision } = answer.json as unknown as { decision: { limits: { limit: string; spent: string }[] } };
   return Number(decision.limits.find(({ limit }) => limit === "lifelong")!.spent);
+}
+
+const isCovered = (report: Report | undefined): boolean =>
+  report !== undefined && report.newest?.size === report.leaves;
+
+/** What an auditor who exports the log of the running vault finds: nothing (I5, I9), under a checkpoint of all of it. */
+export async function assertVerifies(connection: Connection): Promise<void> {
+  const get = async <T>(target: string): Promise<T> => (await connection.send(people.auditor, "GET", target)).json as T;
+  let report: Report | undefined;
+  for (let n = 0; n < 100 && !isCovered(report); n++) {
+    if (n > 0) await sleep(200); // a vault that was killed keeps its turn for a few seconds
+    report = verified(await exportedBy({ get }));
+  }
+  assert.deepEqual([report?.findings, report?.notChecked.length], [[], 1], JSON.stringify(report));
+  assert.ok(report!.limitsHeld > 0 && report!.signatures > 0 && report!.checkpoints > 0);
 }
 
 export type Signed = { readonly id: string; readonly result: { signedTransaction: string; transactionHash: string } };

@@ -44,6 +44,8 @@ describe("vault/health", () => {
 
     away.add("acme").add("blue");
     assert.equal(readinessOf(await vault.restarted()).status, "no-token-available");
+    const refusal = () => new GatewayError("store-rolled-back", "an old one");
+    assert.equal(readinessOf({ ...vault.gateway, refusal }).status, "store-rolled-back");
     await vault.close();
   });
 });
