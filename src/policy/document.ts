@@ -283,11 +283,14 @@ export const REQUIRED_WITH = {
   unbounded: ["delegate", "typed-data", "raw-digest"],
 } as const satisfies Readonly<Record<string, readonly OperationKind[]>>;
 
-/** The same for editors; `validate` says it with a hint. */
-const requiredWith = Object.entries(REQUIRED_WITH).map(([field, kinds]) => ({
-  if: { properties: { allow: { contains: { enum: kinds } } } },
-  then: { required: [field] },
-}));
+/** The same for editors, and that a band has an end; `validate` says it with a hint. */
+const nothingByOmission = [
+  ...Object.entries(REQUIRED_WITH).map(([field, kinds]) => ({
+    if: { properties: { allow: { contains: { enum: kinds } } } },
+    then: { required: [field] },
+  })),
+  { if: { required: ["amount"] }, then: { properties: { amount: { additionalProperties: { required: ["max"] } } } } },
+];
 
 const AllowRule = z
   .strictObject({
@@ -306,7 +309,7 @@ const AllowRule = z
     ),
   })
   .describe("A rule that allows. What all matching allow rules ask for adds up.")
-  .meta({ id: "AllowRule", allOf: requiredWith });
+  .meta({ id: "AllowRule", allOf: nothingByOmission });
 export type AllowRule = z.infer<typeof AllowRule>;
 
 const DenyRule = z

@@ -17,6 +17,7 @@ const SEEN: Readonly<Record<string, readonly [file: string, line: number, messag
   "no-chain-bad": ["policy.yaml", 13, /^String does not match the pattern/],
   "no-decimals-bad": ["assets.yaml", 7, /^Missing property "decimals"/],
   "no-destination-bad": ["policy.yaml", 16, /^Missing property "to"/],
+  "no-maximum-bad": ["policy.yaml", 25, /^Missing property "max"/],
   "unbounded-unsaid-bad": ["policy.yaml", 27, /^Missing property "unbounded"/],
   "unknown-field-bad": ["policy.yaml", 18, /^Property caller is not allowed/],
 };
@@ -28,7 +29,6 @@ const UNSEEN: Readonly<Record<string, string>> = {
   "unknown-asset-bad": "assets are in the registry",
   "name-twice-bad": "a caller and a group",
   "own-client-bad": "the document's own client",
-  "no-maximum-bad": "`over` alone is right in a deny rule, whose bands are the same",
   "no-fee-cap-bad": "a rule and the fees",
   "no-sum-limit-bad": "a rule and the limits",
   "failing-test-bad": "a test is run",

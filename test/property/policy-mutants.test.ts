@@ -14,7 +14,11 @@ import { MUTANTS, type Mutant } from "../support/policy-mutants.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const SOAK = process.env["SOAK"] !== undefined;
 /** Together they know every sentence of the format. */
-const TESTS = ["test/unit/policy/sentences.test.ts", "test/property/policy-evaluate.test.ts"];
+const TESTS = [
+  "test/unit/policy/sentences.test.ts",
+  "test/unit/policy/diff.test.ts",
+  "test/property/policy-evaluate.test.ts",
+];
 const COPIED = ["src", "test", "policies", "package.json", "tsconfig.json", ".mocharc.json"];
 
 const occurrences = ({ file, from }: Mutant): number => readFileSync(join(ROOT, file), "utf8").split(from).length - 1;

@@ -92,8 +92,8 @@ describe("the cookbook", () => {
 function walk(schema: unknown, path: string, missing: string[]): void {
   if (typeof schema !== "object" || schema === null) return;
   for (const [key, value] of Object.entries(schema)) {
-    // A condition holds no value.
-    if (key === "if") continue;
+    // Conditions hold no values.
+    if (key === "if" || key === "then") continue;
     if (key === "properties") {
       for (const [field, inner] of Object.entries(value as Record<string, { description?: string; $ref?: string }>)) {
         if (!inner.description && !inner.$ref) missing.push(`${path}/${field}`);

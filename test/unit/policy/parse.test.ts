@@ -375,21 +375,7 @@ const LOOK_ALIKES = [
 ] as const;
 
 /** What other readers of YAML would make a number of. */
-const NO_DECIMALS = [
-  "1e1",
-  "1.5e3",
-  ".5",
-  "5.",
-  "0x10",
-  "0o10",
-  "1_000",
-  "+1",
-  "-1",
-  ".inf",
-  ".nan",
-  "1:30",
-  "01",
-];
+const NO_DECIMALS = ["1e1", "1.5e3", ".5", "5.", "0x10", "0o10", "1_000", "+1", "-1", ".inf", ".nan", "1:30", "01"];
 
 /** Each line doubles the one before: a reader that follows aliases runs out of memory. */
 const LAUGHS = `a0: &a0 [x]\n${Array.from({ length: 30 }, (_, n) => `a${n + 1}: &a${n + 1} [*a${n}, *a${n}]`).join("\n")}\n`;

@@ -157,6 +157,11 @@ describe("sentence 3: amount is the transaction's total", () => {
     const five = intentOf(...Array.from({ length: 5 }, () => transfer(ACCOUNTS.treasury, eth("2.1"))));
     assert.equal(decide(policies(), five).outcome, "deny");
   });
+  it("a negative amount, which no decoder makes, hides no other", () => {
+    const intent = intentOf(transfer(ACCOUNTS.treasury, eth("15")), transfer(ACCOUNTS.treasury, -eth("6")));
+    const facts = factsFor(policies(), toTreasury("1"));
+    assert.deepEqual(codes(evaluate(policies(), intent, facts)), ["evaluation-failed"]);
+  });
   it("an allowance counts with the transfers", () => {
     const policy = policies({ rules: [allow({ allow: ["transfer", "allowance"], amount: { USDC: { max: "100" } } })] });
     const both = intentOf(transfer(ACCOUNTS.treasury, usdc("60"), "USDC"), allowance(ACCOUNTS.treasury, usdc("60")));
@@ -467,6 +472,14 @@ describe("sentence 7: calls, typed data and what else is signed", () => {
     ];
     for (const [tests, args, expected] of cases)
       assert.equal(outcome(bounded(tests), staking(args)), expected, JSON.stringify([tests, args]));
+  });
+  it("an address in an argument cools off as a destination does", () => {
+    const pays = staking({ who: ACCOUNTS.kraken.slice(9) });
+    const rule = bounded({ who: { to: ["kraken"] } });
+    const heldFor = (hours: number) => ({ heldSince: new Map([[ACCOUNTS.kraken, NOW - hours * HOUR]]) });
+    assert.equal(outcome(rule, pays, heldFor(24)), "allow");
+    assert.equal(outcome(rule, pays, heldFor(23)), "deny");
+    assert.equal(outcome(rule, pays, { heldSince: new Map() }), "deny");
   });
   it("a call that was not decoded has no arguments", () => {
     assert.equal(outcome({ ...bounded({ amount: { max: "32" } }), unbounded: "true" }, blind), "deny");
