@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
 import { z } from "zod";
 import { evmAccount } from "../chains/evm/address.ts";
 import { completeTransaction, parseFields } from "../chains/evm/fields.ts";
@@ -14,8 +12,6 @@ import { Hex } from "../domain/api.ts";
 import { GatewayError } from "../domain/errors.ts";
 import type { Intent } from "../domain/intent.ts";
 import { encodeJson } from "../domain/json.ts";
-import { compileHouse } from "../policy/compile.ts";
-import { parsePolicy } from "../policy/parse.ts";
 import { checkAccount } from "./policy-check.ts";
 
 /** One line of input: a payload, the chain that it is meant for, and who would sign it where that is known. */
@@ -100,17 +96,4 @@ function withNative(registry: AssetRegistry, chain: ChainId): AssetRegistry {
   if (registry.nativeOf.has(chain)) return registry;
   const native: Asset = { symbol: "NATIVE" as AssetSymbol, chain, decimals: 18, standard: "native" };
   return { ...registry, nativeOf: new Map([...registry.nativeOf, [chain, native]]) };
-}
-
-/** An asset registry read as a policy that uses it would: every check of a policy's files applies. */
-export function readRegistry(path: string): AssetRegistry {
-  const name = basename(path);
-  // The least that a house policy needs; its officer has a key that nobody has.
-  const officer = `{ role: policy-officer, keys: ["ed25519:${Buffer.alloc(32).toString("base64")}"] }`;
-  const policy = `apiVersion: portcullis/v1\nkind: HousePolicy\nversion: 1\nuse: ["${name}"]\ncallers: { nobody: ${officer} }\n`;
-  const files = new Map([
-    ["house.yaml", policy],
-    [name, readFileSync(path, "utf8")],
-  ]);
-  return compileHouse(parsePolicy("house.yaml", files, checkAccount)).registry;
 }

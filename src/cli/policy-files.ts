@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { GatewayError } from "../domain/errors.ts";
+import { namedBy } from "../policy/dependents.ts";
 import { readYaml } from "../policy/yaml.ts";
 
 /** A policy document with the files that it uses, as texts: what is checked, hashed, signed and sent. */
@@ -19,16 +20,38 @@ export function readPolicyFiles(path: string): ReadPolicy {
   const used = usedBy(path, text);
   const root = rootFor(path, used);
   const entry = relative(root, resolve(path));
-  return {
-    root,
-    entry,
-    files: { [entry]: text, ...Object.fromEntries(used.map((name) => [name, readText(join(root, name))])) },
-  };
+  const files: Record<string, string> = { [entry]: text };
+  for (const name of used) files[name] = readText(join(root, name));
+  for (const name of used.flatMap((registry) => namedBy(files[registry]!))) files[name] ??= readText(join(root, name));
+  return { root, entry, files };
 }
 
-/** Every YAML file of a folder of policies, by its path below it. @throws {GatewayError} `file-missing` */
+/** Asset registries, with the files that their contracts name. */
+export type RegistryFiles = {
+  readonly root: string;
+  readonly entries: readonly string[];
+  readonly files: Record<string, string>;
+};
+
+/**
+ * Reads asset registries of one folder of policies.
+ * @throws {GatewayError} `file-missing`
+ */
+export function readRegistryFiles(paths: readonly string[]): RegistryFiles {
+  const texts = paths.map(readText);
+  const named = texts.flatMap(namedBy);
+  const root = rootFor(paths[0]!, named);
+  const entries = paths.map((path) => relative(root, resolve(path)));
+  const files = Object.fromEntries(entries.map((entry, index) => [entry, texts[index]!]));
+  for (const name of named) files[name] ??= readText(join(root, name));
+  return { root, entries, files };
+}
+
+/** Every YAML file of a folder of policies, and what registries may name, by its path below it. @throws {GatewayError} `file-missing` */
 export function readPolicyFolder(folder: string): Map<string, string> {
-  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".yaml"));
+  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) =>
+    /\.(yaml|json)$/.test(path),
+  );
   return new Map(paths.toSorted().map((path) => [path, readText(join(folder, path))]));
 }
 
@@ -40,7 +63,7 @@ function rootFor(path: string, used: readonly string[]): string {
     if (dirname(folder) === folder) {
       throw new GatewayError(
         "file-missing",
-        `expected \`${used[0]}\`, named by \`use\`, in \`${start}\` or a folder above it, found none`,
+        `expected \`${used[0]}\`, which this file names, in \`${start}\` or a folder above it, found none`,
       );
     }
   }

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { GatewayError } from "../domain/errors.ts";
+import { assetCommands } from "./commands/assets.ts";
 import { callerCommands } from "./commands/caller.ts";
 import { clientCommands } from "./commands/client.ts";
 import { decodeCommand } from "./commands/decode.ts";
@@ -26,6 +27,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   policyCommands(program);
   requestCommands(program);
   logCommands(program);
+  assetCommands(program);
   decodeCommand(program);
   statementCommands(program);
   inherit(program);

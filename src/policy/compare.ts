@@ -98,6 +98,7 @@ function documentsOf(files: Files, checkAccount: CheckAccount): Map<string, Reso
 
 /** Only what is needed to find the documents; they are judged by `parsePolicy`. What is no YAML is not skipped. */
 export function isPolicy(path: string, text: string): boolean {
+  if (path.endsWith(".json")) return false;
   const value = readYaml(path, text).source?.value;
   if (typeof value !== "object" || Array.isArray(value)) return true;
   return value.kind === "ClientPolicy" || value.kind === "HousePolicy";

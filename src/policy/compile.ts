@@ -1,10 +1,10 @@
 import { formatAmount, parseAmount } from "../domain/amount.ts";
-import type { Asset, AssetRegistry } from "../domain/assets.ts";
+import type { Asset, AssetRegistry, PinnedContract } from "../domain/assets.ts";
 import type { Account, AssetSymbol, ChainId } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { OPERATION_KINDS, type OperationKind } from "../domain/intent.ts";
 import type { CallerName, ClientId, KeyName, Role } from "../domain/names.ts";
-import { addressesOf, declaredIn, type Declared } from "./declared.ts";
+import { addressesOf, declaredIn, type Declared, type RegistryAsset } from "./declared.ts";
 import {
   isAllow,
   type AllowRule,
@@ -175,7 +175,7 @@ const wrongKind = (expected: string, found: PolicyDocument) =>
 function compileCommon(resolved: ResolvedPolicy, of: "client" | "house"): Omit<Compiled, "of"> {
   const { document } = resolved;
   const declared = declaredIn(resolved);
-  const registry = compileRegistry(declared);
+  const registry = compileRegistry(declared, resolved);
   const rules = (document.rules ?? []).map((rule) => compileRule(rule, of, registry));
   const allows = rules.filter(({ effect }) => effect === "allow");
   const denies = rules.filter(({ effect }) => effect === "deny");
@@ -194,23 +194,39 @@ function compileCommon(resolved: ResolvedPolicy, of: "client" | "house"): Omit<C
   };
 }
 
-function compileRegistry(declared: Declared): AssetRegistry {
-  const bySymbol = new Map<AssetSymbol, Asset>();
+function compileRegistry(declared: Declared, { abis, displays }: ResolvedPolicy): AssetRegistry {
+  const assets = [...declared.assets].map(([symbol, { value }]) => compileAsset(symbol as AssetSymbol, value));
+  const bySymbol = new Map(assets.map((asset) => [asset.symbol, asset]));
   const nativeOf = new Map<ChainId, Asset>();
-  const byContract = new Map<Account, Asset>();
-  for (const [name, { value }] of declared.assets) {
-    const symbol = name as AssetSymbol;
-    const common = { symbol, chain: value.chain as ChainId, decimals: Number(value.decimals) };
-    const asset: Asset =
-      value.standard === "erc20"
-        ? { ...common, standard: "erc20", contract: value.contract as Account }
-        : { ...common, standard: "native" };
-    bySymbol.set(symbol, asset);
-    if (asset.contract) byContract.set(asset.contract, asset);
+  const l1FeeMax = new Map<ChainId, bigint>();
+  for (const [chain, { value }] of declared.chains) {
+    const native = bySymbol.get(value.native as AssetSymbol)!;
+    nativeOf.set(chain as ChainId, native);
+    if (value.l1Fee) l1FeeMax.set(chain as ChainId, parseAmount(value.l1Fee.max, native.decimals));
   }
-  for (const [chain, { value }] of declared.chains)
-    nativeOf.set(chain as ChainId, bySymbol.get(value.native as AssetSymbol)!);
-  return { bySymbol, nativeOf, byContract };
+  const contracts = [...declared.contracts].map(([name, { value }]): PinnedContract => {
+    const [abi, display] = [value.abi && abis.get(value.abi), value.display && displays.get(value.display)];
+    const account = value.address as Account;
+    return { account, name, kind: value.kind, ...(abi ? { abi } : {}), ...(display ? { display } : {}) };
+  });
+  return {
+    bySymbol,
+    nativeOf,
+    byContract: new Map(assets.flatMap((asset) => (asset.contract ? [[asset.contract, asset] as const] : []))),
+    contracts: new Map(contracts.map((contract) => [contract.account, contract])),
+    l1FeeMax,
+  };
+}
+
+function compileAsset(symbol: AssetSymbol, asset: RegistryAsset): Asset {
+  const common = { symbol, chain: asset.chain as ChainId, decimals: Number(asset.decimals), standard: asset.standard };
+  if (asset.standard === "native") return common;
+  return {
+    ...common,
+    contract: asset.contract as Account,
+    ...(asset.proxy ? { proxy: true } : {}),
+    ...("feeOnTransfer" in asset && asset.feeOnTransfer ? { feeOnTransfer: true } : {}),
+  };
 }
 
 function compileCallers(document: PolicyDocument): Map<CallerName, CompiledCaller> {

@@ -7,12 +7,14 @@ export type Declaration<T> = { readonly value: T; readonly file: string; readonl
 
 export type RegistryAsset = AssetRegistryDocument["assets"][string];
 export type RegistryChain = AssetRegistryDocument["chains"][string];
+export type RegistryContract = NonNullable<AssetRegistryDocument["contracts"]>[string];
 export type BookEntry = AddressBookDocument["entries"][string];
 
 /** All names of a policy and its files. Of a name given twice the first stands; `validate` refuses the second. */
 export type Declared = {
   readonly chains: ReadonlyMap<string, Declaration<RegistryChain>>;
   readonly assets: ReadonlyMap<string, Declaration<RegistryAsset>>;
+  readonly contracts: ReadonlyMap<string, Declaration<RegistryContract>>;
   readonly book: ReadonlyMap<string, Declaration<BookEntry>>;
   readonly tags: ReadonlySet<string>;
   /** Every second giving of a name. */
@@ -53,6 +55,10 @@ export function declaredIn(policy: ResolvedPolicy): Declared {
     assets: collect(
       "an asset",
       registries.map(({ file, document }) => ({ file, path: ["assets"], map: document.assets })),
+    ),
+    contracts: collect(
+      "a contract",
+      registries.map(({ file, document }) => ({ file, path: ["contracts"], map: document.contracts ?? {} })),
     ),
     book,
     tags: new Set([...book.values()].flatMap(({ value }) => value.tags ?? [])),

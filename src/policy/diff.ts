@@ -139,6 +139,8 @@ function diffRegistry({ before, after }: Pair): Change[] {
         loosening("registry", `chain \`${chain}\` ${after.registry.nativeOf.has(chain) ? "is new" : "is gone"}`),
       );
   }
+  const l1Fees = ({ registry }: Compiled) => String([...(registry.l1FeeMax ?? [])].sort());
+  if (l1Fees(before) !== l1Fees(after)) changes.push(loosening("registry", "the bounds of publishing fees are others"));
   const contracts = ({ registry }: Compiled) =>
     text([...(registry.contracts ?? [])].toSorted(([a], [b]) => (a < b ? -1 : 1)));
   if (contracts(before) !== contracts(after)) changes.push(loosening("registry", "the pinned contracts are others"));

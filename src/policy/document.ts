@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { CONTRACT_KINDS } from "../domain/assets.ts";
 import { OPERATION_KINDS, type OperationKind } from "../domain/intent.ts";
 import * as field from "./fields.ts";
 import { WEEKDAYS } from "./zone.ts";
@@ -26,6 +27,12 @@ const RegistryChain = z
   .strictObject({
     name: field.Prose.describe("Name of the chain for people, such as `Ethereum`."),
     native: field.Symbol.describe("Symbol of the asset in which the chain's fees are paid, such as `ETH`."),
+    l1Fee: z
+      .strictObject({ max: field.Amount.describe("In the native asset: counted with the fee of every transaction.") })
+      .optional()
+      .describe(
+        "For rollups, which charge for publishing a transaction besides its gas: the most that one may cost. The bytes do not bound that charge, so this does.",
+      ),
   })
   .describe("One chain.");
 
@@ -34,9 +41,18 @@ const decimals = z
   .regex(/^(0|[1-9]|[12][0-9]|3[0-6])$/, "expected decimals: a whole number from 0 to 36")
   .meta({ type: ["string", "integer"] })
   .describe("Digits behind the point in one unit. They come from here, never from a request or a chain.");
+const noDecimals = z
+  .literal("0")
+  .meta({ type: ["string", "integer"], enum: [0, "0"] })
+  .describe("Items are counted whole.");
+
+const contract = field.AccountText.describe(
+  "The token's contract; only calls to exactly this address mean this asset.",
+);
+const proxy = field.yes("The contract's code can be replaced by others: shown to people, such as by `decode`.");
 
 const RegistryAsset = z
-  .union([
+  .discriminatedUnion("standard", [
     z.strictObject({
       chain: field.Chain,
       decimals,
@@ -46,19 +62,54 @@ const RegistryAsset = z
       chain: field.Chain,
       decimals,
       standard: z.literal("erc20").describe("An ERC-20 token."),
-      contract: field.AccountText.describe("The token's contract; only calls to exactly this address mean this asset."),
+      contract,
+      proxy: proxy.optional(),
+      feeOnTransfer: field
+        .yes("The contract takes a part of each transfer: less arrives than was sent. Shown, not counted.")
+        .optional(),
+    }),
+    z.strictObject({
+      chain: field.Chain,
+      decimals: noDecimals,
+      standard: z
+        .enum(["erc721", "erc1155"])
+        .describe("A collection of items. Its selectors are partly those of ERC-20: what is written here decides."),
+      contract,
+      proxy: proxy.optional(),
     }),
   ])
   .describe("One asset.");
 
+const RegistryContract = z
+  .strictObject({
+    address: field.AccountText.describe("At this account, and nowhere else, calls have these meanings."),
+    kind: z
+      .enum(CONTRACT_KINDS)
+      .describe(
+        "What its functions do: `weth` wraps the native asset; `permit2` is Uniswap's; `multicall` runs calls of itself; `multicall3` calls others in its own name; `safe` is a Safe account, which may delegate to `multisend` or `multisend-call-only`; `other` has nothing but its ABI.",
+      ),
+    abi: field.JsonPath.optional().describe(
+      "The contract's JSON ABI, such as `shared/abis/router.json`: functions and arguments of calls become facts. The document's hash covers the file.",
+    ),
+    display: field.JsonPath.optional().describe(
+      "An ERC-7730 descriptor: how calls are shown to people. It never changes a decision.",
+    ),
+    note: field.Prose.optional(),
+  })
+  .describe("One contract.");
+
 export const AssetRegistryDocument = z
   .strictObject({
     apiVersion,
-    kind: z.literal("AssetRegistry").describe("This document: assets and their chains."),
+    kind: z.literal("AssetRegistry").describe("This document: assets, their chains, and contracts."),
     chains: z.record(field.Chain, RegistryChain).describe("Chains by CAIP-2 id."),
     assets: z.record(field.Symbol, RegistryAsset).describe("Assets by symbol."),
+    contracts: z
+      .record(field.name("a contract's name"), RegistryContract)
+      .optional()
+      .describe("Contracts whose calls have a meaning, by names for people."),
   })
-  .describe("The pinned asset registry: the only source of decimals and contract addresses.");
+  .describe("The pinned asset registry: the only source of decimals, contract addresses and contracts' meanings.");
 export type AssetRegistryDocument = z.infer<typeof AssetRegistryDocument>;
 
 // ---- address book -----------------------------------------------------------------------------------------------

@@ -59,6 +59,14 @@ export const Path = z
     "expected a path below the policies folder such as `shared/assets.yaml`",
   );
 
+export const JsonPath = z
+  .string()
+  .max(200, "expected at most 200 characters")
+  .regex(
+    /^[a-z0-9_-][a-z0-9._-]*(\/[a-z0-9_-][a-z0-9._-]*)*\.json$/i,
+    "expected a path below the policies folder such as `shared/abis/router.json`",
+  );
+
 /** Text for people: printable ASCII, so that what is read is what is there. */
 export const Prose = z
   .string()

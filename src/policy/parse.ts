@@ -9,6 +9,7 @@ import {
   HousePolicy,
   type PolicyDocument,
 } from "./document.ts";
+import { CallDescriptor, ContractAbi } from "./contract-files.ts";
 import { compareFindings, findingText, invalid, type DocumentPath, type Finding } from "./finding.ts";
 import { describeIssues } from "./issues.ts";
 import { validate } from "./validate.ts";
@@ -26,6 +27,9 @@ export type ResolvedPolicy<D extends PolicyDocument = PolicyDocument> = {
   readonly document: D;
   readonly registries: readonly Used<AssetRegistryDocument>[];
   readonly books: readonly Used<AddressBookDocument>[];
+  /** What contracts of the registries name, by path. */
+  readonly abis: ReadonlyMap<string, ContractAbi>;
+  readonly displays: ReadonlyMap<string, CallDescriptor>;
   /** For messages: where each value stands. */
   readonly sources: ReadonlyMap<string, SourceFile>;
 };
@@ -65,12 +69,21 @@ export function tryParsePolicy(
   const reader = new Reader(files);
   const document = reader.read<PolicyDocument>(entry, POLICIES);
   const used = document ? (document.use ?? []).map((path, index) => reader.use(entry, path, index)) : [];
+  const registries = used.filter(
+    (file): file is Used<AssetRegistryDocument> => file?.document.kind === "AssetRegistry",
+  );
+  const [abis, displays] = [
+    reader.named(registries, "abi", ContractAbi),
+    reader.named(registries, "display", CallDescriptor),
+  ];
   if (!document || reader.findings.length > 0) return { findings: reader.findings.toSorted(compareFindings) };
   const policy: ResolvedPolicy = {
     entry,
     document,
-    registries: used.filter((file): file is Used<AssetRegistryDocument> => file?.document.kind === "AssetRegistry"),
+    registries,
     books: used.filter((file): file is Used<AddressBookDocument> => file?.document.kind === "AddressBook"),
+    abis,
+    displays,
     sources: reader.sources,
   };
   return { policy, findings: validate(policy, checkAccount).toSorted(compareFindings) };
@@ -95,6 +108,38 @@ class Reader {
       );
     const document = this.read<AssetRegistryDocument | AddressBookDocument>(path, USABLE);
     return document && { path, document };
+  }
+
+  /** The files that contracts of registries name in that field, each read once. */
+  named<D>(registries: readonly Used<AssetRegistryDocument>[], field: "abi" | "display", schema: z.ZodType<D>) {
+    const read = new Map<string, D>();
+    for (const { path, document } of registries) {
+      for (const [name, contract] of Object.entries(document.contracts ?? {})) {
+        const file = contract[field];
+        if (file === undefined || read.has(file)) continue;
+        const value = this.#others(file, schema, path, ["contracts", name, field]);
+        if (value !== undefined) read.set(file, value);
+      }
+    }
+    return read;
+  }
+
+  /** A file of others has no `kind`: who names it says what it is. */
+  #others<D>(file: string, schema: z.ZodType<D>, by: string, where: DocumentPath): D | undefined {
+    const text = this.#files.get(file);
+    if (text === undefined) {
+      const hint = "paths in a registry begin at the policies folder";
+      return this.#report(by, where, "value", `expected a file, found nothing at ${quoted(file)}`, hint);
+    }
+    const { source, findings } = readYaml(file, text);
+    this.findings.push(...findings);
+    if (!source) return undefined;
+    this.sources.set(file, source);
+    const result = schema.safeParse(source.value);
+    if (result.success) return result.data;
+    for (const issue of describeIssues(result.error.issues, source.value))
+      this.#report(file, issue.path, issue.part, issue.message);
+    return undefined;
   }
 
   /** The value has to pass the schema of the kind that it names itself. */
@@ -153,9 +198,11 @@ function hintFor(kind: unknown, path: DocumentPath): string | undefined {
  * @returns `sha256:` and 64 hex digits, over RFC 8785 canonical JSON of the document and the files that it uses
  */
 export function policyHash(policy: ResolvedPolicy): string {
-  const files = Object.fromEntries(
-    [...policy.registries, ...policy.books].map(({ path, document }) => [path, document]),
-  );
+  const files = Object.fromEntries<unknown>([
+    ...[...policy.registries, ...policy.books].map(({ path, document }) => [path, document] as const),
+    ...policy.abis,
+    ...policy.displays,
+  ]);
   const text = canonicalize({ document: policy.document, files });
   return `sha256:${createHash("sha256").update(text, "utf8").digest("hex")}`;
 }

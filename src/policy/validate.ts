@@ -1,7 +1,7 @@
 import { parseAmount } from "../domain/amount.ts";
 import { GatewayError, quoted } from "../domain/errors.ts";
 import { RESERVED_NAMES } from "../domain/names.ts";
-import { addressesOf, assetIdentity, declaredIn, type Declared } from "./declared.ts";
+import { addressesOf, assetIdentity, declaredIn, type Declared, type RegistryAsset } from "./declared.ts";
 import {
   REQUIRED_WITH,
   isAllow,
@@ -70,7 +70,7 @@ function checkRegistry({ declared, report }: Checked): void {
     const say = (field: string, message: string) => report([...path, field], message, { file });
     if (!declared.chains.has(asset.chain))
       say("chain", `expected a chain of the registry, found ${quoted(asset.chain)}`);
-    const contract = asset.standard === "erc20" ? asset.contract : undefined;
+    const contract = asset.standard === "native" ? undefined : asset.contract;
     if (contract && !contract.startsWith(`${asset.chain}:`))
       say("contract", `expected a contract on \`${asset.chain}\`, found ${quoted(contract)}`);
     const identity = assetIdentity({ chain: asset.chain, contract });
@@ -88,13 +88,45 @@ function checkRegistry({ declared, report }: Checked): void {
         { file },
       );
     }
+    if (native && value.l1Fee) requireAmount(value.l1Fee.max, native.decimals, [...path, "l1Fee", "max"], file, report);
+  }
+  checkContracts({ declared, report });
+}
+
+function requireAmount(text: string, decimals: string, path: DocumentPath, file: string, report: Report): void {
+  try {
+    parseAmount(text, Number(decimals));
+  } catch (error) {
+    report(path, (error as Error).message, { file });
   }
 }
 
+/** Two kinds at one account would leave it to chance which of them a call is read by. */
+function checkContracts({ declared, report }: Pick<Checked, "declared" | "report">): void {
+  const names = new Map<string, string>();
+  const standards = new Map([...declared.assets.values()].map(({ value }) => [contractOf(value), value.standard]));
+  for (const [name, { value, file, path }] of declared.contracts) {
+    const say = (field: string, message: string) => report([...path, field], message, { file });
+    const chain = value.address.slice(0, value.address.lastIndexOf(":"));
+    if (!declared.chains.has(chain))
+      say("address", `expected an account on a chain of the registry, found ${quoted(chain)}`);
+    const other = names.get(value.address);
+    if (other !== undefined) say("address", `expected each contract once, found \`${name}\` to be \`${other}\` again`);
+    names.set(value.address, name);
+    // WETH9's withdrawal takes its own tokens: without the asset there is no word for what is paid.
+    if (value.kind === "weth" && standards.get(value.address) !== "erc20")
+      say("kind", "expected an asset of standard `erc20` at the address of a `weth`, found none");
+  }
+}
+
+const contractOf = (asset: RegistryAsset): string | undefined => ("contract" in asset ? asset.contract : undefined);
+
 function checkAccounts({ declared, report }: Checked, checkAccount: CheckAccount): void {
   for (const { value: asset, file, path } of declared.assets.values()) {
-    if (asset.standard === "erc20") checkOne(asset.contract, [...path, "contract"], file, report, checkAccount);
+    if (asset.standard !== "native") checkOne(asset.contract, [...path, "contract"], file, report, checkAccount);
   }
+  for (const { value, file, path } of declared.contracts.values())
+    checkOne(value.address, [...path, "address"], file, report, checkAccount);
   for (const { value: entry, file, path } of declared.book.values()) {
     const list = typeof entry.address !== "string";
     addressesOf(entry).forEach((account, index) =>

@@ -1,7 +1,8 @@
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { decodeLine, readRegistry } from "../decode.ts";
+import { decodeLine } from "../decode.ts";
+import { readRegistry } from "../registry.ts";
 
 /** The registry that ships with the package: beside `src/` and `dist/`. */
 const REGISTRY = fileURLToPath(new URL("../../../policies/shared/assets.yaml", import.meta.url));
@@ -11,9 +12,9 @@ export function decodeCommand(program: Command): void {
   program
     .command("decode")
     .description("JSON lines {chain, payload} on stdin; on stdout one line each: {intent, digest} or {error}")
-    .option("--assets <file>", "asset registry that gives contracts their meaning", REGISTRY)
-    .action(async ({ assets }: { assets: string }) => {
-      const registry = readRegistry(assets);
+    .option("--assets <files...>", "asset registries that give contracts their meaning", [REGISTRY])
+    .action(async ({ assets }: { assets: string[] }) => {
+      const registry = readRegistry(...assets);
       for await (const line of createInterface({ input: process.stdin })) {
         if (line.trim() !== "") process.stdout.write(`${decodeLine(line, registry)}\n`);
       }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { serializeTransaction, keccak256, hashMessage, parseGwei } from "viem";
-import { decodeLine, readRegistry } from "../../../src/cli/decode.ts";
+import { decodeLine } from "../../../src/cli/decode.ts";
+import { readRegistry } from "../../../src/cli/registry.ts";
 
 // Goal: `portcullis decode` says what payloads would do, one line each, and what it cannot read it says so.
 // Oracle: viem makes the bytes and the digests.
