@@ -40,7 +40,7 @@ describe("vault/clients", () => {
 
   it("a token that could not be made leaves nothing behind: the same name is added the next time", async () => {
     const { hsm } = vault.gateway;
-    const make = hsm.createToken;
+    const make = hsm.createToken.bind(hsm);
     hsm.createToken = () => Promise.reject(new GatewayError("hsm-unavailable", "the HSM is away"));
     assert.equal(code(await add("blue")), "hsm-unavailable");
     assert.deepEqual(await vault.store.read((reader) => reader.pins("blue")), []);
