@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Account, AssetSymbol } from "../../../src/domain/chain.ts";
 import type { Operation } from "../../../src/domain/intent.ts";
 import type { KeyName } from "../../../src/domain/names.ts";
+import type { CallerName } from "../../../src/domain/names.ts";
 import { chargesOf } from "../../../src/policy/charges.ts";
 import { evaluate } from "../../../src/policy/evaluate.ts";
 import { parsePolicy, policyHash } from "../../../src/policy/parse.ts";
@@ -278,7 +279,17 @@ describe("sentence 4: what rules ask for adds up", () => {
   });
   it("an approval from the future does not count", () => {
     const policy = policies({ rules: [allow({ approvals: { officers: "1" } })] });
-    assert.equal(decide(policy, toTreasury("1"), { approvals: approvals(["alice", 1]) }).outcome, "needs-approval");
+    const { outcome, missing } = decide(policy, toTreasury("1"), { approvals: approvals(["alice", 1]) });
+    assert.equal(outcome, "needs-approval");
+    assert.deepEqual(missing.approvals, [{ group: "officers", have: 0, need: 1 }]);
+  });
+  it("only approvers count, whatever a group says", () => {
+    const policy = policies({ rules: [allow({ approvals: { officers: "1" } })] });
+    const changes = { submittedAt: NOW - HOUR, approvals: approvals(["alice", -1]) };
+    assert.equal(decide(policy, toTreasury("1"), changes).outcome, "allow");
+    // No document that is valid has such a group; the evaluator does not rely on it.
+    Object.assign(policy.client.callers.get("alice" as CallerName)!, { role: "auditor" });
+    assert.equal(decide(policy, toTreasury("1"), changes).outcome, "needs-approval");
   });
 });
 
