@@ -75,6 +75,16 @@ const Config = z.strictObject({
       anchor: z.string().optional().describe("file that keeps the newest checkpoint; outside the store's folder"),
     })
     .default({}),
+  clock: z
+    .strictObject({
+      gapHours: z
+        .number()
+        .positive()
+        .max(24 * 366)
+        .default(1)
+        .describe("how long the log may have been silent at a start before an officer has to confirm the clock"),
+    })
+    .prefault({}),
   vault: z.strictObject({
     socket: z.string().describe("Unix socket between edge and vault; its folder is all that they share"),
     bootSecret: BootSecret.describe("where the gateway token's PIN is read"),

@@ -13,6 +13,7 @@ import { edgeOptions, isolationFor, requireBuilt, supervise } from "./supervisor
 import type { Hsm, Store, TokenRef } from "./vault/ports.ts";
 import { AnswerSigner } from "./vault/auth/answers.ts";
 import { Checkpoints, refusing } from "./vault/checkpoints.ts";
+import { beat, ClockGuard, confirmClock, guarded } from "./vault/clock.ts";
 import { Directory } from "./vault/directory.ts";
 import type { Gateway } from "./vault/gateway.ts";
 import { writeGenesis } from "./vault/genesis.ts";
@@ -58,8 +59,9 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   );
   const { logToken: logTokenRef, gatewayToken, soPinShares } = config.hsm;
   const whole = await openStore(config.store);
+  const clock = new ClockGuard({ monotonic: () => performance.now(), gapMs: config.clock.gapHours * HOUR_MS });
   let checkpoints: Checkpoints | undefined = undefined;
-  const store = refusing(whole, () => checkpoints?.refusal);
+  const store = refusing(guarded(whole, clock), () => checkpoints?.refusal);
   const pins = new Pins({ store, sealer: await ownHsm.openGatewayToken(gatewayToken, bootSecret) });
   const logToken = await pins.login("log", logTokenRef, (pin) => ownHsm.openLogToken(logTokenRef, pin, config.gateway));
   const fault = (error: unknown) => report("fault", error);
@@ -71,6 +73,13 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     name: config.gateway,
     logKey: checkpoints.vkey,
     store,
+    confirmClock: (seen, by) =>
+      confirmClock(
+        refusing(whole, () => checkpoints?.refusal),
+        directory.house.row,
+        seen,
+        by,
+      ),
     hsm,
     logToken,
     directory,
@@ -91,11 +100,13 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   const server = await serveVault(gateway, signer, { path: socket, mode: socketGroup === undefined ? 0o600 : 0o660 });
   if (socketGroup !== undefined) chownSync(socket, process.getuid!(), socketGroup);
   checkpoints.run(CHECKPOINT_EVERY_MS);
+  const beats = setInterval(() => void beat(store, directory.house.row).catch(fault), BEAT_TRY_MS);
   const retries = setInterval(() => void directory.retry().catch((error: unknown) => report("fault", error)), RETRY_MS);
   return {
     gateway,
     stop: async () => {
       clearInterval(retries);
+      clearInterval(beats);
       await unwatch();
       await server.stop();
       await checkpoints.stop();
@@ -105,6 +116,10 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     },
   };
 }
+
+/** A heartbeat is late by this at the most. */
+const BEAT_TRY_MS = 15_000;
+const HOUR_MS = 3_600_000;
 
 /** How often tokens that were away are looked for. */
 const RETRY_MS = 2_000;

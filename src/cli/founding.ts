@@ -38,9 +38,11 @@ export function writeConfig(
     founded: Founded;
     soPinShares?: readonly [string, string];
     postgres?: PostgresStore;
+    /** Where it is not the default. */
+    clockGapHours?: number;
   },
 ): void {
-  const { name, listen, founded, soPinShares, postgres } = given;
+  const { name, listen, founded, soPinShares, postgres, clockGapHours } = given;
   const folder = dirname(path);
   const beside = (file: string) => (file.startsWith(`${folder}/`) ? `./${relative(folder, file)}` : file);
   const environment = Object.fromEntries(
@@ -56,6 +58,7 @@ export function writeConfig(
       ...(soPinShares ? { soPinShares: soPinShares.map(beside) } : {}),
     },
     store: postgres ? { postgres } : { sqlite: "./vault/portcullis.db" },
+    ...(clockGapHours === undefined ? {} : { clock: { gapHours: clockGapHours } }),
     vault: { socket: "./run/vault.sock", bootSecret: { file: beside(founded.bootSecret) } },
     edge: { listen },
   };

@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { GatewayError } from "../domain/errors.ts";
 import { assetCommands } from "./commands/assets.ts";
 import { callerCommands } from "./commands/caller.ts";
+import { clockCommands } from "./commands/clock.ts";
 import { clientCommands } from "./commands/client.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { devCommand } from "./commands/dev.ts";
@@ -28,6 +29,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   requestCommands(program);
   logCommands(program);
   assetCommands(program);
+  clockCommands(program);
   decodeCommand(program);
   statementCommands(program);
   inherit(program);

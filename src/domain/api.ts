@@ -42,6 +42,9 @@ const Chain = z.string().regex(/^eip155:[1-9][0-9]{0,15}$/, "expected an EVM cha
 
 const TokenPin = z.string().min(1).max(255).describe("of the token, as its administrators set it");
 
+/** What an officer's own clock shows. */
+export const ClockBody = z.strictObject({ seen: z.iso.datetime() });
+
 export const ClientBody = z.strictObject({
   client: ClientId,
   adopt: z

@@ -1,4 +1,5 @@
 import type { GatewayError } from "../domain/errors.ts";
+import type { CallerName } from "../domain/names.ts";
 import type { Directory } from "./directory.ts";
 import type { Pins } from "./pins.ts";
 import type { Hsm, LogToken, Store, TokenHealth } from "./ports.ts";
@@ -12,6 +13,8 @@ export type Gateway = SignDependencies & {
   /** Under which its checkpoints verify: `name+id+base64` (C2SP signed-note). */
   readonly logKey: string;
   readonly store: Store;
+  /** An officer has held the store's clock against another: see `confirmClock`. @returns the store's time, ms */
+  readonly confirmClock: (seen: number, by: CallerName) => Promise<number>;
   readonly hsm: Hsm;
   readonly directory: Directory;
   readonly logToken: LogToken;

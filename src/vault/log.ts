@@ -17,7 +17,9 @@ export type LeafType =
   | "denied"
   | "pending"
   | "expired"
-  | "refused";
+  | "refused"
+  | "heartbeat"
+  | "clock-confirmed";
 
 const sha256 = (...parts: (string | Uint8Array)[]): Buffer => {
   const hash = createHash("sha256");

@@ -315,6 +315,8 @@ export interface StoreReader {
   spent(counter: CounterId, windowStartsAt: number): Promise<bigint>;
   /** The one entry of an authorization; 0 where it has none in that counter. */
   spentAt(counter: CounterId, authorization: Authorized): Promise<bigint>;
+  /** As `confirmTime` left it. */
+  confirmedTime(): Promise<number | undefined>;
   claimedBy(claim: string): Promise<RequestId | undefined>;
   /** As `setNextNonce` left it: none below it is free. */
   nextNonce(account: Account): Promise<bigint | undefined>;
@@ -366,6 +368,8 @@ export interface StoreTransaction extends StoreReader {
   removeSpend(authorization: Authorized): Promise<void>;
   /** Drops all counters of the policies' owner (`house` or a client), before they are rebuilt. */
   clearSpend(of: ClientId): Promise<void>;
+  /** An officer has confirmed the store's clock at this time, ms. */
+  confirmTime(at: number): Promise<void>;
   /** Index and number MUST follow on the last ones, or the transaction fails. */
   insertLeaf(row: LeafRow): Promise<void>;
   /** A tile that is new or has grown: what it held before is its beginning (C2SP tlog-tiles). */

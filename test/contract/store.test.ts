@@ -463,6 +463,13 @@ for (const implementation of IMPLEMENTATIONS) {
         assert.equal(await read((reader) => reader.now()), NOW + 1_000);
       });
 
+      it("remembers when it was confirmed last", async () => {
+        assert.equal(await read((reader) => reader.confirmedTime()), undefined);
+        for (const at of [NOW, NOW + 7]) await write((transaction) => transaction.confirmTime(at));
+        await reopen();
+        assert.equal(await read((reader) => reader.confirmedTime()), NOW + 7);
+      });
+
       it("is never less than the last leaf's time", async () => {
         now = NOW + 100;
         await write((transaction) => transaction.insertLeaf(leafRow(0, NOW + 100)));

@@ -12,6 +12,7 @@ import { formatVkey, noteKey } from "../../src/tlog/note.ts";
 import { route } from "../../src/vault/api/router.ts";
 import type { Answer } from "../../src/vault/api/routes.ts";
 import { addClient, createKey } from "../../src/vault/clients.ts";
+import { confirmClock } from "../../src/vault/clock.ts";
 import { Directory } from "../../src/vault/directory.ts";
 import type { Gateway } from "../../src/vault/gateway.ts";
 import { writeGenesis } from "../../src/vault/genesis.ts";
@@ -156,6 +157,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       name: GATEWAY,
       logKey,
       store,
+      confirmClock: (seen, by) => confirmClock(store, directory.house.row, seen, by),
       hsm,
       logToken,
       directory,

@@ -158,4 +158,10 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (name, version)
   );
   `,
+  `
+  -- When an officer has confirmed the store's clock.
+  CREATE TABLE confirmed_times (
+    at bigint NOT NULL
+  );
+  `,
 ];

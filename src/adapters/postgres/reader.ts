@@ -119,6 +119,8 @@ export function questions(ask: Ask) {
       );
       return rows.map(requestRow);
     },
+    confirmedTime: async (): Promise<number | undefined> =>
+      (await one("SELECT max(at) AS at FROM confirmed_times"))?.["at"] ?? undefined,
     claimedBy: async (claim: string) => (await one("SELECT request FROM claims WHERE claim = $1", claim))?.["request"],
     nextNonce: async (account: Account): Promise<bigint | undefined> => {
       const row = await one("SELECT next FROM nonces WHERE account = $1", account);

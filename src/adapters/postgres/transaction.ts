@@ -293,6 +293,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       memory.requestsByKey.clear();
     },
 
+    confirmTime: async (at) => group.statement("INSERT INTO confirmed_times (at) VALUES ($1)", at),
     claimedBy: (claim) => remembered(memory.claims, claim, () => asked.claimedBy(claim)),
     nextNonce: (account) => remembered(memory.nonces, account, () => asked.nextNonce(account)),
     insertClaim: async (claim, request) => {

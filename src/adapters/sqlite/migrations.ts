@@ -138,4 +138,10 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (name, version)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- When an officer has confirmed the store's clock.
+  CREATE TABLE confirmed_times (
+    at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];

@@ -435,6 +435,9 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         );
     },
 
+    confirmedTime: async () => one("SELECT max(at) AS at FROM confirmed_times")?.["at"] ?? undefined,
+    confirmTime: async (at) => run("INSERT INTO confirmed_times (at) VALUES (?)", at),
+
     claimedBy: async (claim) => one("SELECT request FROM claims WHERE claim = ?", claim)?.["request"],
     nextNonce: async (account) => {
       const next = one("SELECT next FROM nonces WHERE account = ?", account)?.["next"] as string | undefined;

@@ -174,6 +174,7 @@ async function foundDevGateway(
     name,
     listen: `127.0.0.1:${port}`,
     founded,
+    clockGapHours: 24 * 30, // a kept one may be put away for a while
     ...(postgres ? { postgres } : {}),
   });
 }

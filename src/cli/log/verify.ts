@@ -176,6 +176,8 @@ export class LogVerifier {
       case "pending":
       case "expired":
       case "refused":
+      case "heartbeat":
+      case "clock-confirmed":
         return;
       default:
         return this.#findings.add("unknown-type", `leaf ${index} is of a type that is not known here`, index);

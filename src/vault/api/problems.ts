@@ -37,6 +37,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "token-exists": 409,
   "token-in-use": 409,
   "policy-conflict": 409,
+  "clock-differs": 409,
   "idempotency-mismatch": 422,
   "too-many-denied": 429,
   "internal-error": 500,
@@ -59,6 +60,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "checkpoint-pending": 503,
   "token-not-found": 503,
   "vault-busy": 503,
+  "clock-unconfirmed": 503,
   "not-ready": 503,
 };
 

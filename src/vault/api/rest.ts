@@ -1,4 +1,5 @@
 import type {
+  ClockBody,
   EvaluationBody,
   KeyBody,
   KeyStateBody,
@@ -259,4 +260,9 @@ export async function postKeyState(call: Call<z.infer<typeof KeyStateBody>>): Pr
     status: 200,
     body: keyView(await endKey(gateway, client, parameters["key"] as KeyName, body.state, caller.name)),
   };
+}
+
+export async function postClock({ gateway, caller, body }: Call<z.infer<typeof ClockBody>>): Promise<Answer> {
+  const now = await gateway.confirmClock(Date.parse(body.seen), caller.name);
+  return { status: 201, body: { confirmed: new Date(now).toISOString() } };
 }

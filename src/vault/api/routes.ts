@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import {
   ClientBody,
+  ClockBody,
   EvaluationBody,
   KeyBody,
   KeyStateBody,
@@ -173,6 +174,13 @@ export const ROUTES: readonly Route[] = [
     handle: rest.listClients,
   }),
   route({ method: "POST", path: "/v1/clients", roles: ["operator"], body: ClientBody, handle: rest.postClient }),
+  route({
+    method: "POST",
+    path: "/v1/clock",
+    roles: ["policy-officer"],
+    body: ClockBody,
+    handle: rest.postClock,
+  }),
   route({ method: "GET", path: "/v1/log/openings", roles: ["auditor"], handle: log.listOpenings }),
   { method: "GET", path: "/v1/log/checkpoint", roles: "anyone", handle: log.getCheckpoint },
   { method: "GET", path: "/v1/log/tile/{path*}", roles: "anyone", handle: log.getTile },

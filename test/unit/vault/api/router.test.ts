@@ -31,6 +31,7 @@ const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "GET /v1/clients/{client}/attestation": ["operator", "policy-officer", "auditor", "secured-party"],
   "POST /v1/clients/{client}/keys/{key}/state": ["operator"],
   "POST /v1/clients/{client}/pin": ["operator"],
+  "POST /v1/clock": ["policy-officer"],
 };
 const CALLERS = {
   payouts: "wallet-service",
