@@ -145,7 +145,7 @@ const PAYLOADS: readonly (readonly [string, Record<string, unknown>, Refusal])[]
   [
     "a number that JavaScript cannot hold",
     { transaction: { ...FIELDS, value: 9007199254740993 } },
-    unreadable("invalid-number"),
+    { status: 400, code: "invalid-body", leaf: "refused" }, // before anything is read of it
   ],
   ["a fraction of the smallest unit", { transaction: { ...FIELDS, value: "0.5" } }, unreadable("invalid-number")],
   ["fields of two types at once", { transaction: { ...FIELDS, gasPrice: "1" } }, unreadable("conflicting-fields")],
