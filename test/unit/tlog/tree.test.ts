@@ -131,6 +131,7 @@ describe("tlog/tree", () => {
     await assert.rejects(inclusionProof(5, 5, read), { code: "not-in-tree" });
     await assert.rejects(consistencyProof(6, 5, read), { code: "not-in-tree" });
     assert.equal(rootFromInclusion(0, 0, leafHash(entry(0)), []), undefined);
+    assert.equal(rootFromInclusion(0, 4, leafHash(entry(0)), [leafHash(entry(1))]), undefined, "half a path");
   });
 
   it("a tile that is missing or too narrow stops the proof", async () => {

@@ -147,6 +147,24 @@ describe("vault/checkpoints", () => {
     assert.deepEqual(faults, []);
   });
 
+  it("a vault whose turn ran out while its HSM was slow finds the other's checkpoint, and leaves it", async () => {
+    await append(3);
+    const other = await open({ anchor: anchorFile(at("other.anchor")) });
+    const slow: LogToken = {
+      ...logToken,
+      sign: async (name, text) => {
+        now += TURN_MS;
+        await other.round();
+        return logToken.sign(name, text);
+      },
+    };
+    const one = await open({ logToken: slow });
+    await one.round();
+    assert.equal((await last())!.size, 3);
+    assert.deepEqual(faults, []);
+    assert.equal(readFileSync(at("log.anchor"), "utf8"), (await last())!.note, "Ed25519 signs one text one way");
+  });
+
   describe("a store that has forgotten", () => {
     /** Some leaves with a checkpoint, a backup, more of both; then the backup takes the store's place. */
     async function restored(): Promise<void> {

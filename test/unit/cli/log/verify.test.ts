@@ -10,6 +10,7 @@ import type { Report } from "../../../../src/cli/log/verify.ts";
 import { formatCheckpoint } from "../../../../src/tlog/checkpoint.ts";
 import { formatNote, noteKey, parseVkey, type NoteKey } from "../../../../src/tlog/note.ts";
 import { formatProof, parseProof } from "../../../../src/tlog/proof.ts";
+import { GatewayClient } from "../../../../src/sdk/client.ts";
 import type { Checkpoints } from "../../../../src/vault/checkpoints.ts";
 import { checkpointsOf, exported, readerFor, verified } from "../../../support/exported-log.ts";
 import { logTokenInSoftware } from "../../../support/software-hsm.ts";
@@ -166,6 +167,24 @@ describe("log verify", () => {
       const { index, opening } = checkReceipt(receipt, key);
       assert.equal(index, answers[1]!.leaves["outcome"]!.index);
       assert.equal((opening as Opening).type, "signed");
+    });
+
+    it("a window ends where the policy says: what is as old as the window is out of it, and a millisecond less is in it", async () => {
+      const small = await testVault({
+        policy: { limits: { daily: { sum: "ETH", max: "10", window: { rolling: "24h" } } } },
+      });
+      try {
+        const post = (value: number) => small.call("payouts", "POST", REQUESTS, transferBody(value), newKey());
+        assert.equal((await post(5)).status, 201);
+        small.clock.now += 24 * 60 * 60 * 1000 - 1;
+        assert.equal((await post(5)).status, 403);
+        small.clock.now += 1;
+        assert.equal((await post(5)).status, 201);
+        await (await checkpointsOf(small)).round();
+        assert.deepEqual(verified(await exported(small)).findings, []);
+      } finally {
+        await small.close();
+      }
     });
 
     it("what was authorized and has no outcome is listed, and is no fault", async () => {
@@ -379,6 +398,21 @@ describe("log verify", () => {
           (opening) => (opening["caller"] = "trading"),
         ],
         ["a kind of leaf that nobody knows", "unknown-type", "denied", 0, (opening) => (opening.type = "forgotten")],
+        [
+          "a charge in a limit that nobody has",
+          "charge-differs",
+          "authorized",
+          0,
+          ({ decision }) => decision!.charges.push({ counter: "acme/other/-", amount: "1" }),
+        ],
+        [
+          "a person under a policy who has not signed it",
+          "policy-signature",
+          "policy-applied",
+          1,
+          (opening) => (opening["signatures"] as object[]).push({ person: "deputy", signature: "AA==" }),
+        ],
+        ["a version that was there before", "policy-order", "policy-applied", 1, (opening) => (opening["version"] = 1)],
       ];
     for (const [why, code, type, nth, change] of LIES) {
       it(`${why}: ${code}`, async () => {
@@ -389,6 +423,36 @@ describe("log verify", () => {
           assert.ok(!found.includes(structural), "the forger's tree is whole");
       });
     }
+
+    it("other bytes authorized than before, and once more after the end", async () => {
+      const [n, after] = [lineWith("authorized"), lineWith("signed") + 1];
+      const other = changedOpening(n, (opening) => (opening["digest"] = "00".repeat(32)))[n]!;
+      assert.ok(codes(verified(await rewritten(lines.toSpliced(n + 1, 0, other)), { key })).includes("bytes-differ"));
+      const again = verified(await rewritten(lines.toSpliced(after, 0, lines[n]!)), { key });
+      assert.ok(codes(again).includes("authorized-again"));
+    });
+
+    it("a request that was signed for another gateway, or by another caller", () => {
+      const n = lineWith("authorized");
+      const { evidence } = leafOf(lines[n]!) as unknown as { evidence: Record<string, string> };
+      const signedBy = (caller: string, gateway: string) => {
+        const client = new GatewayClient({ ...vault.callers.get(caller)!, gateway });
+        const { method, target, body } = evidence as { method: string; target: string; body: string };
+        return client.signRequest(method, target, Buffer.from(body), evidence["idempotency-key"]).headers;
+      };
+      for (const [headers, why] of [
+        [signedBy("payouts", "staging"), /it was made for `portcullis:staging`/],
+        [signedBy("trading", GATEWAY), /it is signed as `trading`/],
+      ] as const) {
+        const lie = changed(n, (leaf) => ({ ...leaf, evidence: { ...evidence, ...headers } }));
+        const { findings } = verified(lie, { key });
+        assert.deepEqual(
+          findings.map(({ code }) => code),
+          ["evidence-invalid"],
+        );
+        assert.match(findings[0]!.message, why);
+      }
+    });
 
     it("a signature without its authorization", async () => {
       const lie = await rewritten(lines.toSpliced(lineWith("authorized", 1), 1));
