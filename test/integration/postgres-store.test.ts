@@ -7,7 +7,6 @@ import { migratePostgres } from "../../src/adapters/postgres/migrate.ts";
 import { postgresStatus } from "../../src/adapters/postgres/status.ts";
 import type { PostgresOptions } from "../../src/adapters/postgres/session.ts";
 import { openPostgresStore } from "../../src/adapters/postgres/store.ts";
-import type { Account } from "../../src/domain/chain.ts";
 import type { CounterId } from "../../src/domain/decision.ts";
 import type { RequestId } from "../../src/domain/request.ts";
 import type { Store } from "../../src/vault/ports.ts";
@@ -18,7 +17,6 @@ import { PostgresServer } from "../support/postgres.ts";
 // when it is over the store goes on by itself, with nothing lost and nothing twice.
 // Method: a real server, told to be so; a pipe in between that can be cut at the byte that matters.
 
-const ACCOUNT = "eip155:1:0x1111111111111111111111111111111111111111" as Account;
 const DAILY = "acme/daily/-" as CounterId;
 
 const code = (expected: string) => (error: unknown) => {
@@ -27,7 +25,7 @@ const code = (expected: string) => (error: unknown) => {
 };
 
 const claim = (store: Store, name: string): Promise<void> =>
-  store.write((transaction) => transaction.insertClaim(name, ACCOUNT, 1n, name as RequestId));
+  store.write((transaction) => transaction.insertClaim(name, name as RequestId));
 const holder = (store: Store, name: string): Promise<string | undefined> =>
   store.read((reader) => reader.claimedBy(name));
 
@@ -58,7 +56,7 @@ describe("the store in PostgreSQL", function () {
         on.write(async (transaction) => {
           leaf += 1;
           const before = await transaction.spent(DAILY, 0);
-          await transaction.addSpend(DAILY, { at: 5, leaf, request: `r${leaf}` as RequestId, amount: 1n });
+          await transaction.addSpend(DAILY, { at: 5, leaf, amount: 1n });
           return before;
         });
       // One after the other, then all at once: what a store has in mind is stale in both.
@@ -161,7 +159,7 @@ describe("the store in PostgreSQL", function () {
       let runs = 0;
       await store.write(async (transaction) => {
         runs += 1;
-        await transaction.insertClaim("again", ACCOUNT, 1n, "r" as RequestId);
+        await transaction.insertClaim("again", "r" as RequestId);
         if (runs === 1)
           await sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'portcullis'",
@@ -229,7 +227,7 @@ describe("the store in PostgreSQL", function () {
       wire.cutBeforeCommit();
       await cutOff.write(async (transaction) => {
         runs += 1;
-        await transaction.insertClaim("once", ACCOUNT, 1n, "r" as RequestId);
+        await transaction.insertClaim("once", "r" as RequestId);
       });
       assert.deepEqual([runs, wire.cuts, await holder(store, "once")], [2, 1, "r"]);
     });
@@ -239,7 +237,7 @@ describe("the store in PostgreSQL", function () {
       wire.cutAfterCommit();
       await cutOff.write(async (transaction) => {
         runs += 1;
-        await transaction.insertClaim("once", ACCOUNT, 1n, "r" as RequestId);
+        await transaction.insertClaim("once", "r" as RequestId);
       });
       assert.deepEqual([runs, wire.cuts, await holder(store, "once")], [1, 1, "r"]);
     });

@@ -19,11 +19,8 @@ const CHUNKS = [64, 32, 16, 8, 4, 2, 1];
  */
 export class PendingWrites {
   #writes: Write[] = [];
+  #last: Statement[] = [];
   #tables = new Map<string, unknown[][]>();
-
-  get isEmpty(): boolean {
-    return this.#writes.length === 0;
-  }
 
   insert(table: string, columns: string, values: unknown[]): void {
     this.#rowsFor(table, columns, "").push(values);
@@ -49,20 +46,26 @@ export class PendingWrites {
     return rows;
   }
 
+  /** Comes after all inserts, also after those that follow: for a row that none of them makes or asks for. */
+  last(text: string, ...values: unknown[]): void {
+    this.#last.push({ text, values });
+  }
+
   /** Comes after all inserts so far, and before all that follow. */
   run(text: string, ...values: unknown[]): void {
-    this.#writes.push({ text, values });
+    this.#writes.push(...this.#last.splice(0), { text, values });
     this.#tables.clear();
   }
 
   clear(): void {
     this.#writes = [];
+    this.#last = [];
     this.#tables.clear();
   }
 
   /** Sends everything. @returns what becomes of it, already heard: nobody has to wait at once */
   flush(session: Session): Promise<Row[]>[] {
-    const sent = this.#writes.flatMap((write) => ("text" in write ? [write] : statementsOf(write)));
+    const sent = this.#writes.flatMap((write) => ("text" in write ? [write] : statementsOf(write))).concat(this.#last);
     this.clear();
     return sent.map(({ text, values }) => {
       const answer = session.run(text, values);

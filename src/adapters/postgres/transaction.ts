@@ -1,6 +1,6 @@
 import { GatewayError } from "../../domain/errors.ts";
-
 import type { ClientId } from "../../domain/names.ts";
+import type { RequestId } from "../../domain/request.ts";
 import type { LeafRow, StoreTransaction } from "../../vault/ports.ts";
 import { idempotencyIndex, remembered, type CounterEnd, type Memory } from "./memory.ts";
 import { PendingWrites } from "./pending-writes.ts";
@@ -71,6 +71,11 @@ export class GroupTransaction {
     this.#pending.put(table, columns, values);
   }
 
+  last(text: string, ...values: unknown[]): void {
+    this.#note();
+    this.#pending.last(text, ...values);
+  }
+
   statement(text: string, ...values: unknown[]): void {
     this.#note();
     this.#pending.run(text, ...values);
@@ -138,6 +143,13 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
   const requestStanding: StoreTransaction["requestStanding"] = async (client, id) => {
     const known = memory.requests.get(id);
     return known?.client === client ? known : asked.requestStanding(client, id);
+  };
+
+  const forgetRequest = (id: RequestId): void => {
+    const row = memory.requests.get(id);
+    if (row) memory.requestsByKey.delete(idempotencyIndex(row.client, row.caller, row.idempotencyKey));
+    else memory.requestsByKey.clear();
+    memory.requests.delete(id);
   };
 
   return {
@@ -262,7 +274,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
     },
     requestStanding: async (client, id) => requestStanding(client, id),
     updateRequest: async ({ client, id, state, changedAt, record, decisionLeaf }) => {
-      group.statement(
+      group.last(
         "UPDATE requests SET state = $1, changed_at = $2, record = $3, decision_leaf = $4 WHERE client = $5 AND id = $6",
         state,
         changedAt,
@@ -271,8 +283,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         client,
         id,
       );
-      memory.requests.delete(id);
-      memory.requestsByKey.clear();
+      forgetRequest(id);
     },
     recordOutcome: async ({ client, id, state, changedAt, decisionLeaf, outcome }) => {
       const standing = await requestStanding(client, id);
@@ -281,7 +292,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
           "integrity",
           `expected request \`${id}\` to stand as authorized in leaf ${decisionLeaf}`,
         );
-      group.statement(
+      group.last(
         "UPDATE requests SET state = $1, changed_at = $2, outcome = $3 WHERE client = $4 AND id = $5",
         state,
         changedAt,
@@ -289,8 +300,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         client,
         id,
       );
-      memory.requests.delete(id);
-      memory.requestsByKey.clear();
+      forgetRequest(id);
     },
 
     confirmTime: async (at) => group.statement("INSERT INTO confirmed_times (at) VALUES ($1)", at),

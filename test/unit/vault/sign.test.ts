@@ -49,6 +49,47 @@ describe("vault/sign", () => {
     assert.deepEqual([atSigning, row.state, await types()], [["authorized"], "signed", ["authorized", "signed"]]);
   });
 
+  describe("a store that is lost while it commits, so that nobody knows what became of step 4", () => {
+    const unknown = () => new GatewayError("outcome-unknown", "the store was lost while it committed");
+    /** The first transaction of a request is the one that is lost. */
+    const losing = (commits: boolean): Gateway["store"] => {
+      let lost = false;
+      return {
+        ...vault.store,
+        write: async (work, expected) => {
+          if (lost) return vault.store.write(work, expected);
+          lost = true;
+          if (commits) await vault.store.write(work, expected);
+          else
+            await vault.store
+              .write(async (transaction) => {
+                await work(transaction);
+                throw unknown();
+              })
+              .catch(() => undefined);
+          throw unknown();
+        },
+      };
+    };
+
+    for (const commits of [true, false]) {
+      it(`is answered with the request's id and nothing of a decision; it ${commits ? "had" : "had not"} committed`, async () => {
+        const row = await sign({ ...vault.gateway, store: losing(commits) }, submission(5));
+        assert.deepEqual([row.state, row.decisionLeaf, row.decision, row.outcome], ["authorized", null, null, null]);
+        assert.deepEqual([hsm.signed, await types()], [[], commits ? ["authorized"] : []]);
+        const again = await sign(vault.gateway, submission(5));
+        assert.deepEqual([again.state, await types()], ["signed", ["authorized", "signed"]]);
+        if (commits) assert.equal(again.id, row.id);
+      });
+    }
+
+    it("without a request of its own in it, it is an error", () =>
+      assert.rejects(
+        sign({ ...vault.gateway, store: { ...vault.store, write: () => Promise.reject(unknown()) } }, submission(5)),
+        { code: "outcome-unknown" },
+      ));
+  });
+
   it("a denied request never reaches the HSM", async () => {
     const row = await sign(vault.gateway, submission(5, "k", { maxFeePerGas: "5000", maxPriorityFeePerGas: "1" }));
     assert.deepEqual([row.state, hsm.signed, await types()], ["denied", [], ["denied"]]);
