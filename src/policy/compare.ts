@@ -96,8 +96,10 @@ function documentsOf(files: Files, checkAccount: CheckAccount): Map<string, Reso
   return documents;
 }
 
-/** Only what is needed to find the documents; they are judged by `parsePolicy`. What is no YAML is not skipped. */
+/** Only what is needed to find the documents; they are judged by `parsePolicy`. What is broken YAML is not skipped. */
 export function isPolicy(path: string, text: string): boolean {
+  // What registries name is JSON of others.
+  if (!path.endsWith(".yaml")) return false;
   if (path.endsWith(".json")) return false;
   const value = readYaml(path, text).source?.value;
   if (typeof value !== "object" || Array.isArray(value)) return true;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Account, AssetSymbol } from "../../../src/domain/chain.ts";
 import type { Operation } from "../../../src/domain/intent.ts";
 import type { KeyName } from "../../../src/domain/names.ts";
-import type { CallerName } from "../../../src/domain/names.ts";
+import type { CallerName, ClientId } from "../../../src/domain/names.ts";
 import { chargesOf } from "../../../src/policy/charges.ts";
 import { evaluate } from "../../../src/policy/evaluate.ts";
 import { parsePolicy, policyHash } from "../../../src/policy/parse.ts";
@@ -98,6 +98,27 @@ describe("sentence 1: every operation needs an allow", () => {
   });
   it("an approver cannot ask", () => {
     assert.deepEqual(codes(decide(policies(), toTreasury("1"), { caller: "alice" as never })), ["missing-fact"]);
+  });
+  it("another client's policy decides nothing", () => {
+    const owners = new Map([[ACCOUNTS.hot, "other-fund" as ClientId]]);
+    const decision = decide(policies(), toTreasury("1"), { client: "other-fund" as ClientId, owners });
+    assert.deepEqual(codes(decision), ["missing-fact"]);
+  });
+  it("a negative fee is denied", () =>
+    assert.deepEqual(codes(decide(policies(), withFee(toTreasury("1"), -1n))), ["missing-fact"]));
+  it("an asset of another chain is denied, though a rule names it", () => {
+    const chains = { ...ASSETS.chains, "eip155:10": { name: "OP Mainnet", native: "OP-ETH" } };
+    const assets = { ...ASSETS.assets, "OP-ETH": { chain: "eip155:10", decimals: "18", standard: "native" } };
+    const changes = {
+      fee: { ...CLIENT.fee, "OP-ETH": { max: "1" } },
+      rules: [{ ...CLIENT.rules[0], amount: { "OP-ETH": { max: "10" } } }],
+      limits: { daily: { sum: "OP-ETH", max: "10", window: { rolling: "24h" } } },
+    };
+    const policy = {
+      client: clientPolicy(changes, { "assets.yaml": { ...ASSETS, chains, assets } }),
+      house: housePolicy(),
+    };
+    assert.deepEqual(codes(decide(policy, intentOf(transfer(ACCOUNTS.treasury, 1n, "OP-ETH")))), ["missing-fact"]);
   });
   it("an asset that the registry does not have on this chain is denied", () => {
     assert.deepEqual(codes(decide(policies(), intentOf(transfer(ACCOUNTS.treasury, 1n, "GHOST")))), ["missing-fact"]);
