@@ -8,6 +8,7 @@ import { textbookRoot } from "../support/textbook-tree.ts";
 import {
   assertKnown,
   assertLimits,
+  assertVerifies,
   CAP,
   FEE,
   FOUNDING,
@@ -172,4 +173,6 @@ describe("three vaults on one PostgreSQL", function () {
     for (const { size, root } of rows)
       assert.deepEqual(root, Buffer.from(textbookRoot(hashes.slice(0, Number(size)))), `checkpoint ${size}`);
   });
+
+  it("`log verify` passes on all of it", async () => assertVerifies(anyVault()));
 });
