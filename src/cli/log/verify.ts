@@ -116,7 +116,7 @@ export class LogVerifier {
 
   #takeLeaf(leaf: LeafLine): void {
     const hashed = this.#tree.take(leaf);
-    if ("commitment" in leaf) return;
+    if ("commitment" in leaf) return this.#checkWithheld(leaf.index);
     this.#opened += 1;
     let opening: Opening;
     try {
@@ -126,6 +126,12 @@ export class LogVerifier {
     }
     this.#checkPlace(leaf, opening, hashed);
     this.#takeContent(leaf, opening);
+  }
+
+  /** Where everything is said to be open, a leaf that is not would be the one that matters: its numbers show no gap at the end. */
+  #checkWithheld(index: number): void {
+    if (this.#header!.of === "house")
+      this.#findings.add("opening-missing", `leaf ${index} is not opened in an export of all openings`, index);
   }
 
   /** I9: each leaf of a client carries the client's next number and the hash of the one before. */

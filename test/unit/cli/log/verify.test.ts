@@ -228,6 +228,19 @@ describe("log verify", () => {
       assert.deepEqual(codes(verified(lines.toSpliced(n, 1), { key })), ["checkpoint-size"]);
     });
 
+    it("a leaf whose opening is withheld is named, the last one of its client too", async () => {
+      const own = await exported(vault, "checker", "acme");
+      const n = lines.findLastIndex((line) => leafOf(line)?.client === "blue");
+      const { index } = leafOf(lines[n]!)!;
+      const closed = own.find((line) => leafOf(line)?.index === index)!;
+      assert.ok(!closed.includes("opening"));
+      const report = verified(lines.with(n, closed), { key });
+      assert.deepEqual(
+        report.findings.map(({ code, leaf }) => [code, leaf]),
+        [["opening-missing", index]],
+      );
+    });
+
     it("two swapped leaves are named", () => {
       const n = lineWith("signed");
       const swapped = lines.with(n, lines[n + 1]!).with(n + 1, lines[n]!);
