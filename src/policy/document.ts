@@ -42,7 +42,7 @@ const decimals = z
   .meta({ type: ["string", "integer"] })
   .describe("Digits behind the point in one unit. They come from here, never from a request or a chain.");
 const noDecimals = z
-  .literal("0")
+  .enum(["0"])
   .meta({ type: ["string", "integer"], enum: [0, "0"] })
   .describe("Items are counted whole.");
 
