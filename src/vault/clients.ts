@@ -49,7 +49,8 @@ type Adopted = { readonly key: KeyRef; readonly attributes: KeyAttributes };
 
 /**
  * One client, one token (I2), made by the HSM's administrators: empty, or with keys that show what I1 asks. Its PIN is
- * replaced by one that no person knows.
+ * replaced by one that no person knows, where the module can do that.
+ * @returns also why the PIN that was given still stands
  * @throws {GatewayError} `token-not-found`, `token-in-use`, `pin-incorrect`, `key-refused` with the attribute
  */
 export async function adoptClient(
@@ -57,7 +58,7 @@ export async function adoptClient(
   id: ClientId,
   { label, pin, chains }: Adoption,
   by: CallerName,
-): Promise<{ readonly row: ClientRow; readonly keys: KeyRow[] }> {
+): Promise<{ readonly row: ClientRow; readonly keys: KeyRow[]; readonly pinKept?: GatewayError }> {
   const { store, hsm, directory, pins } = dependencies;
   refuseTakenName(directory, id);
   const ref = await findToken(hsm, label);
@@ -76,9 +77,14 @@ export async function adoptClient(
       await recordKey(transaction, row, key, { attributes: adopted[index]!.attributes, ceremony, by });
     }
   });
-  await rotatePin(dependencies, row, by);
+  const pinKept = await rotatePin(dependencies, row, by).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
   await directory.refreshClient(id);
-  return { row, keys };
+  if (pinKept === undefined) return { row, keys };
+  if (pinKept instanceof GatewayError) return { row, keys, pinKept };
+  throw pinKept as Error;
 }
 
 /**

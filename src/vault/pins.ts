@@ -71,7 +71,13 @@ export class Pins {
     if (!current) throw noPin(name, rows.at(-1));
     const next = meant ?? (await this.seal(name, token, randomPin(), rows.at(-1)!.version + 1));
     if (!meant) await this.#store.write((transaction) => transaction.putPin(next));
-    await change(await this.#unseal(current, token), await this.#unseal(next, token));
+    const [pin, newPin] = [await this.#unseal(current, token), await this.#unseal(next, token)];
+    await change(pin, newPin).catch(async (error: unknown) => {
+      if (isCertainlyUnchanged(error)) {
+        await this.#store.write((transaction) => transaction.removePin(name, next.version));
+      }
+      throw error;
+    });
     await this.#store.write(async (transaction) => {
       await transaction.putPin(next);
       await removeBelow(transaction, name, next.version);
@@ -117,6 +123,11 @@ async function removeBelow(transaction: StoreTransaction, name: string, version:
 /** The token's own word: what the adapter refuses without asking it says nothing about the PIN. */
 const isRefusedByToken = (error: unknown): boolean =>
   error instanceof GatewayError && error.facts["ckr"] === "CKR_PIN_INCORRECT";
+
+/** Some HSMs change PINs by tools of their own only, or take no PIN such as ours: nothing was begun. */
+const isCertainlyUnchanged = (error: unknown): boolean =>
+  error instanceof GatewayError &&
+  (error.code === "pin-invalid" || error.facts["ckr"] === "CKR_FUNCTION_NOT_SUPPORTED");
 
 function noPin(name: string, refused: PinRow | undefined): GatewayError {
   if (!refused)

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { findSoftHsm } from "../../src/adapters/pkcs11/softhsm.ts";
-import { PROGRAM } from "../support/program.ts";
+import { PROGRAM, run, start } from "../support/program.ts";
 
 // Goal: a gateway begins on tokens that others made, as on an HSM that others run; what cannot begin leaves nothing.
 // Method: SoftHSM's own tool makes the tokens; `portcullis init` is told their labels and PINs.
@@ -38,6 +38,7 @@ describe("init on tokens that administrators made", () => {
     );
 
   before(() => {
+    chmodSync(folder, 0o711); // as root the edge has a user of its own, who passes through to the socket
     mkdirSync(join(folder, "tokens"));
     writeFileSync(
       conf,
@@ -73,6 +74,63 @@ describe("init on tokens that administrators made", () => {
     assert.match(hsm.logToken.serial, /^[0-9a-f]{16}$/);
     assert.deepEqual(hsm.environment, { SOFTHSM2_CONF: conf });
   });
+
+  it("a client's token made while it serves is adopted; its keys are made, attested, verified offline and disabled", async () => {
+    const at = (name: string) => join(folder, "gateway", name);
+    chmodSync(join(folder, "gateway"), 0o711);
+    const made = ["--init-token", "--free", "--label", "admin-acme", "--pin", "their-pin-1", "--so-pin", "so-pin-1234"];
+    const config = readFileSync(at("portcullis.yaml"), "utf8");
+    writeFileSync(at("portcullis.yaml"), config.replace(/listen: .*/, `listen: 127.0.0.1:0`));
+    const serving = await start<{ url: string }>(["serve", "--config", at("portcullis.yaml"), "--json"]);
+    try {
+      execFileSync("softhsm2-util", made, { env: { ...process.env, SOFTHSM2_CONF: conf } });
+      writeFileSync(pin("acme"), "their-pin-1\n");
+      const operator = JSON.parse(readFileSync(at("callers/operator.json"), "utf8")) as object;
+      writeFileSync(at("operator.json"), JSON.stringify({ ...operator, url: serving.ready.url }));
+      const ok = async <T>(...args: string[]): Promise<T> => {
+        const { code, stdout, stderr } = await run([...args, "--as", at("operator.json"), "--json"]);
+        assert.equal(code, 0, stdout + stderr);
+        return JSON.parse(stdout) as T;
+      };
+      const adopt = ["client", "add", "acme", "--token", "admin-acme", "--pin-file", pin("acme")];
+      const added = await ok<{ token: { label: string }; pinKept?: object }>(...adopt);
+      assert.deepEqual([added.token.label, added.pinKept], ["admin-acme", undefined]);
+      const theirs = [
+        "--module",
+        findSoftHsm(),
+        "--token-label",
+        "admin-acme",
+        "--login",
+        "--pin",
+        "their-pin-1",
+        "-O",
+      ];
+      const asBefore = spawnSync("pkcs11-tool", theirs, { env: { ...process.env, SOFTHSM2_CONF: conf } });
+      assert.notEqual(asBefore.status, 0, "the administrators' PIN opens it no more");
+
+      await ok("key", "create", "hot-1", "--client", "acme", "--chain", "eip155:1");
+      await ok("client", "rotate-pin", "acme");
+      await ok("key", "attest", "--client", "acme", "--out", at("attested.json"));
+      await serving.stop();
+      const verified = await run(["statement", "verify", at("attested.json"), "--gateway", at("gateway.json")]);
+      assert.equal(verified.code, 0, verified.stderr);
+      assert.match(verified.stdout, /software token: no hardware attestation[^]*hot-1 +secp256k1 +active +proven now/);
+      writeFileSync(at("changed.json"), readFileSync(at("attested.json"), "utf8").replace("eip155:1:", "eip155:2:"));
+      assert.equal((await run(["statement", "verify", at("changed.json"), "--gateway", at("gateway.json")])).code, 1);
+
+      const again = await start<{ url: string }>(["serve", "--config", at("portcullis.yaml"), "--json"]);
+      writeFileSync(at("operator.json"), JSON.stringify({ ...operator, url: again.ready.url }));
+      const { keys } = await ok<{ keys: { usable: boolean }[] }>("key", "list", "--client", "acme");
+      assert.deepEqual(
+        keys.map(({ usable }) => usable),
+        [true],
+      );
+      assert.equal((await ok<{ state: string }>("key", "disable", "hot-1", "--client", "acme")).state, "disabled");
+      await again.stop();
+    } finally {
+      await serving.stop();
+    }
+  }).timeout(30_000);
 
   for (const [what, adopt, code] of [
     ["a label that no token has", ["gateway=nobody:", "log=admin-log:", "house=admin-house:"], "token-not-found"],

@@ -28,8 +28,8 @@ async function bundle(): Promise<void> {
     plugins: [
       {
         name: "without the guard",
-        setup: ({ onLoad }) =>
-          onLoad({ filter: /adapters\/pkcs11\/attributes\.ts$/ }, ({ path }) => {
+        setup: (plugins) =>
+          plugins.onLoad({ filter: /adapters\/pkcs11\/attributes\.ts$/ }, ({ path }) => {
             const source = readFileSync(path, "utf8");
             if (!GUARD.test(source)) throw new Error("expected the guard `checkAttributes`");
             return { contents: source.replace(GUARD, (head) => `${head} return;`), loader: "ts" };

@@ -36,13 +36,13 @@ export function clientCommands(program: Command): void {
     .addOption(jsonOption())
     .action(async (id: string, options: CommonOptions & AdoptOptions) => {
       const adopt = adoptionOf(options);
-      const added = await gatewayOf(options).call<{ token: { label: string; serial: string } }>("POST", "/v1/clients", {
+      const added = await gatewayOf(options).call<AddedClient>("POST", "/v1/clients", {
         body: { client: id, ...(adopt ? { adopt } : {}) },
         idempotencyKey: randomUUID(),
       });
       output(options.json).result(
         added,
-        `client ${id} has token ${added.token.label} (serial ${added.token.serial})\nnext: portcullis key create NAME --client ${id} --chain eip155:1`,
+        `client ${id} has token ${added.token.label} (serial ${added.token.serial})\n${keptText(added)}next: portcullis key create NAME --client ${id} --chain eip155:1`,
       );
     });
   client
@@ -141,7 +141,14 @@ export function clientCommands(program: Command): void {
   }
 }
 
+type AddedClient = {
+  readonly token: { readonly label: string; readonly serial: string };
+  readonly pinKept?: { readonly detail: string };
+};
 type AdoptOptions = { readonly token?: string; readonly pinFile?: string; readonly chain: readonly string[] };
+
+const keptText = ({ pinKept }: AddedClient): string =>
+  pinKept === undefined ? "" : `the PIN that you gave still stands: ${pinKept.detail}\n`;
 
 /** @throws {GatewayError} `usage` */
 function adoptionOf({ token, pinFile, chain }: AdoptOptions) {

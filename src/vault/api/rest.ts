@@ -234,11 +234,17 @@ export async function postClient({ gateway, caller, body }: Call<z.infer<typeof 
     return { status: 201, body: { client: id, status, token, keys: [] } };
   }
   const adoption = { ...body.adopt, chains: body.adopt.chains as ChainId[] };
-  const { row, keys } = await adoptClient(gateway, body.client, adoption, caller.name);
-  return {
-    status: 201,
-    body: { client: row.id, status: row.status, token: row.token, keys: keys.map((key) => keyView(key)) },
+  const { row, keys, pinKept } = await adoptClient(gateway, body.client, adoption, caller.name);
+  const { id, status, token } = row;
+  const shown = pinKept && { code: pinKept.code, detail: pinKept.message };
+  const view = {
+    client: id,
+    status,
+    token,
+    keys: keys.map((key) => keyView(key)),
+    ...(shown ? { pinKept: shown } : {}),
   };
+  return { status: 201, body: view };
 }
 
 export const getAttestation = async ({ gateway, client }: Call): Promise<Answer> => ({

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { computeAddress } from "ethers";
 import { GatewayError } from "../../../src/domain/errors.ts";
+import { GatewayError } from "../../../src/domain/errors.ts";
 import { RESERVED_NAMES } from "../../../src/domain/names.ts";
+import { adoptClient } from "../../../src/vault/clients.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
 import { CHAIN, newKey, REQUESTS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
 
@@ -138,6 +140,18 @@ describe("vault/clients", () => {
       assert.deepEqual([status, (body as { token: object }).token], [201, token]);
       await assert.rejects(vault.hsm.openToken(token, "their-pin"), { code: "pin-incorrect" });
       assert.equal((await create("blue", { name: "hot-1", chains: [CHAIN] })).status, 201);
+      assert.ok((await vault.restarted()).directory.get("blue" as never).token);
+    });
+
+    it("becomes the client's also where the module changes no PINs, and says so", async () => {
+      const token = await vault.hsm.createToken("partition-7", "their-pin");
+      const facts = { ckr: "CKR_FUNCTION_NOT_SUPPORTED" };
+      const changePin = () => Promise.reject(new GatewayError("hsm-unavailable", "not supported", { facts }));
+      const gateway = { ...vault.gateway, hsm: { ...vault.hsm, changePin } };
+      const adoption = { label: "partition-7", pin: "their-pin", chains: [] };
+      const { pinKept } = await adoptClient(gateway, "blue" as never, adoption, "operator" as never);
+      assert.equal(pinKept?.message, "not supported");
+      assert.equal((await vault.hsm.openToken(token, "their-pin")).ref, token);
       assert.ok((await vault.restarted()).directory.get("blue" as never).token);
     });
 

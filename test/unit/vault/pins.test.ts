@@ -111,6 +111,13 @@ describe("vault/pins", () => {
     });
   }
 
+  it("where the module changes no PINs, the old one stands alone", async () => {
+    const facts = { ckr: "CKR_FUNCTION_NOT_SUPPORTED" };
+    const change = () => Promise.reject(new GatewayError("hsm-unavailable", "no", { facts }));
+    await assert.rejects(rotate(change), { code: "hsm-unavailable" });
+    assert.deepEqual(await rows(), [[1, "kept"]]);
+  });
+
   it("sealed for another client, another token or another version it is not offered", async () => {
     const token = new OnePinToken("first-pin");
     const [row] = await store.read((reader) => reader.pins("acme"));
