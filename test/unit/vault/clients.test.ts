@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { computeAddress } from "ethers";
 import { GatewayError } from "../../../src/domain/errors.ts";
-import { GatewayError } from "../../../src/domain/errors.ts";
 import { RESERVED_NAMES } from "../../../src/domain/names.ts";
 import { adoptClient } from "../../../src/vault/clients.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
