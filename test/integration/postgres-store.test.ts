@@ -196,6 +196,18 @@ describe("the store in PostgreSQL", function () {
     });
   });
 
+  it("a dump taken beside a running vault is a store again where it is restored", async () => {
+    await claim(store, "before");
+    const dump = server.run("pg_dump", options, ["--format=custom", "--schema=portcullis"]);
+    const elsewhere = await server.database();
+    server.run("pg_restore", elsewhere, [], dump);
+    const restored = await openPostgresStore(elsewhere);
+    await claim(restored, "after");
+    assert.deepEqual([await holder(restored, "before"), await holder(restored, "after")], ["before", "after"]);
+    await restored.close();
+    assert.equal(await holder(store, "after"), undefined);
+  });
+
   it("a server with another history is refused, by a running vault as well", async () => {
     await claim(store, "before");
     await sql("UPDATE portcullis.head SET timeline = timeline + 1");

@@ -124,6 +124,12 @@ export class PostgresServer {
     }
   }
 
+  /** Runs one of PostgreSQL's own programs on a database. @returns what it wrote */
+  run(name: string, { database }: PostgresOptions, args: readonly string[], input?: Buffer): Buffer {
+    const all = ["-h", this.folder, "-p", String(PORT), "-U", OWNER, ...args, "-d", database];
+    return execFileSync(program(name), all, { input: input ?? "", maxBuffer: 64 * 1024 * 1024 });
+  }
+
   /** An empty database. */
   async database(): Promise<PostgresOptions> {
     const database = `test_${++this.#databases}`;
