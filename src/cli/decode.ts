@@ -2,7 +2,7 @@ import { z } from "zod";
 import { evmAccount } from "../chains/evm/address.ts";
 import { completeTransaction, parseFields } from "../chains/evm/fields.ts";
 import { intentOf } from "../chains/evm/intent.ts";
-import { intentOfMessage, messageDigest } from "../chains/evm/message.ts";
+import { intentOfMessage, messageBytes, messageDigest } from "../chains/evm/message.ts";
 import { decodeUnsigned, encodeUnsigned, signingDigest } from "../chains/evm/transaction.ts";
 import { intentOfTypedData } from "../chains/evm/typed-data-intent.ts";
 import { parseTypedData } from "../chains/evm/typed-data.ts";
@@ -72,9 +72,7 @@ function decodePayload(
       return { intent: intentOfTypedData(data, account, registry), digest: hex(data.digest32) };
     }
     case "evm-message": {
-      const message = /^0x(?:[0-9a-fA-F]{2})*$/.test(payload.message)
-        ? Buffer.from(payload.message.slice(2), "hex")
-        : Buffer.from(payload.message);
+      const message = messageBytes(payload.message);
       return { intent: intentOfMessage(message, account, registry), digest: hex(messageDigest(message)) };
     }
     default:

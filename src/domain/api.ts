@@ -9,6 +9,11 @@ import { REQUEST_STATES, type RequestState } from "./request.ts";
 
 export const Hex = z.string().regex(/^0x(?:[0-9a-fA-F]{2})*$/, "expected `0x` and pairs of hex digits");
 
+const Chain = z.string().regex(/^eip155:[1-9][0-9]{0,15}$/, "expected an EVM chain such as `eip155:1`");
+
+/** What is signed off chain names no chain by itself, or not always: a key that lives on several has to be told. */
+const ofChain = Chain.optional().describe("for which chain, where the key lives on several");
+
 export const Payload = z.discriminatedUnion("type", [
   z
     .strictObject({
@@ -19,6 +24,18 @@ export const Payload = z.discriminatedUnion("type", [
     .refine((payload) => (payload.unsigned === undefined) !== (payload.transaction === undefined), {
       message: "expected either `unsigned` or `transaction`",
     }),
+  z.strictObject({
+    type: z.literal("evm-typed-data"),
+    typedData: z
+      .record(z.string(), z.unknown())
+      .describe("EIP-712: exactly `types`, `domain`, `primaryType`, `message`"),
+    chain: ofChain,
+  }),
+  z.strictObject({
+    type: z.literal("evm-message"),
+    message: z.string().describe("EIP-191 (`personal_sign`): a text, or bytes as `0x` and pairs of hex digits"),
+    chain: ofChain,
+  }),
 ]);
 export type Payload = z.infer<typeof Payload>;
 
@@ -37,8 +54,6 @@ export type SigningRequestBody = z.infer<typeof SigningRequestBody>;
 export const EvaluationBody = SigningRequestBody.extend({
   caller: CallerName.optional().describe("decide as if this caller asked; by default whoever sends the evaluation"),
 });
-
-const Chain = z.string().regex(/^eip155:[1-9][0-9]{0,15}$/, "expected an EVM chain such as `eip155:1`");
 
 const TokenPin = z.string().min(1).max(255).describe("of the token, as its administrators set it");
 
@@ -159,9 +174,11 @@ export type SigningRequestView = {
   readonly result?: {
     readonly address: string;
     readonly digest: string;
+    /** r ‖ s ‖ v, 65 bytes, v 27 or 28. */
     readonly signature: string;
-    readonly signedTransaction: string;
-    readonly transactionHash: string;
+    /** Of a transaction. */
+    readonly signedTransaction?: string;
+    readonly transactionHash?: string;
   };
   /** Where the decision and, once there is one, the outcome stand in the log. */
   readonly leaves: { readonly decision?: LeafPlace; readonly outcome?: LeafPlace };

@@ -21,7 +21,7 @@ export class GatewayError extends Error {
 
 /** Others' input as it may stand in a message: quoted, cut at 80 characters, nothing that moves a terminal's cursor. */
 export function quoted(input: unknown): string {
-  const text = typeof input === "string" ? input : (JSON.stringify(input) ?? String(input));
+  const text = typeof input === "string" ? input : written(input);
   const cut = text.length > 80 ? `${text.slice(0, 77)}...` : text;
   // Control, bidi and zero-width characters could make a message read as something else.
   const safe = cut.replace(
@@ -29,4 +29,13 @@ export function quoted(input: unknown): string {
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
   return `\`${safe}\``;
+}
+
+/** JSON is written by recursion: others decide how deep it goes. */
+function written(input: unknown): string {
+  try {
+    return JSON.stringify(input) ?? String(input);
+  } catch {
+    return "something nested too deeply";
+  }
 }

@@ -13,8 +13,11 @@ import {
   signingDigest,
   transactionHash,
 } from "../chains/evm/transaction.ts";
+import { intentOfMessage, messageBytes, messageDigest } from "../chains/evm/message.ts";
+import { intentOfTypedData } from "../chains/evm/typed-data-intent.ts";
+import { parseTypedData } from "../chains/evm/typed-data.ts";
 import type { KeyRow } from "./ports.ts";
-import type { RecoverableSignature } from "./verify.ts";
+import { recoverSecp256k1, type RecoverableSignature } from "./verify.ts";
 
 /** A payload that is ready to be decided: these bytes, what they would do, what would be signed. */
 export type Understood = { readonly unsigned: Uint8Array; readonly intent: Intent; readonly digest32: Uint8Array };
@@ -49,23 +52,33 @@ export function readPayload(payload: Payload, context: PayloadContext): ReadPayl
   switch (payload.type) {
     case "evm-transaction": {
       if (payload.unsigned !== undefined) {
-        const understood = understandEvm(Buffer.from(payload.unsigned.slice(2), "hex"), context);
-        return {
-          claims: understood.intent.claims.map(claimId),
-          understand: () => understood,
-          understandBytes: (unsigned) => understandEvm(unsigned, context),
-        };
+        const bytes = Buffer.from(payload.unsigned.slice(2), "hex");
+        return readWhole(bytes, (unsigned) => understandEvm(unsigned, context));
       }
       return readEvmFields(payload.transaction, context);
     }
+    case "evm-typed-data": {
+      // Read before it is written: what is nested too deeply is refused, and never walked by a recursion.
+      parseTypedData(payload.typedData);
+      const bytes = Buffer.from(JSON.stringify(payload.typedData));
+      return readWhole(bytes, (document) => understandTypedData(document, payload.chain, context));
+    }
+    case "evm-message":
+      return readWhole(messageBytes(payload.message), (bytes) => understandMessage(bytes, payload.chain, context));
     default:
-      return payload.type satisfies never;
+      return payload satisfies never;
   }
+}
+
+/** A payload of which nothing was left out. */
+function readWhole(bytes: Uint8Array, understandBytes: ReadPayload["understandBytes"]): ReadPayload {
+  const understood = understandBytes(bytes);
+  return { claims: understood.intent.claims.map(claimId), understand: () => understood, understandBytes };
 }
 
 function readEvmFields(fields: unknown, context: PayloadContext): ReadPayload {
   const partial = parseFields(fields);
-  const chainId = partial.chainId ?? onlyChain(context.key);
+  const chainId = partial.chainId ?? evmChainId(onlyChain(context.key, "chainId"))!;
   const account = accountOn(context.key, `eip155:${chainId}` as ChainId);
   return {
     ...(partial.nonce === undefined ? { nonceOf: account } : {}),
@@ -78,14 +91,14 @@ function readEvmFields(fields: unknown, context: PayloadContext): ReadPayload {
   };
 }
 
-function onlyChain(key: KeyRow): bigint {
+function onlyChain(key: KeyRow, field: string): ChainId {
   const [chain, ...others] = key.chains;
   if (chain === undefined || others.length > 0) {
-    throw new GatewayError("missing-field", "expected `chainId`: this key lives on several chains", {
-      facts: { fields: ["chainId"], chains: key.chains },
+    throw new GatewayError("missing-field", `expected \`${field}\`: this key lives on several chains`, {
+      facts: { fields: [field], chains: key.chains },
     });
   }
-  return evmChainId(chain)!;
+  return chain;
 }
 
 /** I14: the key's own network, never the request's. */
@@ -112,28 +125,54 @@ function understandEvm(unsigned: Uint8Array, { key, registry }: PayloadContext):
     });
   }
   const account = accountOn(key, `eip155:${transaction.chainId}` as ChainId);
-  return { unsigned, intent: intentOf(transaction, account, registry), digest32: signingDigest(unsigned) };
+  return {
+    unsigned,
+    intent: intentOf(transaction, account, registry, recoverSecp256k1),
+    digest32: signingDigest(unsigned),
+  };
+}
+
+/** @param bytes the document as JSON, in UTF-8 */
+function understandTypedData(
+  bytes: Uint8Array,
+  chain: string | undefined,
+  { key, registry }: PayloadContext,
+): Understood {
+  const data = parseTypedData(JSON.parse(Buffer.from(bytes).toString("utf8")));
+  const { chainId } = data.domain;
+  const named = chain ?? (chainId === undefined ? onlyChain(key, "chain") : `eip155:${chainId}`);
+  const account = accountOn(key, named as ChainId);
+  return { unsigned: bytes, intent: intentOfTypedData(data, account, registry), digest32: data.digest32 };
+}
+
+function understandMessage(
+  bytes: Uint8Array,
+  chain: string | undefined,
+  { key, registry }: PayloadContext,
+): Understood {
+  const account = accountOn(key, (chain ?? onlyChain(key, "chain")) as ChainId);
+  return { unsigned: bytes, intent: intentOfMessage(bytes, account, registry), digest32: messageDigest(bytes) };
 }
 
 export type SignedPayload = {
+  /** r ‖ s ‖ v, 65 bytes: as EIP-191 and EIP-712 signatures are checked by contracts and libraries. */
   readonly signature: string;
-  readonly signedTransaction: string;
-  readonly transactionHash: string;
+  readonly signedTransaction?: string;
+  readonly transactionHash?: string;
 };
+
+const hex = (...parts: Uint8Array[]) => `0x${Buffer.concat(parts).toString("hex")}`;
 
 /**
  * Step 6, the last part: the chain's own encoding of the signed payload, decoded again.
  * @throws {GatewayError} `signed-differs` if what would leave is not exactly what was authorized (I3)
  */
-export function encodeSignedPayload(unsigned: Uint8Array, signature: RecoverableSignature): SignedPayload {
-  const raw = encodeSigned(decodeUnsigned(unsigned), signature);
+export function encodeSignedPayload(type: string, unsigned: Uint8Array, made: RecoverableSignature): SignedPayload {
+  const signature = hex(made.r32, made.s32, Uint8Array.of(27 + made.yParity));
+  if (type !== "evm-transaction") return { signature };
+  const raw = encodeSigned(decodeUnsigned(unsigned), made);
   if (Buffer.compare(encodeUnsigned(decodeSigned(raw).transaction), unsigned) !== 0) {
     throw new GatewayError("signed-differs", "the signed transaction does not decode to the one that was authorized");
   }
-  const hex = (...parts: Uint8Array[]) => `0x${Buffer.concat(parts).toString("hex")}`;
-  return {
-    signature: hex(signature.r32, signature.s32, Uint8Array.of(27 + signature.yParity)),
-    signedTransaction: hex(raw),
-    transactionHash: transactionHash(raw),
-  };
+  return { signature, signedTransaction: hex(raw), transactionHash: transactionHash(raw) };
 }

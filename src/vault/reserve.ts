@@ -171,7 +171,7 @@ export async function recordSignature(
     standing.decisionLeaf === request.decisionLeaf ? request : (await transaction.request(id, request.id))!;
   if (standing.state !== "authorized") return (await transaction.request(id, request.id))!;
   const record = readRecord(current);
-  const signed = encodeSignedPayload(unsigned, signature);
+  const signed = encodeSignedPayload(record.payloadType, unsigned, signature);
   const { account } = record.intent as { account: string };
   const result = { address: addressOf(account as never), digest: `0x${record.digest!}`, ...signed };
   const { at, opening, ...outcomeLeaf } = await appendLeaf(transaction, client.row, "signed", {

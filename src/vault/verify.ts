@@ -37,6 +37,18 @@ export function verifySecp256k1(
   );
 }
 
+/** Who made a signature over that digest: SEC 1 uncompressed; undefined where no key did. */
+export function recoverSecp256k1(
+  digest32: Uint8Array,
+  { r32, s32, yParity }: RecoverableSignature,
+): Uint8Array | undefined {
+  try {
+    return secp256k1.ecdsaRecover(Buffer.concat([r32, s32]), yParity, digest32, false);
+  } catch {
+    return undefined;
+  }
+}
+
 function recoversTo(publicKey65: Uint8Array, signature: Uint8Array, yParity: 0 | 1, digest32: Uint8Array): boolean {
   try {
     return Buffer.compare(secp256k1.ecdsaRecover(signature, yParity, digest32, false), publicKey65) === 0;

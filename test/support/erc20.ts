@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import type { Abi, Hex } from "viem";
 
-/** A token as small as the standard lets it be (EIP-20), with 6 decimals: all of it belongs to whoever deploys it. */
+/** A token as small as its standards let it be (EIP-20, ERC-2612), with 6 decimals: all of it belongs to whoever deploys it. */
 const SOURCE = `// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.0;
 contract Token {
@@ -22,6 +22,22 @@ contract Token {
   function transferFrom(address from, address to, uint256 value) external returns (bool) {
     allowance[from][msg.sender] -= value;
     return move(from, to, value);
+  }
+  mapping(address => uint256) public nonces;
+  function DOMAIN_SEPARATOR() public view returns (bytes32) {
+    return keccak256(abi.encode(
+      keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+      keccak256("Test Dollar"), keccak256("1"), block.chainid, address(this)));
+  }
+  function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external {
+    require(block.timestamp <= deadline, "expired");
+    bytes32 message = keccak256(abi.encode(
+      keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"),
+      owner, spender, value, nonces[owner]++, deadline));
+    address signer = ecrecover(keccak256(abi.encodePacked("\\x19\\x01", DOMAIN_SEPARATOR(), message)), v, r, s);
+    require(signer != address(0) && signer == owner, "not the owner's");
+    allowance[owner][spender] = value;
+    emit Approval(owner, spender, value);
   }
   function move(address from, address to, uint256 value) private returns (bool) {
     balanceOf[from] -= value;

@@ -3,7 +3,7 @@ import { hexToBytes } from "@noble/hashes/utils.js";
 import type { AssetRegistry } from "../../domain/assets.ts";
 import { addressOf, chainOf, evmChain, type Account } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
-import type { Claim, Intent, Operation } from "../../domain/intent.ts";
+import { claimId, type Claim, type Intent, type Operation } from "../../domain/intent.ts";
 import { ADDRESS_BYTES } from "./address.ts";
 import { authorityOf, type RecoverPublicKey } from "./authorization.ts";
 import { toHex } from "./bytes.ts";
@@ -36,7 +36,7 @@ export function intentOf(
     account,
     operations: [...operationsOf(transaction, account, scene), ...delegations.operations],
     fee: { asset: scene.native.symbol, max: feeMax(transaction, registry, account) },
-    claims: [{ kind: "evm-nonce", account, nonce: transaction.nonce }, ...delegations.claims],
+    claims: once([{ kind: "evm-nonce", account, nonce: transaction.nonce }, ...delegations.claims]),
   };
 }
 
@@ -93,6 +93,11 @@ function creation(tx: EvmTransaction, from: Account, scene: Unfolding): readonly
 }
 
 type Delegations = { readonly operations: readonly Operation[]; readonly claims: readonly Claim[] };
+
+/** Of two authorizations with one nonce the chain skips the second: both are told, the nonce is claimed once. */
+const once = (claims: readonly Claim[]): readonly Claim[] => [
+  ...new Map(claims.map((claim) => [claimId(claim), claim])).values(),
+];
 
 /** EIP-7702: each authorization gives its signer's account the code of another, and uses up one of its nonces. */
 function delegationsOf(tx: EvmTransaction, account: Account, recover: RecoverPublicKey | undefined): Delegations {

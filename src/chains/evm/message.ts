@@ -1,5 +1,5 @@
 import { keccak_256 } from "@noble/hashes/sha3.js";
-import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { concatBytes, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import type { AssetRegistry } from "../../domain/assets.ts";
 import { chainOf, type Account } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
@@ -10,6 +10,11 @@ import { siweOf } from "./siwe.ts";
 
 /** More than a person reads before signing. */
 const MAX_MESSAGE_BYTES = 16_384;
+
+/** As wallets read what they are given (`personal_sign`): `0x` and pairs of hex digits are bytes, all else is a text. */
+export function messageBytes(written: string): Uint8Array {
+  return /^0x(?:[0-9a-fA-F]{2})*$/.test(written) ? hexToBytes(written.slice(2)) : utf8ToBytes(written);
+}
 
 /** EIP-191, version 0x45: "\x19Ethereum Signed Message:\n", the length in decimal, the message. */
 export function messageDigest(message: Uint8Array): Uint8Array {

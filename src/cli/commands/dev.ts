@@ -243,7 +243,8 @@ function withFreshKeys(folder: string, gateway: GatewayFile, policyFile: string)
     mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
     writeFileSync(target, text);
   }
-  const keyNames = [...new Set((policy.rules ?? []).flatMap(({ from }) => from ?? []))];
+  const words = (policy.rules ?? []).flatMap(({ from }) => from ?? []);
+  const keyNames = [...new Set(words.filter((word) => !word.startsWith("account:")))];
   return {
     file: join(folder, "policies", source.entry),
     client: policy.client,

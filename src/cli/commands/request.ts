@@ -56,7 +56,7 @@ export function requestCommands(program: Command): void {
         view.state,
         view.submittedAt,
         view.key,
-        view.result?.transactionHash ?? view.problem?.detail ?? "",
+        view.result?.transactionHash ?? view.result?.signature ?? view.problem?.detail ?? "",
       ]);
       output(options.json).result(listed, rows.length > 0 ? table(rows) : "no requests");
     });
@@ -83,8 +83,9 @@ export function requestText(view: SigningRequestView): string {
     ...(view.result
       ? [
           `  from         ${view.result.address}`,
-          `  hash         ${view.result.transactionHash}`,
-          `  transaction  ${view.result.signedTransaction}`,
+          ...(view.result.signedTransaction === undefined
+            ? [`  digest       ${view.result.digest}`, `  signature    ${view.result.signature}`]
+            : [`  hash         ${view.result.transactionHash}`, `  transaction  ${view.result.signedTransaction}`]),
         ]
       : []),
     ...(view.state === "pending" ? waiting : []),
