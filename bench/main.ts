@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { startDevGateway, type DevGateway } from "../test/support/gateway.ts";
 import { pinOf } from "../test/support/pins.ts";
+import { decodeReport, type DecodeReport } from "./decode.ts";
 import type { LoadResult } from "./load.ts";
 import { policyReport, policyText, type PolicyReport } from "./policy.ts";
 import { poolSigningRate } from "./pool.ts";
@@ -98,6 +99,8 @@ async function measure(gateway: DevGateway, concurrency: number, requests: numbe
 
 progress("one decision, ours and Cedar's");
 const policy = policyReport();
+progress("from bytes to an intent and a digest");
+const decode = decodeReport();
 const gateway = await startDevGateway(["--policy", here("./policies/bench.yaml")]);
 try {
   const key = await keyOf(gateway);
@@ -121,6 +124,7 @@ try {
     pool,
     endToEnd,
     policy,
+    decode,
   };
   console.log(json ? JSON.stringify(report) : tableOf(report));
 } finally {
@@ -129,12 +133,13 @@ try {
 
 type Report = {
   readonly policy: PolicyReport;
+  readonly decode: DecodeReport;
   readonly raw: readonly { processes: number; perSecond: number }[];
   readonly pool: { concurrency: number; perSecond: number; ofRaw: number };
   readonly endToEnd: readonly EndToEnd[];
 };
 
-function tableOf({ raw, pool, endToEnd, policy }: Report): string {
+function tableOf({ raw, pool, endToEnd, policy, decode }: Report): string {
   const cell = (value: string | number) => String(value).padStart(11);
   const rows = endToEnd.map((row) =>
     [
@@ -151,6 +156,7 @@ function tableOf({ raw, pool, endToEnd, policy }: Report): string {
       .join(""),
   );
   return [
+    `bytes to intent and digest: ERC-20 transfer ${decode.transferUs.toFixed(0)} µs, Permit ${decode.permitUs.toFixed(0)} µs (medians)`,
     ...raw.map(
       ({ processes, perSecond }) => `raw PKCS#11, ${processes} process(es): ${perSecond.toFixed(0)} signatures/s`,
     ),
