@@ -8,6 +8,8 @@ import type { ClientRow, Hsm, KeyRow, PolicyRow, Store, StoreReader, Token, Toke
 /** One client as the vault works with it: its row, keys that proved themselves, its open token, its active policy. */
 export type ClientEntry = {
   readonly row: ClientRow;
+  /** Of the store, when all this was read. */
+  readonly revision: number;
   readonly token: Token | undefined;
   /** Why the token is unavailable, when it is. */
   readonly tokenError: GatewayError | undefined;
@@ -18,7 +20,7 @@ export type ClientEntry = {
   readonly heldSince: ReadonlyMap<Account, number>;
 };
 
-export type HouseEntry = { readonly row: ClientRow; readonly policy: CompiledHouse };
+export type HouseEntry = { readonly row: ClientRow; readonly revision: number; readonly policy: CompiledHouse };
 
 /** Turns a stored document into the rules that are evaluated; the checks are those of `policy check`. */
 export type PolicyCompilers = {
@@ -27,7 +29,7 @@ export type PolicyCompilers = {
 };
 
 /**
- * What the vault holds in memory of the store's slow-moving rows. Whoever decides something compares the policy hashes
+ * What the vault holds in memory of the store's slow-moving rows. Whoever decides something compares the revisions
  * with the store's inside its own transaction (`requireCurrent`), so that a stale entry can cost a retry, never a
  * decision.
  */
@@ -39,6 +41,7 @@ export class Directory {
   readonly #clients = new Map<ClientId, ClientEntry>();
   readonly #refreshes = new Map<ClientId, Promise<void>>();
   #house: HouseEntry | undefined;
+  #discoveredAt = -Infinity;
 
   constructor(parts: { store: Store; hsm: Hsm; pins: Pins; compile: PolicyCompilers }) {
     this.#store = parts.store;
@@ -75,15 +78,26 @@ export class Directory {
   }
 
   async refreshHouse(): Promise<void> {
-    const [row, policy] = await this.#store.read(
-      async (reader) => [await reader.client(HOUSE), await reader.policy(HOUSE)] as const,
+    const [row, policy, revision] = await this.#store.read(
+      async (reader) => [await reader.client(HOUSE), await reader.policy(HOUSE), await reader.revision(HOUSE)] as const,
     );
-    if (!row || !policy) {
+    if (!row || !policy || revision === undefined) {
       throw new GatewayError("not-initialised", "expected a store with a genesis leaf, found none", {
         hint: "run `portcullis init` first",
       });
     }
-    this.#house = { row, policy: this.#compile.house(policy) };
+    this.#house = { row, revision, policy: this.#compile.house(policy) };
+  }
+
+  /**
+   * Clients that another vault has made are found when somebody asks for them; strangers who ask for anything else make
+   * the store work once a second at the most.
+   */
+  async discover(): Promise<void> {
+    if (Date.now() - this.#discoveredAt < DISCOVER_EVERY_MS) return;
+    this.#discoveredAt = Date.now();
+    for (const { id } of await this.#store.read((reader) => reader.clients()))
+      if (id !== HOUSE && !this.#clients.has(id)) await this.refreshClient(id);
   }
 
   /** One at a time for each client: of two, the one that read first must not write last. */
@@ -109,11 +123,12 @@ export class Directory {
   async #refreshClient(client: ClientId): Promise<void> {
     const stored = await this.#store.read(async (reader) => ({
       row: await reader.client(client),
+      revision: await reader.revision(client),
       keys: await reader.keys(client),
       policy: await reader.policy(client),
       heldSince: await reader.heldSince(client),
     }));
-    if (!stored.row) return;
+    if (!stored.row || stored.revision === undefined) return;
     const known = this.#clients.get(client);
     const { token, tokenError } = await this.#open(stored.row, known);
     const { keys, refusedKeys } = await proveKeys(stored.keys, token, tokenError, known);
@@ -122,6 +137,7 @@ export class Directory {
       (known?.policy?.hash === stored.policy.hash ? known.policy : this.#compile.client(stored.policy));
     this.#clients.set(client, {
       row: stored.row,
+      revision: stored.revision,
       token,
       tokenError,
       keys,
@@ -171,17 +187,19 @@ async function proveKeys(
   return { keys, refusedKeys };
 }
 
+const DISCOVER_EVERY_MS = 1_000;
+
 /** Thrown inside a transaction when the directory lags behind the store; the request is then started again. */
 export class StaleDirectory extends Error {
   readonly client: ClientId;
   constructor(client: ClientId) {
-    super(`the policy of ${client} changed`);
+    super(`${client} has changed`);
     this.client = client;
   }
 }
 
 /** Compares what a decision is about to use with what is active in this very transaction (DESIGN section 6.10). */
 export async function requireCurrent(reader: StoreReader, client: ClientEntry, house: HouseEntry): Promise<void> {
-  if ((await reader.policyHash(HOUSE)) !== house.policy.hash) throw new StaleDirectory(HOUSE);
-  if ((await reader.policyHash(client.row.id)) !== client.policy?.hash) throw new StaleDirectory(client.row.id);
+  if ((await reader.revision(HOUSE)) !== house.revision) throw new StaleDirectory(HOUSE);
+  if ((await reader.revision(client.row.id)) !== client.revision) throw new StaleDirectory(client.row.id);
 }

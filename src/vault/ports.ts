@@ -287,8 +287,10 @@ export interface StoreReader {
   keys(client: ClientId): Promise<KeyRow[]>;
   /** Whose the accounts are; those of nobody here are absent. */
   owners(accounts: readonly Account[]): Promise<ReadonlyMap<Account, ClientId>>;
-  /** The active policy's hash alone: asked in every transaction. */
+  /** The active policy's hash alone. */
   policyHash(client: ClientId): Promise<string | undefined>;
+  /** Another number after every change of the client's row, keys and policy: asked in every transaction. */
+  revision(client: ClientId): Promise<number | undefined>;
   policy(client: ClientId, version?: number): Promise<PolicyRow | undefined>;
   /** Every version that was ever applied, newest first, below `before`. */
   policyVersions(client: ClientId, page: { before?: number; limit: number }): Promise<PolicyVersionRow[]>;

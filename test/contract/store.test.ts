@@ -825,6 +825,29 @@ for (const implementation of IMPLEMENTATIONS) {
       });
     });
 
+    describe("revisions", () => {
+      const revision = (client = ACME) => read((reader) => reader.revision(client));
+
+      it("change with a client's keys, their states and its policy, and with nothing of another's", async () => {
+        await write((transaction) => transaction.insertClient(clientRow(ACME)));
+        await write((transaction) => transaction.insertClient(clientRow(BLUE)));
+        const seen = [await revision()];
+        for (const work of [
+          (t) => t.insertKey(keyRow()),
+          (t) => t.updateKeyState(ACME, keyRow().name, "disabled"),
+          (t) => t.insertPolicy(policyRow(), new Map()),
+        ] as readonly ((transaction: StoreTransaction) => Promise<void>)[]) {
+          await write(work);
+          seen.push(await revision());
+        }
+        assert.equal(new Set(seen).size, 4);
+        await reopen();
+        assert.equal(await revision(), seen[3]);
+        assert.equal(await revision(BLUE), seen[0]);
+        assert.equal(await revision("nobody" as ClientId), undefined);
+      });
+    });
+
     describe("policies", () => {
       it("the one applied last is the active one; older ones are found by their version", async () => {
         await write((transaction) => transaction.insertClient(clientRow(ACME)));

@@ -28,6 +28,7 @@ export class Memory {
   readonly leaves = new Map<ClientId | "log", LeafRow | undefined>();
   readonly clients = new Map<ClientId, ClientRow | undefined>();
   readonly policyHashes = new Map<ClientId, string | undefined>();
+  readonly revisions = new Map<ClientId, number | undefined>();
   readonly ends = new Map<CounterId, CounterEnd | undefined>();
   readonly stretches = new Map<CounterId, CounterStretch>();
   readonly nonces = new Map<Account, bigint | undefined>();
@@ -56,7 +57,8 @@ export class Memory {
   forget(): void {
     this.version = undefined;
     this.forgetCounters();
-    for (const map of [this.leaves, this.clients, this.policyHashes, this.nonces, this.owners]) map.clear();
+    for (const map of [this.leaves, this.clients, this.policyHashes, this.revisions, this.nonces, this.owners])
+      map.clear();
     this.requests.clear();
     this.forgetGroup();
   }

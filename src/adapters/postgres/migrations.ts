@@ -164,4 +164,7 @@ export const MIGRATIONS: readonly string[] = [
     at bigint NOT NULL
   );
   `,
+  `
+  ALTER TABLE clients ADD COLUMN revision bigint NOT NULL DEFAULT 0;
+  `,
 ];

@@ -51,6 +51,8 @@ export function questions(ask: Ask) {
       const rows = await ask("SELECT account, client FROM accounts WHERE account = ANY ($1)", accounts);
       return new Map(rows.map((row) => [row["account"]! as Account, row["client"]! as ClientId]));
     },
+    revision: async (client: ClientId): Promise<number | undefined> =>
+      (await one("SELECT revision FROM clients WHERE id = $1", client))?.["revision"],
     policyHash: async (client: ClientId): Promise<string | undefined> =>
       (await one("SELECT policy_hash FROM clients WHERE id = $1", client))?.["policy_hash"] ?? undefined,
     policy: async (client: ClientId, version?: number) => {

@@ -140,6 +140,12 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
 
   const timeNow = async (): Promise<number> => Math.max(groupNow, (await lastLeaf())?.at ?? 0);
 
+  const revise = (client: ClientId): void => {
+    group.statement("UPDATE clients SET revision = revision + 1 WHERE id = $1", client);
+    memory.revisions.delete(client);
+    memory.clients.delete(client);
+  };
+
   const requestStanding: StoreTransaction["requestStanding"] = async (client, id) => {
     const known = memory.requests.get(id);
     return known?.client === client ? known : asked.requestStanding(client, id);
@@ -172,6 +178,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
     },
 
     insertKey: async (row) => {
+      revise(row.client);
       group.insert(
         "keys",
         "client, name, id, curve, purpose, public_key, chains, state, leaf",
@@ -190,8 +197,10 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         memory.owners.delete(account);
       }
     },
-    updateKeyState: async (client, name, state) =>
-      group.statement("UPDATE keys SET state = $1 WHERE client = $2 AND name = $3", state, client, name),
+    updateKeyState: async (client, name, state) => {
+      group.statement("UPDATE keys SET state = $1 WHERE client = $2 AND name = $3", state, client, name);
+      revise(client);
+    },
     putPin: async ({ name, version, state, sealed }) =>
       group.statement(
         `INSERT INTO pins (name, version, state, sealed) VALUES ($1, $2, $3, $4)
@@ -217,6 +226,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       );
     },
 
+    revision: (client) => remembered(memory.revisions, client, () => asked.revision(client)),
     policyHash: (client) => remembered(memory.policyHashes, client, () => asked.policyHash(client)),
     insertPolicy: async (row, heldSince) => {
       group.insert(
@@ -234,6 +244,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       );
       group.statement("UPDATE clients SET policy_hash = $1 WHERE id = $2", row.hash, row.client);
       memory.policyHashes.delete(row.client);
+      revise(row.client);
       group.statement("DELETE FROM held_addresses WHERE client = $1", row.client);
       for (const [account, since] of heldSince)
         group.insert("held_addresses", "client, account, since", row.client, account, since);

@@ -144,4 +144,7 @@ export const MIGRATIONS: readonly string[] = [
     at INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  ALTER TABLE clients ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

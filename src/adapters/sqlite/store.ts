@@ -176,6 +176,7 @@ class StoreMemory {
   unsynced = false;
   readonly leaves = new Map<ClientId | "log", LeafRow | undefined>();
   readonly policyHashes = new Map<ClientId, string | undefined>();
+  readonly revisions = new Map<ClientId, number | undefined>();
   readonly counters = new Map<CounterId, CounterEnd | undefined>();
 
   /** Whether anything was written since it was asked last. */
@@ -188,6 +189,7 @@ class StoreMemory {
   forget(): void {
     this.leaves.clear();
     this.policyHashes.clear();
+    this.revisions.clear();
     this.counters.clear();
   }
 }
@@ -211,6 +213,10 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
     return sql(text).run(...values).changes;
   };
   const run = (text: string, ...values: unknown[]): void => void change(text, ...values);
+  const revise = (client: ClientId): void => {
+    run("UPDATE clients SET revision = revision + 1 WHERE id = ?", client);
+    memory.revisions.delete(client);
+  };
 
   const lastLeaf = (client?: ClientId): LeafRow | undefined =>
     remembered(memory.leaves, client ?? "log", () => {
@@ -267,6 +273,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
 
     keys: async (client) => all("SELECT * FROM keys WHERE client = ? ORDER BY name", client).map(keyRow),
     insertKey: async (row) => {
+      revise(row.client);
       run(
         "INSERT INTO keys (client, name, id, curve, purpose, public_key, chains, state, leaf) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         row.client,
@@ -282,8 +289,10 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       for (const account of row.accounts)
         run("INSERT INTO accounts (account, client, key) VALUES (?, ?, ?)", account, row.client, row.name);
     },
-    updateKeyState: async (client, name, state) =>
-      run("UPDATE keys SET state = ? WHERE client = ? AND name = ?", state, client, name),
+    updateKeyState: async (client, name, state) => {
+      run("UPDATE keys SET state = ? WHERE client = ? AND name = ?", state, client, name);
+      revise(client);
+    },
 
     pins: async (name) => all("SELECT * FROM pins WHERE name = ? ORDER BY version", name).map(pinRow),
     putPin: async ({ name, version, state, sealed }) =>
@@ -306,6 +315,12 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       return owners;
     },
 
+    revision: async (client) =>
+      remembered(
+        memory.revisions,
+        client,
+        () => one("SELECT revision FROM clients WHERE id = ?", client)?.["revision"],
+      ),
     policyHash: async (client) =>
       remembered(memory.policyHashes, client, () => {
         const row = one("SELECT policy_hash FROM clients WHERE id = ?", client);
@@ -343,6 +358,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         row.leaf,
       );
       run("UPDATE clients SET policy_hash = ? WHERE id = ?", row.hash, row.client);
+      revise(row.client);
       memory.policyHashes.set(row.client, row.hash);
       run("DELETE FROM held_addresses WHERE client = ?", row.client);
       for (const [account, since] of heldSince)

@@ -112,6 +112,7 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
     if (isOpen(found))
       return { ...(await found.route.handle({ gateway, parameters: found.parameters })), authenticated: false };
     const matched = found as Matched<CallerRoute>;
+    if (matched.client !== HOUSE && !gateway.directory.find(matched.client)) await gateway.directory.discover();
     for (let attempt = 0; ; attempt++) {
       caller = await authenticate(request, gateway.name, declaredFor(gateway, matched.client), Date.now());
       try {

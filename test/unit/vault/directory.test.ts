@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GatewayClient } from "../../../src/sdk/client.ts";
 import { route } from "../../../src/vault/api/router.ts";
+import type { Gateway } from "../../../src/vault/gateway.ts";
 import type { Hsm, Token } from "../../../src/vault/ports.ts";
 import { hsmInSoftware } from "../../support/software-hsm.ts";
-import { CHAIN, newKey, REQUESTS, acmePolicy, testVault, transferBody } from "../../support/vault.ts";
+import { CHAIN, newKey, REQUESTS, acmePolicy, testVault, transferBody, type TestVault } from "../../support/vault.ts";
 
 // Goal: what the vault holds in memory may lag behind the store, and never decides anything while it does.
 
@@ -64,5 +65,44 @@ describe("vault/directory", () => {
     const answer = await route({ ...vault.gateway, directory }, { method: "POST", target: REQUESTS, headers, body });
     assert.deepEqual([answer.status, (answer.body as { code: string }).code], [401, "unknown-caller"]);
     await vault.close();
+  });
+
+  describe("what another vault did is so here from the next request on", () => {
+    let vault: TestVault;
+    let here: Gateway;
+    before(async () => {
+      vault = await testVault();
+      here = { ...vault.gateway, directory: (await vault.restarted()).directory };
+    });
+    after(() => vault.close());
+
+    const ask = async (method: string, target: string, caller: string, content?: object) => {
+      const body = content === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(content));
+      const key = method === "GET" ? undefined : newKey();
+      const { headers } = new GatewayClient(vault.callers.get(caller)!).signRequest(method, target, body, key);
+      const answer = await route(here, { method, target, headers, body });
+      return [answer.status, (answer.body as { code?: string }).code];
+    };
+
+    it("a key that it made signs", async () => {
+      const made = { name: "hot-2", chains: [CHAIN] };
+      assert.equal((await vault.call("operator", "POST", "/v1/clients/acme/keys", made, newKey())).status, 201);
+      assert.deepEqual(await ask("POST", REQUESTS, "payouts", { ...transferBody(5), key: "hot-2" }), [201, undefined]);
+    });
+
+    it("a key that it disabled signs nothing", async () => {
+      const end = "/v1/clients/acme/keys/hot-2/state";
+      const body = { state: "disabled" };
+      assert.equal((await vault.call("operator", "POST", end, body, newKey())).status, 200);
+      assert.deepEqual(await ask("POST", REQUESTS, "payouts", { ...transferBody(6), key: "hot-2" }), [
+        409,
+        "key-disabled",
+      ]);
+    });
+
+    it("a client that it added is found", async () => {
+      assert.equal((await vault.call("operator", "POST", "/v1/clients", { client: "blue" }, newKey())).status, 201);
+      assert.deepEqual(await ask("GET", "/v1/clients/blue/keys", "operator"), [200, undefined]);
+    });
   });
 });
