@@ -101,7 +101,7 @@ describe("signatures off the chain, end to end", function () {
   });
 
   const sign = (payload: object): Promise<SigningRequestView> =>
-    wallet.sign("acme-fund", { key: "hot-1", payload } as never, { idempotencyKey: randomUUID() });
+    wallet.sign("acme-fund", { key: "hot-1", payload }, { idempotencyKey: randomUUID() });
 
   const domain = { name: "Test Dollar", version: "1", chainId: 31337, verifyingContract: TUSD } as const;
   const EIP712Domain = [
