@@ -1,13 +1,14 @@
-import { chainOf, type Account, type ChainId } from "../domain/chain.ts";
+import { addressOf, chainOf, type Account, type ChainId } from "../domain/chain.ts";
 import type { Asset } from "../domain/assets.ts";
 import type { DecisionFacts } from "../domain/decision.ts";
 import type { Operation, OperationKind } from "../domain/intent.ts";
 import { OPERATION_KINDS } from "../domain/intent.ts";
 import { HOUSE, type CallerName, type ClientId, type KeyName } from "../domain/names.ts";
 import type { ArgumentTest, Band, Compiled, CompiledRule, Destinations } from "./compile.ts";
+import { whenHolds } from "./match.ts";
 import { UNLIMITED, destinationOf, isUnlimited, movesAsset, type OperationView, type Scene } from "./scene.ts";
+import { FIRST_DAY, momentsOf } from "./moments.ts";
 import { madeUpAccount } from "./world.ts";
-import { calendarStart } from "./zone.ts";
 
 /**
  * Everything that one operation can be, as far as some policies can tell things apart. Rules compare with a closed set
@@ -133,11 +134,13 @@ class Space {
   readonly #policies: readonly Compiled[];
   readonly #rules: readonly CompiledRule[];
   readonly #destinations = new Map<ChainId, readonly Owned[]>();
+  readonly #moments: readonly number[];
 
   constructor(client: ClientId, policies: readonly Compiled[]) {
     this.#client = client;
     this.#policies = policies;
     this.#rules = policies.flatMap(({ allows, denies }) => [...allows, ...denies]);
+    this.#moments = this.#times();
     this.chains = [...new Set(policies.flatMap(({ registry }) => [...registry.nativeOf.keys()]))];
     for (const chain of this.chains) this.#destinations.set(chain, [...this.#destinationsOn(chain)]);
   }
@@ -145,7 +148,7 @@ class Space {
   *situations(chain: ChainId): Generator<Situation> {
     for (const caller of this.#callers()) {
       for (const key of this.#keys()) {
-        for (const now of this.#times()) {
+        for (const now of this.#moments) {
           for (const fee of this.#fees(chain)) yield { caller, key, now, fee };
         }
       }
@@ -290,20 +293,11 @@ class Space {
     );
   }
 
-  /** Each minute at which some rule's hours begin or end, on each day, in weeks where zones differ from each other. */
+  /** One moment for each set of `when`s that hold together. */
   #times(): number[] {
     const whens = this.#rules.flatMap(({ when }) => (when ? [when] : []));
-    if (whens.length === 0) return [WEEKS[0]!];
-    const zones = new Map(whens.map(({ zone }) => [zone.name, zone]));
-    const minutes = [...new Set([0, ...whens.flatMap((when) => when.minutes ?? [])])].filter((minute) => minute < 1440);
-    const weeks = zones.size === 1 ? WEEKS.slice(0, 1) : WEEKS;
-    return [...zones.values()].flatMap((zone) =>
-      weeks.flatMap((week) =>
-        DAYS.flatMap((day) =>
-          minutes.map((minute) => calendarStart(zone, "day", week + day * DAY_MS) + minute * 60_000),
-        ),
-      ),
-    );
+    if (whens.length === 0) return [FIRST_DAY];
+    return firstOfEach(momentsOf(whens), (now) => whens.map((when) => Number(whenHolds(when, now))).join(""));
   }
 
   #domains(): Record<string, string>[] {
@@ -315,19 +309,25 @@ class Space {
 
   #arguments(chain: ChainId): Record<string, string>[] {
     const tests = new Map<string, ArgumentTest[]>();
-    for (const [name, test] of this.#rules.flatMap((rule) => rule.arguments ?? []))
-      tests.set(name, [...(tests.get(name) ?? []), test]);
-    return product(
-      [...tests].map(
-        ([name, list]) => [name, [...new Set(list.flatMap((test) => this.#argumentValues(test, chain)))]] as const,
-      ),
-    );
+    for (const [name, test] of this.#argumentTests()) tests.set(name, [...(tests.get(name) ?? []), test]);
+    return product([...tests].map(([name, list]) => [name, this.#argumentValues(list, chain)] as const));
   }
 
-  #argumentValues(test: ArgumentTest, chain: ChainId): string[] {
-    if (test.kind === "in") return ["?", ...test.values];
-    if (test.kind === "band") return ["?", ...edgesOf([test.band], 0n).map(String)];
-    return ["?", ...this.#destinations.get(chain)!.map(({ to }) => to.slice(to.lastIndexOf(":") + 1))];
+  #argumentTests(): (readonly [name: string, test: ArgumentTest])[] {
+    return this.#rules.flatMap((rule) => rule.arguments ?? []);
+  }
+
+  /** All tests of one argument: a value that one test lists is told apart from its neighbours in another's band. */
+  #argumentValues(tests: readonly ArgumentTest[], chain: ChainId): string[] {
+    const listed = tests.flatMap((test) => (test.kind === "in" ? [...test.values] : []));
+    const points = listed.filter((value) => /^[0-9]{1,78}$/.test(value)).map(BigInt);
+    const bands = tests.flatMap((test) => (test.kind === "band" ? [test.band] : []));
+    const numbers =
+      bands.length > 0 ? edgesOf([...bands, ...points.map((point) => ({ over: point - 1n, max: point }))], 0n) : [];
+    const addresses = tests.some(({ kind }) => kind === "to")
+      ? this.#destinations.get(chain)!.map(({ to }) => addressOf(to))
+      : [];
+    return [...new Set([NOT_LISTED, ...listed, ...numbers.map(String), ...addresses])];
   }
 
   /** One address of each class that no rule or limit tells apart, with each owner that it could have. */
@@ -343,7 +343,7 @@ class Space {
     const words = {
       names: new Set(named.flatMap(({ names }) => [...names])),
       tags: new Set(named.flatMap(({ tags }) => [...tags])),
-      accounts: new Set(named.flatMap(({ accounts }) => [...accounts])),
+      accounts: new Set([...named.flatMap(({ accounts }) => [...accounts]), ...this.#listedAccounts(chain)]),
     };
     const known = [...this.#policies.flatMap(({ addresses }) => [...addresses.keys()]), ...words.accounts].filter(
       (account) => chainOf(account) === chain,
@@ -373,6 +373,15 @@ class Space {
     }
   }
 
+  /** Of the address books: those that an argument may be because a rule lists them as values. */
+  #listedAccounts(chain: ChainId): Account[] {
+    const values = this.#argumentTests().flatMap(([, test]) => (test.kind === "in" ? [...test.values] : []));
+    const books = this.#policies.map(({ addresses }) => addresses);
+    return values
+      .map((value) => `${chain}:${value}` as Account)
+      .filter((account) => books.some((book) => book.has(account)));
+  }
+
   /** All words that some rule compares with, and one that none does. */
   #words(of: (rule: CompiledRule) => Iterable<string> | undefined): string[] {
     return [...new Set(this.#rules.flatMap((rule) => [...(of(rule) ?? [])])), ANOTHER];
@@ -395,10 +404,8 @@ const BARE = { total: 0n, owner: undefined, keyPurpose: "transactions", argument
 /** A word that no document can contain. */
 const ANOTHER = "(another)";
 
-const DAY_MS = 86_400_000;
-const DAYS = [0, 1, 2, 3, 4, 5, 6];
-/** Mondays: winter; only America has summer time; summer; Europe is back in winter, America is not. */
-const WEEKS = ["2026-01-05", "2026-03-16", "2026-07-06", "2026-10-26"].map((day) => Date.parse(`${day}T12:00:00Z`));
+/** Longer than any value that a document can list. */
+const NOT_LISTED = "?".repeat(201);
 
 /** Where a band begins and ends, and what lies just beyond: between two of these no band tells amounts apart. */
 function edgesOf(bands: readonly Band[], least: bigint): bigint[] {

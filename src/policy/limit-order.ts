@@ -1,5 +1,6 @@
 import type { Band, Compiled, CompiledLimit } from "./compile.ts";
 import { bookNamed } from "./match.ts";
+import type { CalendarUnit } from "./zone.ts";
 
 /** A limit, and what its words stand for. */
 export type InBook = { readonly limit: CompiledLimit; readonly book: Compiled["addresses"] };
@@ -61,14 +62,15 @@ const coversBand = (outer: Band, inner: Band): boolean =>
   outer.over <= inner.over && (outer.max === undefined || (inner.max !== undefined && inner.max <= outer.max));
 
 const HOUR_MS = 3_600_000;
-/** The longest that a day, week and month can be: clocks go back an hour. */
-const LONGEST_MS = { day: 25 * HOUR_MS, week: 169 * HOUR_MS, month: (31 * 24 + 1) * HOUR_MS };
+const LONGEST_MS = { day: 24 * HOUR_MS, week: 168 * HOUR_MS, month: 31 * 24 * HOUR_MS };
+/** The longest that a day, week and month can be: clocks go back, by two hours in Antarctica/Troll. */
+const longestMs = ({ unit, tz }: { readonly unit: CalendarUnit; readonly tz: string }): number =>
+  LONGEST_MS[unit] + (tz === "UTC" ? 0 : 2 * HOUR_MS);
 
 function windowCovers(strong: CompiledLimit["window"], weak: CompiledLimit["window"]): boolean {
   if (strong.kind === "lifetime") return true;
   if (weak.kind === "lifetime") return false;
-  if (strong.kind === "rolling")
-    return strong.lengthMs >= (weak.kind === "rolling" ? weak.lengthMs : LONGEST_MS[weak.unit]);
+  if (strong.kind === "rolling") return strong.lengthMs >= (weak.kind === "rolling" ? weak.lengthMs : longestMs(weak));
   if (weak.kind === "rolling" || strong.tz !== weak.tz) return false;
   return strong.unit === weak.unit || weak.unit === "day";
 }

@@ -77,7 +77,7 @@ function fromHolds(rule: CompiledRule, scene: Scene, view: OperationView, facts:
 const isNamed = (names: ReadonlySet<string>, known: KnownAddress | undefined): boolean =>
   known !== undefined && known.names.some((name) => names.has(name));
 
-function whenHolds({ zone, days, minutes }: CompiledWhen, now: number): boolean {
+export function whenHolds({ zone, days, minutes }: CompiledWhen, now: number): boolean {
   if (days && !days.has(weekdayAt(zone, now))) return false;
   if (!minutes) return true;
   const minute = minuteOfDayAt(zone, now);

@@ -170,6 +170,76 @@ describe("what changes between two versions of a policy", () => {
   });
 });
 
+describe("what is told apart before a change is called tightening", () => {
+  const verdict = (before: object, after: object) => diffPolicies(clientPolicy(before), clientPolicy(after)).verdict;
+  const call = (test: object) =>
+    withRules({
+      id: "call",
+      allow: ["call"],
+      to: ["safe"],
+      chain: ["eip155:1"],
+      method: ["deposit(uint256)"],
+      arguments: { a: test },
+    });
+  const zones = [
+    ["Australia/Sydney", "Europe/Zurich has summer time, Sydney as well", "2026-04-01T10:30:00Z"],
+    ["Africa/Casablanca", "Morocco ends its summer time for Ramadan", "2026-02-25T10:30:00Z"],
+  ] as const;
+
+  it("hours in zones whose clocks stand so to each other for some weeks of a year only", () => {
+    for (const [tz, why, at] of zones) {
+      const noon = { when: { hours: "11:00-14:00", tz: "Europe/Zurich" } };
+      const hour = hourIn(tz, at);
+      const closed = { id: "no", deny: ["any"], when: { hours: hour, tz } };
+      const narrow = { when: { hours: hourIn("Europe/Zurich", at), tz: "Europe/Zurich" } };
+      assert.equal(verdict(withRules(rule(narrow), closed), withRules(rule(narrow))), "loosening", why);
+      assert.equal(verdict(withRules(rule(noon), closed), withRules(rule(noon))), "loosening", why);
+    }
+  });
+  it("an hour in which one clock has changed and the other has not yet", () => {
+    // In March New York goes from 02:00 to 03:00 at 07:00 UTC; Chicago shows 01:00, and follows an hour later.
+    const both = [
+      rule({ when: { days: ["sun"], hours: "03:00-04:00", tz: "America/New_York" } }),
+      { id: "no", deny: ["any"], when: { days: ["sun"], hours: "01:00-02:00", tz: "America/Chicago" } },
+    ];
+    assert.equal(verdict(withRules(...both), withRules(both[0]!)), "loosening");
+  });
+  it("numbers of a band of which another rule lists some", () => {
+    assert.equal(verdict(call({ in: ["4", "10"] }), call({ over: "3", max: "10" })), "loosening");
+    assert.equal(verdict(call({ over: "3", max: "10" }), call({ in: ["4", "10"] })), "tightening");
+  });
+  it("addresses of a tag of which another rule lists some", () => {
+    const listed = ACCOUNTS.kraken.slice("eip155:1:".length);
+    assert.equal(verdict(call({ in: [listed] }), call({ to: ["tag:exchange"] })), "mixed");
+    const unnamed = {
+      ...CLIENT.addressBook,
+      kraken: { address: [ACCOUNTS.kraken, ACCOUNTS.kraken2], tags: ["exchange"] },
+    };
+    const [before, after] = [call({ in: [listed] }), call({ to: ["tag:exchange"] })].map((rules) => ({
+      ...rules,
+      addressBook: unnamed,
+    }));
+    assert.equal(verdict(before!, after!), "loosening");
+  });
+  it("values that look like what stands for all others", () => {
+    const { arguments: _any, ...free } = call({ in: ["?"] }).rules[0] as { arguments: object };
+    assert.ok(_any);
+    for (const value of ["?", "(another)", "?".repeat(200)])
+      assert.equal(verdict(call({ in: [value] }), withRules(free)), "loosening");
+  });
+  it("a day on which clocks go back by two hours", () => {
+    const day = limits({ window: { calendar: "day", tz: "Antarctica/Troll" } });
+    assert.equal(verdict(day, limits({ window: { rolling: "25h" } })), "mixed");
+    assert.equal(verdict(day, limits({ window: { rolling: "26h" } })), "tightening");
+  });
+});
+
+/** The hour of the day at a moment, as a rule writes it. */
+function hourIn(timeZone: string, at: string): string {
+  const hour = new Intl.DateTimeFormat("en-GB", { timeZone, hour: "2-digit" }).format(new Date(at)).slice(0, 2);
+  return `${hour}:00-${hour === "23" ? "23:59" : `${String(Number(hour) + 1).padStart(2, "0")}:00`}`;
+}
+
 describe("what changes between two versions of the house policy", () => {
   const deny = { id: "no", deny: ["transfer"], to: ["house"] };
   it("a deny more is tightening, a deny less loosening", () => {
