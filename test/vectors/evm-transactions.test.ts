@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
-import { recoverAddress } from "ethers";
+import { computeAddress, recoverAddress } from "ethers";
 import { decodeFunctionData, erc20Abi } from "viem";
 import { evmAccount } from "../../src/chains/evm/address.ts";
 import { intentOf } from "../../src/chains/evm/intent.ts";
@@ -13,8 +13,9 @@ import {
   transactionHash,
   type EvmTransaction,
 } from "../../src/chains/evm/transaction.ts";
-import type { Asset, AssetRegistry } from "../../src/domain/assets.ts";
+import { CONTRACT_KINDS, type Asset, type AssetRegistry } from "../../src/domain/assets.ts";
 import { addressOf, evmChain, type AssetSymbol } from "../../src/domain/chain.ts";
+import { GatewayError } from "../../src/domain/errors.ts";
 import { encodeRlp, RlpReader, type RlpItem } from "../../src/chains/evm/rlp.ts";
 
 // Goal: what other implementations published as right is read as they say; real transactions of real blocks are read.
@@ -66,9 +67,13 @@ if (existsSync(new URL("evm-tx/", VECTORS))) {
       it(item.name, () => {
         for (const [unsignedName, signedName] of FORMS) {
           const [unsigned, raw] = [item[unsignedName], item[signedName]];
-          // EIP-155 and the types need a chain; some of these cases name chain zero.
           if (!unsigned || !raw || unsigned === "0x") continue;
-          if (unsignedName !== "unsignedLegacy" && BigInt(item.transaction.chainId ?? 0) === 0n) continue;
+          // EIP-155 and the types need a chain; some of these cases name chain zero, which ethers writes as no EIP-155.
+          if (unsignedName !== "unsignedLegacy" && BigInt(item.transaction.chainId ?? 0) === 0n) {
+            if (unsignedName !== "unsignedEip155")
+              assert.throws(() => decodeUnsigned(bytesOf(unsigned)), { code: "chain-id-zero" });
+            continue;
+          }
           const { transaction, ...signature } = decodeSigned(bytesOf(raw));
           assert.equal(hex(encodeUnsigned(transaction)), unsigned);
           assert.deepEqual(decodeUnsigned(bytesOf(unsigned)), transaction);
@@ -84,6 +89,55 @@ if (existsSync(new URL("evm-tx/", VECTORS))) {
       const { transaction, ...signature } = decodeSigned(raw);
       assert.ok(transaction.type === "eip4844" && transaction.sidecar?.blobs.length === 1);
       assert.deepEqual(encodeSigned(transaction, signature), raw);
+    });
+    const checkSigned = (raw: Uint8Array, sender: string) => {
+      const { transaction, ...signature } = decodeSigned(raw);
+      assert.deepEqual(encodeSigned(transaction, signature), raw);
+      const digest = hex(signingDigest(encodeUnsigned(transaction)));
+      const { r32, s32, yParity } = signature;
+      assert.equal(recoverAddress(digest, { r: hex(r32), s: hex(s32), yParity }).toLowerCase(), sender.toLowerCase());
+    };
+    type Raw = string | Raw[];
+    const item = (value: Raw): RlpItem => (typeof value === "string" ? bytesOf(value) : value.map(item));
+    for (const [file, prefix] of [
+      ["eip2930txs", [1]],
+      ["eip1559txs", [2]],
+    ] as const) {
+      for (const { raw, sendersAddress } of read(`evm-tx/ethereumjs/${file}.json`) as {
+        raw: Raw[];
+        sendersAddress: string;
+      }[]) {
+        it(`${file}: sent by ${sendersAddress}`, () =>
+          checkSigned(encodeRlp(raw.map(item), Uint8Array.from(prefix)), `0x${sendersAddress}`));
+      }
+    }
+    for (const { privateKey, signedTransactionRLP } of read("evm-tx/ethereumjs/eip1559.json") as {
+      privateKey: string;
+      signedTransactionRLP: string;
+    }[]) {
+      it(`type 2 inside a block's RLP: ${signedTransactionRLP.slice(-16)}`, () => {
+        // In a block a typed transaction is a string, here of 56 to 255 bytes.
+        const wrapped = bytesOf(signedTransactionRLP);
+        assert.deepEqual([wrapped[0], wrapped[1]], [0xb8, wrapped.length - 2]);
+        checkSigned(wrapped.subarray(2), computeAddress(privateKey));
+      });
+    }
+    it("a transaction as a node's RPC tells it has the hash that the node tells", () => {
+      const rpc = read("evm-tx/ethereumjs/rpcTx.json") as Record<string, string>;
+      const transaction: EvmTransaction = {
+        type: "eip1559",
+        chainId: BigInt(rpc["chainId"]!),
+        nonce: BigInt(rpc["nonce"]!),
+        maxPriorityFeePerGas: BigInt(rpc["maxPriorityFeePerGas"]!),
+        maxFeePerGas: BigInt(rpc["maxFeePerGas"]!),
+        gasLimit: BigInt(rpc["gas"]!),
+        to: rpc["to"]!,
+        value: BigInt(rpc["value"]!),
+        data: bytesOf(rpc["input"]!),
+        accessList: [],
+      };
+      const raw = encodeSigned(transaction, { r32: bytesOf(rpc["r"]!), s32: bytesOf(rpc["s"]!), yParity: 1 });
+      assert.equal(transactionHash(raw), rpc["hash"]);
     });
     for (const { sender, rlp } of read("evm-tx/ethereumjs/transactionTestEip155VitalikTests.json") as {
       sender: string;
@@ -109,6 +163,28 @@ function registryWith(contract: string | undefined): AssetRegistry {
   const token: Asset = { ...ether, symbol: "TOKEN" as AssetSymbol, standard: "erc20" };
   const byContract = new Map(contract === undefined ? [] : [[evmAccount(1n, contract), token] as const]);
   return { bySymbol: new Map([[ether.symbol, ether]]), nativeOf: new Map([[chain, ether]]), byContract };
+}
+
+/** Whatever kind a real contract is pinned as, its calldata is told or refused with a code. */
+function checkEveryKind(transaction: EvmTransaction, from: string): void {
+  if (transaction.chainId === undefined || transaction.to === undefined) return;
+  const to = evmAccount(1n, transaction.to);
+  const plain = registryWith(undefined);
+  const token = registryWith(transaction.to).byContract.get(to)!;
+  const registries: AssetRegistry[] = [
+    ...CONTRACT_KINDS.map((kind) => ({ ...plain, contracts: new Map([[to, { account: to, name: "pinned", kind }]]) })),
+    ...(["erc721", "erc1155"] as const).map((standard) => ({
+      ...plain,
+      byContract: new Map([[to, { ...token, standard }]]),
+    })),
+  ];
+  for (const registry of registries) {
+    try {
+      assert.ok(intentOf(transaction, evmAccount(1n, from), registry).operations.length > 0);
+    } catch (error) {
+      assert.ok(error instanceof GatewayError, String(error));
+    }
+  }
 }
 
 /** Every real transaction is told as something, and a token's transfer as what viem reads of it. */
@@ -145,6 +221,7 @@ if (existsSync(new URL("mainnet-corpus/", VECTORS))) {
           const digest = hex(signingDigest(encodeUnsigned(transaction)));
           assert.deepEqual(decodeUnsigned(bytesOf(item.unsigned)), transaction);
           checkIntent(transaction, item.from);
+          checkEveryKind(transaction, item.from);
           assert.equal(recoverAddress(digest, { r: hex(r32), s: hex(s32), yParity }).toLowerCase(), item.from);
         });
       }
