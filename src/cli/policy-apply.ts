@@ -3,6 +3,7 @@ import { policySigningText, type PolicyBody } from "../domain/api.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { compareDocuments, type Comparison } from "../policy/compare.ts";
 import type { Finding } from "../policy/finding.ts";
+import { absentNames, type Existing } from "../policy/named.ts";
 import { policyHash } from "../policy/parse.ts";
 import { privateKeyOf } from "../sdk/caller-file.ts";
 import { RefusedError, type GatewayClient } from "../sdk/client.ts";
@@ -41,6 +42,8 @@ export type Proposal = Pick<PolicyBody, "entry" | "files"> & {
   /** Undefined for a client's first policy. */
   readonly comparison: Comparison | undefined;
   readonly findings: readonly Finding[];
+  /** What it names and the gateway does not have. */
+  readonly absent: readonly string[];
 };
 
 /** @throws {GatewayError} what is wrong with the document; `policy-conflict` if its version has not grown */
@@ -57,7 +60,14 @@ export async function proposePolicy(gateway: GatewayClient, file: string): Promi
   }
   const fields = { origin: gateway.caller.gateway, client, version, hash, previousHash: active?.hash ?? null };
   const comparison = active && compareDocuments(resolvePolicy(active), policy);
-  return { client, version, hash, entry, files, findings, comparison, text: policySigningText(fields) };
+  const absent = absentNames(policy, await existing(gateway, client));
+  return { client, version, hash, entry, files, findings, absent, comparison, text: policySigningText(fields) };
+}
+
+async function existing(gateway: GatewayClient, client: string): Promise<Existing> {
+  const { clients } = await gateway.get<{ clients: { client: string; keys: string[] }[] }>("/v1/clients");
+  const own = clients.find((one) => one.client === client)?.keys ?? [];
+  return { keys: new Set(own), clients: new Set(clients.map((one) => one.client)) };
 }
 
 export const signProposal = (gateway: GatewayClient, { text }: Proposal): string =>

@@ -402,7 +402,7 @@ function product(
 
 const BARE = { total: 0n, owner: undefined, keyPurpose: "transactions", argumentsHeld: true } as const;
 /** A word that no document can contain. */
-const ANOTHER = "(another)";
+export const ANOTHER = "(another)";
 
 /** Longer than any value that a document can list. */
 const NOT_LISTED = "?".repeat(201);

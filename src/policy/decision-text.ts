@@ -81,9 +81,12 @@ function nextSteps({ outcome, missing, expiresAt, reasons }: Decision): string[]
     steps.push(`it lapses at ${new Date(expiresAt).toISOString()}`);
   if (reasons.some(({ code }) => code === "over-limit"))
     steps.push("wait until earlier payments leave the window, or ask a policy officer to raise the limit");
-  if (reasons.some(({ code }) => code === "no-rule-allows"))
+  // Where only the cool-off is in the way there is a rule: who asks for another would open what was meant to be closed.
+  const cooling = new Set(
+    reasons.flatMap((reason) => (reason.code === "address-cooling-off" ? [reason.operation] : [])),
+  );
+  if (reasons.some((reason) => reason.code === "no-rule-allows" && !cooling.has(reason.operation)))
     steps.push("ask a policy officer for a rule that allows it");
-  if (reasons.some(({ code }) => code === "address-cooling-off"))
-    steps.push("wait until the address has been in the book long enough");
+  if (cooling.size > 0) steps.push("wait until the address has been in the book long enough, then ask again");
   return steps;
 }

@@ -54,7 +54,7 @@ export function becauseOf(
     case "held-unknown":
       return `since when the address book has held ${destinationText(view)} is not known`;
     case "cooling-off":
-      return `${destinationText(view)} is in the address book since ${isoText(facts.heldSince.get(view.to!))}, its cool-off is ${durationText(known!.coolOffMs)}`;
+      return `${destinationText(view)} is in the address book since ${isoText(facts.heldSince.get(view.to!))}, its cool-off is ${durationText(known!.coolOffMs)}: from ${isoText(facts.heldSince.get(view.to!)! + known!.coolOffMs)} it can be paid`;
     case "amount":
       return amountBecause(rule, view);
     case "fee":

@@ -1,4 +1,4 @@
-import type { Band, Compiled, CompiledLimit } from "./compile.ts";
+import type { Band, Compiled, CompiledLimit, Destinations } from "./compile.ts";
 import { bookNamed } from "./match.ts";
 import type { CalendarUnit } from "./zone.ts";
 
@@ -75,5 +75,23 @@ function windowCovers(strong: CompiledLimit["window"], weak: CompiledLimit["wind
   return strong.unit === weak.unit || weak.unit === "day";
 }
 
-export const limitText = ({ asset, maxText, windowText, per }: CompiledLimit): string =>
-  `${maxText} ${asset?.symbol ?? "transactions"} (${windowText}${per ? `, per ${per}` : ""})`;
+/** With what it counts: a reader would else take a limit on one destination for one on all. */
+export const limitText = (limit: CompiledLimit): string => {
+  const { asset, maxText, windowText, per } = limit;
+  const only = [
+    ...(limit.by ? [`by ${[...limit.by].join(", ")}`] : []),
+    ...(limit.key ? [`with key ${[...limit.key].join(", ")}`] : []),
+    ...(limit.to ? [`to ${wordsOf(limit.to).join(", ")}`] : []),
+    ...(limit.amount ? ["within its band of amounts"] : []),
+  ];
+  const what = `${maxText} ${asset?.symbol ?? "transactions"}`;
+  return `${[what, ...only].join(" ")} (${windowText}${per ? `, per ${per}` : ""})`;
+};
+
+const wordsOf = (to: Destinations): string[] => [
+  ...(["anyone", "own", "house"] as const).filter((word) => to[word]),
+  ...[...to.clients].map((client) => `client:${client}`),
+  ...to.names,
+  ...[...to.tags].map((tag) => `tag:${tag}`),
+  ...to.accounts,
+];

@@ -184,6 +184,12 @@ describe("portcullis policy, on files", function () {
     });
   });
 
+  it("dependents of a path that is not in the folder: refused, not nobody", async () => {
+    const { code, stderr } = await policy("dependents", "new/shared/assets.yaml", "new");
+    assert.match(stderr, /expected a file of `new`, found no `new\/shared\/assets.yaml` in it/);
+    assert.equal(code, 1);
+  });
+
   describe("explain --test", () => {
     it("rule by rule, limit by limit, what next", async () => {
       const name = "a large payout waits for two officers";

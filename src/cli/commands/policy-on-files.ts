@@ -153,7 +153,13 @@ function compare(before: string, after: string): Compared {
 }
 
 function dependents(shared: string, folder: string, { json }: JsonOptions): void {
-  const documents = dependentsOf(shared, readPolicyFolder(folder));
+  const files = readPolicyFolder(folder);
+  // "no document uses it" of a mistyped path would be believed.
+  if (!files.has(shared))
+    throw new GatewayError("file-missing", `expected a file of \`${folder}\`, found no \`${shared}\` in it`, {
+      hint: "its path as `use` has it, such as `shared/assets.yaml`",
+    });
+  const documents = dependentsOf(shared, files);
   const text = documents.length > 0 ? staleText(shared, documents) : `no document uses ${shared}`;
   output(json).result({ changed: shared, documents }, text);
 }

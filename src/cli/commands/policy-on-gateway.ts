@@ -118,7 +118,7 @@ async function simulate(file: string, options: CommonOptions & { since: string }
 
 const simulationText = ({ client, decided, skipped, turned }: Simulation): string =>
   [
-    `${client}: ${decided} requests decided again, ${turned.length} would turn`,
+    `${client}: ${decided} ${decided === 1 ? "request" : "requests"} decided again, ${turned.length} would turn`,
     ...turned.map(({ id, was, decision }) => {
       const [reason] = decision.reasons;
       return `  ${id}: was ${was}, would be ${decision.outcome}${reason ? `: ${reasonText(reason)}` : ""}`;
@@ -151,8 +151,10 @@ async function apply(file: string, options: CommonOptions & { yes: boolean; sign
   );
 }
 
-const proposalJson = ({ comparison }: Proposal) =>
-  comparison ? { verdict: comparisonJson(comparison).verdict, changes: comparisonJson(comparison).changes } : {};
+const proposalJson = ({ comparison, absent }: Proposal) => ({
+  ...(comparison ? { verdict: comparisonJson(comparison).verdict, changes: comparisonJson(comparison).changes } : {}),
+  absent,
+});
 
 /** What is about to be signed is shown first; a person at a terminal is asked, a script has decided already. */
 async function confirm(
@@ -162,6 +164,7 @@ async function confirm(
 ): Promise<void> {
   const { note } = output(json);
   if (proposal.findings.length > 0) note(findingsText(proposal.findings));
+  for (const sentence of proposal.absent) note(`warning: ${sentence}`);
   note(proposal.comparison ? comparisonText(proposal.comparison) : `${proposal.client}: its first policy`);
   if (yes || !process.stdin.isTTY) return;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });

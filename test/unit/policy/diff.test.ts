@@ -143,6 +143,13 @@ describe("what changes between two versions of a policy", () => {
       /^is permitted now and was not: transfer of 10\.000000000000000001 ETH in total to treasury by payouts/,
     );
   });
+  it("a limit is told with what it counts, and what no document names in words", () => {
+    const one = { sum: "ETH", max: "5", window: "lifetime", to: ["safe", "tag:exchange"], key: ["hot-1"] };
+    const { changes } = diffPolicies(clientPolicy(), clientPolicy({ limits: { ...CLIENT.limits, one } }));
+    assert.match(changes[0]!.text, /: 5 ETH with key hot-1 to safe, tag:exchange \(lifetime\)$/);
+    const [gone] = diffPolicies(clientPolicy(withRules(rule())), clientPolicy({ rules: [] })).changes;
+    assert.match(gone!.text, / by payouts with a key that no rule names$/);
+  });
   it("a name that stands for another address is a loosening", () => {
     const moved = { addressBook: { ...CLIENT.addressBook, treasury: { address: ACCOUNTS.stranger } } };
     assert.equal(diffPolicies(clientPolicy(), clientPolicy(moved)).verdict, "mixed");

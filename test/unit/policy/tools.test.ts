@@ -6,6 +6,8 @@ import { diffPolicies } from "../../../src/policy/diff.ts";
 import { diffMarkdown, diffText } from "../../../src/policy/diff-text.ts";
 import { evaluate } from "../../../src/policy/evaluate.ts";
 import { checkPolicy } from "../../../src/policy/lint.ts";
+import { absentNames } from "../../../src/policy/named.ts";
+import { parsePolicy } from "../../../src/policy/parse.ts";
 import { simulate, type RecordedRequest } from "../../../src/policy/simulate.ts";
 import { startingDocument } from "../../../src/policy/starting-document.ts";
 import {
@@ -16,6 +18,7 @@ import {
   clientPolicy,
   eth,
   factsFor,
+  filesOf,
   intentOf,
   policies,
   transfer,
@@ -24,6 +27,16 @@ import {
 // Goal: what people see of a decision, a new document and a change is what the evaluator says.
 
 describe("a decision for people", () => {
+  it("sends nobody for another rule while an address cools off, and says from when it can be paid", () => {
+    const policy = policies({
+      rules: [{ ...CLIENT.rules[0], to: ["kraken"] }],
+    });
+    const intent = intentOf(transfer(ACCOUNTS.kraken, eth("1")));
+    const facts = factsFor(policy, intent, { heldSince: new Map([[ACCOUNTS.kraken, NOW]]) });
+    const text = explainDecision(evaluate(policy, intent, facts, { explain: true }));
+    assert.doesNotMatch(text, /ask a policy officer/);
+    assert.match(text, /its cool-off is 24h: from 2026-11-21T12:00:00\.000Z it can be paid/);
+  });
   it("says what was decided, why, and how to go on", () => {
     const policy = policies({
       rules: [
@@ -131,5 +144,24 @@ describe("a file that several documents use", () => {
       ["c.yaml", "use: [other.yaml, shared/assets.yaml]"],
     ]);
     assert.deepEqual(dependentsOf("shared/assets.yaml", files), ["a.yaml", "c.yaml"]);
+  });
+});
+
+describe("names that only a gateway knows", () => {
+  const document = {
+    rules: [
+      { ...CLIENT.rules[0], from: ["hot-1"] },
+      { id: "no", deny: ["transfer"], from: ["hto-1", "account:safe"], to: ["client:other-fnd", "client:other-fund"] },
+    ],
+    limits: { ...CLIENT.limits, one: { sum: "ETH", key: ["cold-1"], max: "1", window: "lifetime" } },
+  };
+  it("are told where the gateway does not have them: a deny or a limit would hold nothing", () => {
+    const resolved = parsePolicy("policy.yaml", filesOf({ ...CLIENT, ...document }), checkAccount);
+    const existing = { keys: new Set(["hot-1"]), clients: new Set(["acme-fund", "other-fund"]) };
+    assert.deepEqual(absentNames(resolved, existing), [
+      "deny rule `no` names key `hto-1`, which `acme-fund` does not have",
+      "deny rule `no` names client `other-fnd`, which is not there",
+      "limit `one` names key `cold-1`, which `acme-fund` does not have",
+    ]);
   });
 });
