@@ -25,8 +25,8 @@ export function quoted(input: unknown): string {
   const cut = text.length > 80 ? `${text.slice(0, 77)}...` : text;
   // Control, bidi and zero-width characters could make a message read as something else.
   const safe = cut.replace(
-    /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu,
+    (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`,
   );
   return `\`${safe}\``;
 }

@@ -26,8 +26,11 @@ const MAX_DEPTH = 16;
 const MAX_OPEN_TOKENS = 2 * MAX_DEPTH + 2;
 /** Names that mean something to JavaScript itself; no document needs them. */
 const FORBIDDEN_KEYS = new Set(["__proto__", "constructor", "prototype"]);
-/** Control, bidi and zero-width characters make a file read as something that it is not (CVE-2021-42574). */
-const INVISIBLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
+/**
+ * Control, bidi and zero-width characters make a file read as something that it is not (CVE-2021-42574); so do letters
+ * that are blank, and a carriage return alone: editors begin a line there, YAML goes on with the comment.
+ */
+const INVISIBLE = /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029\u115f\u1160\u3164\uffa0]|\r(?!\n)/u;
 
 export type YamlValue = string | YamlValue[] | { [key: string]: YamlValue };
 
@@ -109,7 +112,7 @@ function refuseText(path: string, text: string): Finding | undefined {
   return invalid(
     path,
     at,
-    `expected visible characters, found ${quoted(text[index])}`,
+    `expected visible characters, found ${quoted(String.fromCodePoint(text.codePointAt(index)!))}`,
     "remove the character; it hides what the file says",
   );
 }

@@ -420,6 +420,20 @@ describe("hostile YAML", () => {
       DOCUMENT.replace("acme-fund", "acme-\u202efund"),
       /^policy.yaml:3:14 expected visible characters, found `\\u202e`/,
     ],
+    ...(
+      [
+        ["a carriage return alone, after which an editor shows another line", "\r", "000d"],
+        ["an Arabic letter mark, which turns what follows", "\u061c", "061c"],
+        ["a soft hyphen", "\u00ad", "00ad"],
+        ["a tag character beyond the basic plane", "\u{e0041}", "e0041"],
+        ["a letter that is blank", "\u3164", "3164"],
+        ["half a surrogate pair, which no hash tells from another half", "\ud800", "d800"],
+      ] as const
+    ).map(([what, character, code]): [string, string, RegExp] => [
+      what,
+      `# a${character}b\n${DOCUMENT}`,
+      new RegExp(`^policy.yaml:1:4 expected visible characters, found \`\\\\u${code}\``),
+    ]),
     ["a zero-width space in a comment", `# a\u200bb\n${DOCUMENT}`, /^policy.yaml:1:4 expected visible characters/],
     ["deep nesting", `${"[".repeat(50)}${"]".repeat(50)}`, /expected at most 16 levels/],
     ["very deep nesting", "[".repeat(500_000), /expected at most 16 levels/],
