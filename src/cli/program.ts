@@ -9,6 +9,7 @@ import { devCommand } from "./commands/dev.ts";
 import { logCommands } from "./commands/log.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { processCommands } from "./commands/processes.ts";
+import { recoverCommand } from "./commands/recover.ts";
 import { requestCommands } from "./commands/request.ts";
 import { statementCommands } from "./commands/statement.ts";
 import { storeCommands } from "./commands/store.ts";
@@ -27,6 +28,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   callerCommands(program);
   policyCommands(program);
   requestCommands(program);
+  recoverCommand(program);
   logCommands(program);
   assetCommands(program);
   clockCommands(program);

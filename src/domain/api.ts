@@ -170,6 +170,14 @@ export type SigningRequestView = {
   readonly reference?: string;
   readonly intent?: Json;
   readonly decision?: Json;
+  /** While it stands `authorized`: since when, how often it was tried, and what settling it would do with its spend. */
+  readonly authorization?: {
+    readonly at: string;
+    readonly attempts: number;
+    /** Attempts of which the log says that no signature was made. */
+    readonly unsigned: number;
+    readonly settling: "given-back" | "counted";
+  };
   readonly problem?: Problem;
   readonly result?: {
     readonly address: string;

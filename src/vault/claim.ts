@@ -42,7 +42,7 @@ export type Situation = {
 };
 
 /** A request not signed this long after its authorization is decided again at the new time (DESIGN section 3). */
-const AUTHORIZATION_VALID_MS = 60_000;
+export const AUTHORIZATION_VALID_MS = 60_000;
 
 /**
  * I6: same caller, key and body → the same request.

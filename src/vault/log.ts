@@ -12,6 +12,8 @@ export type LeafType =
   | "pin-changed"
   | "policy-applied"
   | "authorized"
+  | "attempted"
+  | "unsigned"
   | "signed"
   | "failed"
   | "denied"

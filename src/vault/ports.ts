@@ -138,7 +138,9 @@ export interface Token {
   /**
    * The only way to a signature of a client's key. Redeems the permit, whatever happens afterwards.
    * @returns secp256k1, p256: r ‖ s, 64 bytes, either half of the order, NOT yet verified
-   * @throws {GatewayError} `permit-invalid`, `key-not-found`, `hsm-unavailable`, `hsm-busy` (bounded queue; nothing was signed)
+   * @throws {GatewayError} `permit-invalid`, `key-not-found`, `hsm-unavailable`, `hsm-busy` (bounded queue; nothing was signed).
+   *   Its fact `unsigned: true` says that no signature came into being, in none of the tries behind this call: the key was
+   *   not reached, or C_Sign was refused before its work. MUST be absent wherever that is not certain.
    */
   sign(key: KeyRef, permit: SigningPermit): Promise<Uint8Array>;
 }
@@ -296,7 +298,7 @@ export interface StoreReader {
   policyVersions(client: ClientId, page: { before?: number; limit: number }): Promise<PolicyVersionRow[]>;
   /** Whose document first declared that caller key: a key belongs to one client for ever. */
   callerKeyOwner(key: string): Promise<ClientId | undefined>;
-  /** Everything that was ever authorized for the client and not given back, in the order of authorization. */
+  /** Everything that was ever authorized for the client and whose spend was not given back (`record.spend`), in the order of authorization. */
   authorizedRequests(client: ClientId): Promise<RequestRow[]>;
   /** Since when the active policies have named each address of that client's book, without a break. */
   heldSince(client: ClientId): Promise<ReadonlyMap<Account, number>>;
@@ -360,6 +362,8 @@ export interface StoreTransaction extends StoreReader {
     row: Pick<RequestRow, "client" | "id" | "state" | "changedAt" | "decisionLeaf"> & { readonly outcome: string },
   ): Promise<void>;
   insertClaim(claim: string, request: RequestId): Promise<void>;
+  /** It is free again, also within this transaction; no-op where it is not claimed. */
+  removeClaim(claim: string): Promise<void>;
   setNextNonce(account: Account, next: bigint): Promise<void>;
   /**
    * `leaf` is the authorization that it belongs to. From one entry of a counter to the next `at` never falls, and at the

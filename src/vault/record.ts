@@ -13,6 +13,9 @@ export type StoredProblem = {
   readonly facts: Json;
 };
 
+/** What ending a request without a signature does to what it reserved. */
+export type Settlement = "given-back" | "counted";
+
 /** Everything about a signing request that no query asks for: what its row's texts say together. */
 export type RequestRecord = {
   readonly payloadType: string;
@@ -27,6 +30,12 @@ export type RequestRecord = {
   readonly unsigned?: string;
   readonly digest?: string;
   readonly authorizedAt?: number;
+  /** How often the key was about to be used for this request, each time with a leaf; one unless it says more. */
+  readonly attempts?: number;
+  /** Of these, the attempts of which a leaf says that no signature was made. */
+  readonly unsignedAttempts?: number;
+  /** Once it is settled: what became of its spend. */
+  readonly spend?: Settlement;
   readonly decisionLeaf?: LeafRef;
   readonly outcomeLeaf?: LeafRef;
   readonly result?: NonNullable<SigningRequestView["result"]>;
@@ -41,9 +50,11 @@ export const recordedDecision = (decision: Decision): Decision => asJson(decisio
 /** The row with these texts, and its record ready to be read. */
 export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: RequestRecord): RequestRow {
   const { payloadType, reference, evidence, unsigned, authorizedAt, decisionLeaf, outcomeLeaf, result } = record;
+  const { attempts, unsignedAttempts, spend } = record;
+  const asked = { payloadType, reference, evidence, unsigned, authorizedAt, attempts, unsignedAttempts, spend };
   const changed = {
     ...row,
-    record: JSON.stringify({ payloadType, reference, evidence, unsigned, authorizedAt, decisionLeaf }),
+    record: JSON.stringify({ ...asked, decisionLeaf }),
     outcome: outcomeLeaf === undefined ? null : JSON.stringify({ outcomeLeaf, result }),
   };
   known.set(changed, record);
@@ -78,6 +89,17 @@ function parseRecord({ record, decision, outcome }: RequestRow): RequestRecord {
     ([, value]) => value !== undefined,
   );
   return { ...found, ...Object.fromEntries(inLeaf) };
+}
+
+export const attemptsOf = ({ attempts, unsignedAttempts }: RequestRecord): { made: number; unsigned: number } => ({
+  made: attempts ?? 1,
+  unsigned: unsignedAttempts ?? 0,
+});
+
+/** Spend goes back only where the log shows of every attempt that no signature was made: one of unknown outcome counts. */
+export function settlementOf(record: RequestRecord): Settlement {
+  const { made, unsigned } = attemptsOf(record);
+  return unsigned === made ? "given-back" : "counted";
 }
 
 export const storedProblem = (error: GatewayError): StoredProblem => ({
@@ -153,6 +175,13 @@ export function shownDecision({ charges, ...decision }: Decision): Json {
   };
 }
 
+/** What recovery goes by: how long it has stood, what was tried, and what ending it now would do. */
+function shownAuthorization(record: RequestRecord): NonNullable<SigningRequestView["authorization"]> | undefined {
+  if (record.authorizedAt === undefined) return undefined;
+  const { made, unsigned } = attemptsOf(record);
+  return { at: new Date(record.authorizedAt).toISOString(), attempts: made, unsigned, settling: settlementOf(record) };
+}
+
 /** A row as its caller sees it. Depends on row and time alone: every retry of a finished request reads the same. */
 export function viewOf(
   row: RequestRow,
@@ -162,6 +191,7 @@ export function viewOf(
   const record = readRecord(row);
   const state = shownState(row, record, now);
   const hint = HINTS[state];
+  const authorization = state === "authorized" ? shownAuthorization(record) : undefined;
   return {
     id: row.id,
     client: row.client,
@@ -173,6 +203,7 @@ export function viewOf(
     ...(record.reference === undefined ? {} : { reference: record.reference }),
     ...(record.intent === undefined ? {} : { intent: record.intent }),
     ...(record.decision === undefined ? {} : { decision: shownDecision(record.decision) }),
+    ...(authorization === undefined ? {} : { authorization }),
     ...(record.problem === undefined ? {} : { problem: asProblem(record.problem) }),
     ...(record.result === undefined ? {} : { result: record.result }),
     leaves: {

@@ -6,10 +6,11 @@ import { asJson, type Json } from "../domain/json.ts";
 import type { RequestState } from "../domain/request.ts";
 import { authorizationOf, type Claimed, type Situation } from "./claim.ts";
 import type { ClientEntry } from "./directory.ts";
-import { appendLeaf, type LeafType } from "./log.ts";
+import { appendLeaf, type LeafContent, type LeafType } from "./log.ts";
 import { encodeSignedPayload, type Understood } from "./payloads.ts";
 import type { RequestRow, StoreTransaction } from "./ports.ts";
 import {
+  attemptsOf,
   denialProblem,
   finalProblem,
   readRecord,
@@ -84,11 +85,14 @@ async function authorize(
   // Decided again: the spend moves to the new moment, so that no window that is still to come counts less.
   if (request.state === "authorized") await transaction.removeSpend(authorizationOf(request));
   const authorizedAt = await transaction.now();
+  const before = readRecord(request);
   const row = await settle(transaction, situation, "authorized", {
     ...decided,
     unsigned,
     digest,
     authorizedAt,
+    // Decided again is another attempt: what came of those before it may still be unknown.
+    ...(request.state === "authorized" ? { attempts: attemptsOf(before).made + 1 } : {}),
   });
   for (const { counter, amount } of charges) {
     await transaction.addSpend(counter, { ...authorizationOf(row), amount });
@@ -109,7 +113,10 @@ async function take(
   await transaction.insertClaim(claimId(claim), request.id);
   const { account, nonce } = claim;
   // Of an account that was not born here nobody knows what came before: its first claim begins the count.
-  if (((await transaction.nextNonce(account)) ?? nonce) === nonce) await transaction.setNextNonce(account, nonce + 1n);
+  let next = (await transaction.nextNonce(account)) ?? nonce;
+  // Those that were named ahead of the count, or were below it when it went back, are passed over here once and for all.
+  while (next < nonce && (await transaction.claimedBy(claimId({ ...claim, nonce: next }))) !== undefined) next += 1n;
+  if (next === nonce) await transaction.setNextNonce(account, nonce + 1n);
 }
 
 /**
@@ -126,12 +133,13 @@ export const refuse = (
     problem: finalProblem(error),
   });
 
-/** Writes leaf and row of a decision. */
-async function settle(
+/** Writes leaf and row of a decision. @param said what the leaf says besides */
+export async function settle(
   transaction: StoreTransaction,
   { client, request }: Pick<Situation, "client" | "request">,
   state: RequestState & LeafType,
   change: Partial<RequestRecord>,
+  said: LeafContent = {},
 ): Promise<RequestRow> {
   const record = { ...readRecord(request), ...change };
   const { at, opening, ...decisionLeaf } = await appendLeaf(transaction, client.row, state, {
@@ -143,6 +151,7 @@ async function settle(
     decision: record.decision,
     problem: record.problem,
     digest: record.digest,
+    ...said,
   });
   const row = withRecord(
     { ...request, state, changedAt: at, decisionLeaf: decisionLeaf.index, decision: opening },
@@ -167,8 +176,8 @@ export async function recordSignature(
   const { id } = client.row;
   const standing = (await transaction.requestStanding(id, request.id))!;
   // Mostly what step 4 wrote: then it need not be read again from its texts.
-  const current =
-    standing.decisionLeaf === request.decisionLeaf ? request : (await transaction.request(id, request.id))!;
+  const isAsWritten = standing.decisionLeaf === request.decisionLeaf && attemptsOf(readRecord(request)).made === 1;
+  const current = isAsWritten ? request : (await transaction.request(id, request.id))!;
   if (standing.state !== "authorized") return (await transaction.request(id, request.id))!;
   const record = readRecord(current);
   const signed = encodeSignedPayload(record.payloadType, unsigned, signature);

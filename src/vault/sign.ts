@@ -1,4 +1,5 @@
 import { GatewayError } from "../domain/errors.ts";
+import { attemptAgain, recordUnsigned } from "./attempts.ts";
 import {
   decide,
   findRequest,
@@ -48,7 +49,7 @@ export type SignDependencies = {
  * or the token is unavailable: then nothing was authorized
  */
 export async function sign(dependencies: SignDependencies, submission: Submission): Promise<RequestRow> {
-  const attempt = `${submission.client}/${submission.caller}/${submission.idempotencyKey}`;
+  const attempt = attemptName(submission);
   if (dependencies.attempts.has(attempt)) {
     throw new GatewayError("request-in-progress", "another attempt with this idempotency key is under way", {
       hint: "wait for its answer, or send the same request again a moment later",
@@ -61,6 +62,10 @@ export async function sign(dependencies: SignDependencies, submission: Submissio
     dependencies.attempts.delete(attempt);
   }
 }
+
+/** Attempts under way are known by it. */
+export const attemptName = (of: Pick<RequestRow, "client" | "caller" | "idempotencyKey">): string =>
+  `${of.client}/${of.caller}/${of.idempotencyKey}`;
 
 async function runSteps(
   { store, directory, unpaid, stepDone, unfinished }: SignDependencies,
@@ -78,6 +83,7 @@ async function runSteps(
   stepDone?.("Understand");
 
   let begun: RequestRow | undefined;
+  let again = false;
   const claim = async (transaction: StoreTransaction): Promise<Claimed> => {
     // 2. Claim: one request per idempotency key, one transaction at a time; the facts are read inside it.
     await requireCurrent(transaction, client, house);
@@ -85,7 +91,12 @@ async function runSteps(
     const found = known && standing(known, await transaction.now());
     if (found && !found.authorization) return found;
     if (signer instanceof GatewayError) throw signer;
-    if (found) return found;
+    if (found) {
+      // Each attempt is a leaf, so they are bounded as well; this one is answered as what it is: authorized, no outcome.
+      if (!unpaid.hasRoom(caller)) return { row: found.row };
+      again = true;
+      return attemptAgain(transaction, client, found);
+    }
     if (known?.state !== "authorized") unpaid.requireRoom(caller);
     const request = known ?? newRequest(submission, await transaction.now());
     begun = request;
@@ -108,6 +119,7 @@ async function runSteps(
     .write(claim, { requests: [submission], claims })
     .catch((error: unknown) => ({ row: outcomeUnknown(error, begun) }));
   const { row, authorization }: Claimed = claimed;
+  if (again) unpaid.count(caller, 0);
   if (begun && !authorization) unpaid.count(caller, submission.evidence["body"]?.length ?? 0);
   if (!authorization || signer instanceof GatewayError) return row;
   const { unsigned, digest32 } = authorization;
@@ -117,10 +129,12 @@ async function runSteps(
 
   try {
     // 5. Sign: the only line that touches a client's key, outside any transaction.
-    const signature64 = await token.sign(
-      { id: key.id, label: key.name, curve: key.curve, publicKey: key.publicKey },
-      permit,
-    );
+    const signature64 = await token
+      .sign({ id: key.id, label: key.name, curve: key.curve, publicKey: key.publicKey }, permit)
+      .catch(async (error: unknown) => {
+        await noteUnsigned(store, client, row, error);
+        throw error;
+      });
     stepDone?.("Sign");
 
     // 6. Verify: under the stored public key, over that digest, by another library than the HSM's.
@@ -146,6 +160,12 @@ function outcomeUnknown(error: unknown, begun: RequestRow | undefined): RequestR
   if (error instanceof GatewayError && error.code === "outcome-unknown" && begun)
     return { ...begun, state: "authorized" };
   throw error;
+}
+
+/** Where this cannot be written, the attempt's outcome stays unknown, and its spend counted. */
+async function noteUnsigned(store: Store, client: ClientEntry, row: RequestRow, error: unknown): Promise<void> {
+  if (!(error instanceof GatewayError) || error.facts["unsigned"] !== true) return;
+  await store.write((transaction) => recordUnsigned(transaction, client, row, error)).catch(() => undefined);
 }
 
 /** @throws {GatewayError} `key-not-found`, `key-disabled`, or why key or token cannot be used: nothing is recorded yet */

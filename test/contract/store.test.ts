@@ -728,6 +728,35 @@ for (const implementation of IMPLEMENTATIONS) {
       });
     });
 
+    describe("claims", () => {
+      const claimedBy = (claim: string) => read((reader) => reader.claimedBy(claim));
+
+      it("one that is removed is free again, in the same transaction and after it, and no other is", async () => {
+        for (const claim of ["claim-1", "claim-2"])
+          await write((transaction) => transaction.insertClaim(claim, "first" as RequestId));
+        await write(async (transaction) => {
+          await transaction.removeClaim("claim-1");
+          await transaction.removeClaim("never claimed");
+          assert.equal(await transaction.claimedBy("claim-1"), undefined);
+          await transaction.insertClaim("claim-1", "second" as RequestId);
+        });
+        assert.deepEqual([await claimedBy("claim-1"), await claimedBy("claim-2")], ["second", "first"]);
+        await write((transaction) => transaction.removeClaim("claim-1"));
+        await reopen();
+        assert.deepEqual([await claimedBy("claim-1"), await claimedBy("claim-2")], [undefined, "first"]);
+      });
+
+      it("a removal that is undone leaves it claimed", async () => {
+        await write((transaction) => transaction.insertClaim("claim-1", "first" as RequestId));
+        const undone = write(async (transaction) => {
+          await transaction.removeClaim("claim-1");
+          throw new Error("undone");
+        });
+        await assert.rejects(undone, /undone/);
+        assert.equal(await claimedBy("claim-1"), "first");
+      });
+    });
+
     describe("nonces", () => {
       const set = (next: bigint, account = ACCOUNT) => write((transaction) => transaction.setNextNonce(account, next));
       const next = (account = ACCOUNT) => read((reader) => reader.nextNonce(account));
@@ -807,6 +836,17 @@ for (const implementation of IMPLEMENTATIONS) {
         assert.deepEqual(await list({ caller: "trading" as CallerName }), ["r1"]);
         assert.deepEqual(await list({ state: "signed" }), ["r2"]);
         assert.deepEqual(await list({}, BLUE), ["r3"]);
+      });
+
+      it("authorized ones are without those whose spend was given back", async () => {
+        const spends = ["given-back", "counted", undefined] as const;
+        for (const [n, spend] of spends.entries()) {
+          const record = JSON.stringify({ authorizedAt: NOW, spend });
+          const changes = { id: `r${n}` as RequestId, idempotencyKey: `k${n}`, state: "failed", record } as const;
+          await write((transaction) => transaction.insertRequest(requestRow(changes)));
+        }
+        const found = await read((reader) => reader.authorizedRequests(ACME));
+        assert.deepEqual(found.map(({ id }) => id as string).toSorted(), ["r1", "r2"]);
       });
 
       it("authorized ones come in the order of their authorization, with those whose outcome was never known", async () => {

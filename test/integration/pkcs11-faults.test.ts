@@ -103,6 +103,35 @@ describe("a module that goes wrong", () => {
     });
   }
 
+  const always = (at: Fault["at"], ckr: NonNullable<Fault["ckr"]>): Fault => ({ at, kind: "answer", ckr });
+  const certainty: [string, boolean, ...Fault[]][] = [
+    ["no session begins to sign", true, always("C_SignInit", "CKR_GENERAL_ERROR")],
+    ["the token is away", true, always("C_SignInit", "CKR_DEVICE_REMOVED")],
+    ["C_Sign does not take the data", true, always("C_Sign", "CKR_DATA_LEN_RANGE")],
+    ["C_Sign finds nobody logged in", true, always("C_Sign", "CKR_USER_NOT_LOGGED_IN")],
+    ["the device fails in C_Sign", false, always("C_Sign", "CKR_DEVICE_ERROR")],
+    ["the session is lost in C_Sign", false, always("C_Sign", "CKR_SESSION_CLOSED")],
+    ["C_Sign fails for no reason that it names", false, always("C_Sign", "CKR_GENERAL_ERROR")],
+    ["the answer of C_Sign is lost", false, { ...always("C_Sign", "CKR_FUNCTION_FAILED"), kind: "answerAfterwards" }],
+    [
+      "a first try leaves it open and the next is not begun",
+      false,
+      { ...always("C_Sign", "CKR_SESSION_CLOSED"), times: 1 },
+      always("C_OpenSession", "CKR_DEVICE_REMOVED"),
+    ],
+  ];
+  for (const [what, unsigned, ...faults] of certainty) {
+    it(`${what}: the error ${unsigned ? "says" : "does not say"} that no signature was made`, async () => {
+      await signOnce();
+      for (const fault of faults) faulty.inject(fault);
+      const error = await signOnce().then(
+        () => assert.fail("it signed"),
+        (thrown: GatewayError) => thrown,
+      );
+      assert.equal(error.facts["unsigned"], unsigned ? true : undefined, error.message);
+    });
+  }
+
   const AWAY: Fault[] = [
     { at: "C_SignInit", kind: "answer", ckr: "CKR_DEVICE_REMOVED" },
     { at: "C_OpenSession", kind: "answer", ckr: "CKR_DEVICE_REMOVED" },

@@ -75,11 +75,12 @@ export class Connection {
   }
 
   /** Signs with a key that has proven itself on this connection; a key that has not does so first (I1). */
-  async sign(key: KeyRef, message: Uint8Array): Promise<Uint8Array> {
+  /** @param leftOpen told when C_Sign has failed in a way that does not exclude a signature */
+  async sign(key: KeyRef, message: Uint8Array, leftOpen: () => void = () => undefined): Promise<Uint8Array> {
     return this.#pool.lease(async (session) => {
       const proven = this.#proven.get(key.id) ?? (await this.#proveOn(session, key)).proven;
       if (!sameKey(proven.key, key)) throw notTheProvenKey(key);
-      return signOn(this.#lib, session, { handle: proven.handle, curve: proven.key.curve }, message);
+      return signOn(this.#lib, session, { handle: proven.handle, curve: proven.key.curve }, message, leftOpen);
     });
   }
 

@@ -88,3 +88,10 @@ export async function translated<T>(act: string, work: () => T | Promise<T>): Pr
     throw hsmError(error, act);
   }
 }
+
+export const withFacts = (error: GatewayError, facts: GatewayError["facts"]): GatewayError =>
+  new GatewayError(error.code, error.message, {
+    facts: { ...error.facts, ...facts },
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    cause: error.cause,
+  });

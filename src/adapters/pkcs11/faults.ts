@@ -43,3 +43,22 @@ export function remedyFor(error: unknown): Remedy {
   // A vendor's own codes mostly speak of its network or its daemon.
   return NEW_LOGIN.has(code) || code >= VENDOR_DEFINED ? "new-login" : "none";
 }
+
+/**
+ * Answers of C_Sign that PKCS#11 (2.40, 5.1) gives before the work is begun. All others leave it open: a device that fails,
+ * goes away or loses the session may have signed before, and a vendor's code may mean anything.
+ */
+const REFUSED_BEFORE_SIGNING: ReadonlySet<number> = new Set([
+  pkcs11.CKR_ARGUMENTS_BAD,
+  pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED,
+  pkcs11.CKR_DATA_INVALID,
+  pkcs11.CKR_DATA_LEN_RANGE,
+  pkcs11.CKR_FUNCTION_NOT_SUPPORTED,
+  pkcs11.CKR_FUNCTION_REJECTED,
+  pkcs11.CKR_OPERATION_NOT_INITIALIZED,
+  pkcs11.CKR_SESSION_HANDLE_INVALID,
+  pkcs11.CKR_USER_NOT_LOGGED_IN,
+]);
+
+/** Whether C_Sign, failing with this, has certainly made no signature. */
+export const excludesSignature = (error: unknown): boolean => REFUSED_BEFORE_SIGNING.has(ckrOf(error)?.code ?? -1);

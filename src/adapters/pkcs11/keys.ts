@@ -4,6 +4,7 @@ import { GatewayError, quoted } from "../../domain/errors.ts";
 import type { Curve, KeyAttributes, KeyRef } from "../../vault/ports.ts";
 import { CURVES, SIGNATURE_BYTES, checkAttributes, keyPairTemplates, readAttributes } from "./attributes.ts";
 import { ckrOf, NotRepeatable } from "./errors.ts";
+import { excludesSignature } from "./faults.ts";
 import { freshChallenge, proves } from "./proof.ts";
 
 /** A private key object as a scan of the token found it. */
@@ -63,17 +64,23 @@ export function exactlyOne(keys: readonly FoundKey[], wanted: { id: string; labe
 /**
  * One signature on one session. The buffer is a copy of our own and is wiped only after the answer: C_SignAsync does not
  * keep its input alive, and without this reference the module could sign whatever the memory holds by then.
+ * @param leftOpen told before the error is thrown, where it does not exclude that a signature was made
  */
 export async function signOn(
   lib: PKCS11,
   session: Handle,
   key: { readonly handle: Handle; readonly curve: Curve },
   message: Uint8Array,
+  leftOpen: () => void = () => undefined,
 ): Promise<Uint8Array> {
   const input = Buffer.from(message);
   try {
     lib.C_SignInit(session, { mechanism: CURVES[key.curve].sign }, key.handle);
-    const signature = await lib.C_SignAsync(session, input, Buffer.alloc(SIGNATURE_BYTES));
+    const signature = await cSign(lib, session, input).catch((error: unknown) => {
+      if (!excludesSignature(error)) leftOpen();
+      throw error;
+    });
+    if (signature.length !== SIGNATURE_BYTES) leftOpen();
     if (signature.length === SIGNATURE_BYTES)
       return new Uint8Array(signature.buffer, signature.byteOffset, SIGNATURE_BYTES);
     throw new GatewayError("hsm-unavailable", `expected a signature of 64 bytes, found ${signature.length}`);
@@ -81,6 +88,10 @@ export async function signOn(
     input.fill(0);
   }
 }
+
+/** Whatever it throws, it throws as a promise. */
+const cSign = async (lib: PKCS11, session: Handle, input: Buffer): Promise<Buffer> =>
+  lib.C_SignAsync(session, input, Buffer.alloc(SIGNATURE_BYTES));
 
 /** Attributes and challenge of I1 for a key at hand. */
 export async function prove(lib: PKCS11, session: Handle, key: KeyRef, handle: Handle): Promise<KeyAttributes> {

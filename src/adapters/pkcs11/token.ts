@@ -9,7 +9,7 @@ import type {
   TokenFacts,
   TokenRef,
 } from "../../vault/ports.ts";
-import { hsmError, translated } from "./errors.ts";
+import { hsmError, translated, withFacts } from "./errors.ts";
 import type { TokenLink } from "./link.ts";
 
 /** A client's token: one login, its keys, and signatures for permits only. */
@@ -59,10 +59,13 @@ export class ClientToken implements Token {
     if (order.digest32.length !== 32) {
       throw new GatewayError("permit-invalid", `expected a digest of 32 bytes, found ${order.digest32.length}`);
     }
+    // One call may be several tries: a fault that the link hides behind another one leaves its own question open.
+    let unsigned = true;
     try {
-      return await this.#link.run((connection) => connection.sign(key, order.digest32));
+      return await this.#link.run((connection) => connection.sign(key, order.digest32, () => (unsigned = false)));
     } catch (error) {
-      throw hsmError(error, `signing with key ${quoted(key.label)} of token ${quoted(this.ref.label)}`);
+      const failed = hsmError(error, `signing with key ${quoted(key.label)} of token ${quoted(this.ref.label)}`);
+      throw unsigned ? withFacts(failed, { unsigned }) : failed;
     }
   }
 }

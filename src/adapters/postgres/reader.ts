@@ -82,6 +82,7 @@ export function questions(ask: Ask) {
       (
         await ask(
           `${REQUESTS} WHERE requests.client = $1 AND state IN ('authorized', 'signed', 'failed')
+             AND record::json ->> 'spend' IS DISTINCT FROM 'given-back'
            ORDER BY (record::json ->> 'authorizedAt')::bigint, decision_leaf`,
           client,
         )

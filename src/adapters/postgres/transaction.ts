@@ -321,6 +321,10 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       group.insert("claims", "claim, request", claim, request);
       memory.claims.set(claim, request);
     },
+    removeClaim: async (claim) => {
+      group.statement("DELETE FROM claims WHERE claim = $1", claim);
+      memory.claims.set(claim, undefined);
+    },
     setNextNonce: async (account, next) => {
       group.put("nonces", ["account", "next"], [account, next]);
       memory.nonces.set(account, next);

@@ -370,6 +370,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
     authorizedRequests: async (client) =>
       all(
         `${REQUESTS} WHERE requests.client = ? AND state IN ('authorized', 'signed', 'failed')
+           AND record ->> '$.spend' IS NOT 'given-back'
          ORDER BY record ->> '$.authorizedAt', decision_leaf`,
         client,
       ).map(requestRow),
@@ -460,6 +461,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       return next === undefined ? undefined : BigInt(next);
     },
     insertClaim: async (claim, request) => run("INSERT INTO claims (claim, request) VALUES (?, ?)", claim, request),
+    removeClaim: async (claim) => run("DELETE FROM claims WHERE claim = ?", claim),
     setNextNonce: async (account, next) =>
       run(
         "INSERT INTO nonces (account, next) VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET next = excluded.next",

@@ -4,6 +4,7 @@ import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
 import { NO_HOUSE } from "../../policy/world.ts";
 import type { Hash } from "../../tlog/hashes.ts";
 import { formatVkey, noteKey, parseVkey, type NoteKey } from "../../tlog/note.ts";
+import { AttemptsCheck } from "./attempts-check.ts";
 import { AuthorityCheck, type AppliedOpening, type DecidedUnder } from "./authority-check.ts";
 import { Findings, type Finding } from "./findings.ts";
 import { FORMAT, parseLine, type HeaderLine, type LeafLine } from "./format.ts";
@@ -52,6 +53,7 @@ export class LogVerifier {
   readonly #findings = new Findings();
   readonly #tree = new TreeCheck(this.#findings);
   readonly #authority = new AuthorityCheck(this.#findings);
+  readonly #attempts = new AttemptsCheck(this.#findings);
   readonly #owners = new Map<Account, ClientId>();
   readonly #windows = new WindowCheck(this.#findings, {
     policies: this.#authority.policies,
@@ -172,8 +174,12 @@ export class LogVerifier {
         return this.#takeAuthorized(leaf, opening);
       case "signed":
         return this.#takeSigned(leaf, opening);
+      case "attempted":
+        return this.#takeAttempt(leaf, opening, (...attempt) => this.#attempts.again(...attempt));
+      case "unsigned":
+        return this.#takeAttempt(leaf, opening, (...attempt) => this.#attempts.unsigned(...attempt));
       case "failed":
-        return this.#end(opening["request"] as string);
+        return this.#takeFailed(leaf, opening);
       case "client-added":
       case "key-disabled":
       case "key-retired":
@@ -222,6 +228,7 @@ export class LogVerifier {
     if (before && before.digest !== digest)
       this.#findings.add("bytes-differ", `leaf ${index} authorizes other bytes than leaf ${before.leaf} did`, index);
     this.#open.set(request, { leaf: index, client, key, digest });
+    this.#attempts.authorize(request);
     const authorized = {
       request,
       leaf: index,
@@ -234,12 +241,37 @@ export class LogVerifier {
     this.#windows.authorize(authorized, opening["decision"] as never);
   }
 
+  /** Both kinds name the request's authorization, of the same client. */
+  #takeAttempt(
+    { index, client }: Opened,
+    opening: Opening,
+    take: (request: string, attempt: unknown, leaf: number) => void,
+  ): void {
+    const request = opening["request"] as string;
+    const authorization = this.#open.get(request);
+    // What ended later than another attempt began names the authorization before: that one is an earlier leaf.
+    const named = opening["authorized"];
+    if (authorization?.client === client && typeof named === "number" && named <= authorization.leaf)
+      return take(request, opening["attempt"], index);
+    this.#findings.add("not-authorized", `leaf ${index} is of an attempt that no leaf before it authorizes`, index);
+  }
+
+  /** Only an authorization fails; what it spent is forgotten where the log shows that no signature was made. */
+  #takeFailed({ index, client }: Opened, opening: Opening): void {
+    const request = opening["request"] as string;
+    if (this.#open.get(request)?.client !== client)
+      return this.#findings.add("not-authorized", `leaf ${index} fails what no leaf before it authorizes`, index);
+    if (this.#attempts.fail(request, opening["spend"], index)) this.#windows.giveBack(request);
+    this.#end(request);
+  }
+
   /** Each `signed` follows its `authorized`, over the same digest, by the key that was authorized. */
   #takeSigned({ index, client }: Opened, opening: Opening): void {
     const request = opening["request"] as string;
     const authorization = this.#open.get(request);
     const add = (code: string, message: string) => this.#findings.add(code, message, index);
     if (this.#ended.has(request)) return add("signed-twice", `leaf ${index} signs a request that had ended`);
+    this.#attempts.sign(request, index);
     this.#end(request);
     if (authorization?.leaf !== opening["authorized"] || authorization?.client !== client)
       return add("not-authorized", `leaf ${index} is signed, and no leaf before it authorizes that`);

@@ -106,9 +106,7 @@ export class WindowCheck {
     const charges = this.#chargesOf(authorized);
     if (!charges) return;
     // Decided again: the spend has moved to the new moment.
-    const before = this.#past.get(request);
-    if (before) for (const { counter } of this.#chargesOf(before) ?? []) this.#counter(counter).remove(request);
-    this.#past.delete(request);
+    this.giveBack(request);
     this.#past.set(request, authorized);
     this.#compare(charges, decision, leaf);
     for (const { counter, amount, windowStartsAt, limit } of charges) {
@@ -124,6 +122,13 @@ export class WindowCheck {
       }
       this.#counter(counter).add(at, amount, request);
     }
+  }
+
+  /** As if it had never been, at the moment at which it was counted. */
+  giveBack(request: string): void {
+    const before = this.#past.get(request);
+    if (before) for (const { counter } of this.#chargesOf(before) ?? []) this.#counter(counter).remove(request);
+    this.#past.delete(request);
   }
 
   /** What the gateway says it counted must be what the documents say is counted. */

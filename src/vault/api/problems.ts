@@ -31,6 +31,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "policy-not-found": 404,
   "method-not-allowed": 405,
   "request-in-progress": 409,
+  settled: 409,
   "client-exists": 409,
   "key-exists": 409,
   "key-disabled": 409,

@@ -20,6 +20,7 @@ import { evaluateOnly } from "../evaluate-only.ts";
 import { applyPolicy } from "../policies.ts";
 import type { KeyRow, PolicyRow, RequestRow } from "../ports.ts";
 import { viewOf } from "../record.ts";
+import { settleRequest } from "../recover.ts";
 import { sign } from "../sign.ts";
 import { fittingPage, pageSize } from "./page.ts";
 import { problemOf, statusOf } from "./problems.ts";
@@ -92,6 +93,13 @@ export async function readOwn({ gateway, client, caller }: Call, id: RequestId):
     );
   }
   return row;
+}
+
+/** Whatever it ended as: settling twice is settling once. */
+export async function postSettlement({ gateway, client, caller, parameters }: Call): Promise<Answer> {
+  const row = await settleRequest(gateway, client, parameters["id"] as RequestId, caller.name);
+  gateway.changed.notify(row);
+  return { status: 200, body: viewOf(row, Date.now(), (problem) => problemOf(problem, row.id)) };
 }
 
 const PAGE = { default: 50, max: 500 };

@@ -90,14 +90,20 @@ export const ROUTES: readonly Route[] = [
   route({
     method: "GET",
     path: "/v1/clients/{client}/signing-requests",
-    roles: ["wallet-service", "approver", "auditor"],
+    roles: ["wallet-service", "approver", "operator", "auditor"],
     handle: rest.listSigningRequests,
   }),
   route({
     method: "GET",
     path: "/v1/clients/{client}/signing-requests/{id}",
-    roles: ["wallet-service", "approver", "auditor"],
+    roles: ["wallet-service", "approver", "operator", "auditor"],
     handle: rest.getSigningRequest,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/signing-requests/{id}/settlement",
+    roles: ["operator"],
+    handle: rest.postSettlement,
   }),
   route({
     method: "GET",

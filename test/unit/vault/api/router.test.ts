@@ -12,8 +12,8 @@ import { CHAIN, newKey, REQUESTS, testVault, transferBody, type TestVault } from
 const EVERYBODY = ["wallet-service", "approver", "policy-officer", "operator", "observer", "secured-party", "auditor"];
 const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "POST /v1/clients/{client}/signing-requests": ["wallet-service"],
-  "GET /v1/clients/{client}/signing-requests": ["wallet-service", "approver", "auditor"],
-  "GET /v1/clients/{client}/signing-requests/{id}": ["wallet-service", "approver", "auditor"],
+  "GET /v1/clients/{client}/signing-requests": ["wallet-service", "approver", "operator", "auditor"],
+  "GET /v1/clients/{client}/signing-requests/{id}": ["wallet-service", "approver", "operator", "auditor"],
   "GET /v1/clients/{client}/signing-requests/{id}/receipt": ["wallet-service", "approver", "auditor"],
   "GET /v1/clients/{client}/openings": ["approver", "policy-officer", "auditor"],
   "POST /v1/clients/{client}/evaluations": ["wallet-service", "policy-officer", "auditor"],
@@ -24,6 +24,7 @@ const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "GET /v1/clients/{client}/decisions": ["policy-officer", "auditor"],
   "PUT /v1/clients/{client}/policy": ["policy-officer"],
   "GET /v1/clients": ["operator", "policy-officer", "auditor"],
+  "POST /v1/clients/{client}/signing-requests/{id}/settlement": ["operator"],
   "POST /v1/clients": ["operator"],
   "GET /v1/log/openings": ["auditor"],
   "GET /v1/log/checkpoint": ["anyone"],

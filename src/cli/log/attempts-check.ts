@@ -1,0 +1,64 @@
+import type { Findings } from "./findings.ts";
+
+type Attempts = { made: number; readonly unsigned: Set<number> };
+
+/**
+ * How often the key was about to be used for each request that has not ended, and of how many of these attempts the log
+ * says that no signature was made. Spend may go back only where that is all of them.
+ */
+export class AttemptsCheck {
+  readonly #findings: Findings;
+  readonly #open = new Map<string, Attempts>();
+
+  constructor(findings: Findings) {
+    this.#findings = findings;
+  }
+
+  /** An `authorized` leaf is an attempt, the first or another. */
+  authorize(request: string): void {
+    const before = this.#open.get(request);
+    if (before) before.made += 1;
+    else this.#open.set(request, { made: 1, unsigned: new Set() });
+  }
+
+  /** An `attempted` leaf, of the authorization that stands. */
+  again(request: string, attempt: unknown, leaf: number): void {
+    const attempts = this.#open.get(request);
+    if (attempts && attempt === attempts.made + 1) attempts.made += 1;
+    else this.#add("attempt-order", `leaf ${leaf} begins an attempt that does not follow on those before it`, leaf);
+  }
+
+  /** An `unsigned` leaf: one for each attempt at the most, and none before its attempt. */
+  unsigned(request: string, attempt: unknown, leaf: number): void {
+    const attempts = this.#open.get(request);
+    const isOne = typeof attempt === "number" && attempts && attempt >= 1 && attempt <= attempts.made;
+    if (isOne && !attempts.unsigned.has(attempt)) attempts.unsigned.add(attempt);
+    else this.#add("attempt-order", `leaf ${leaf} ends an attempt that was not begun, or had ended`, leaf);
+  }
+
+  sign(request: string, leaf: number): void {
+    if (this.#isUnsigned(request))
+      this.#add("signed-unsigned", `leaf ${leaf} is signed, and no attempt before it made a signature`, leaf);
+    this.#open.delete(request);
+  }
+
+  /** A `failed` leaf. @returns whether its spend is to be forgotten */
+  fail(request: string, spend: unknown, leaf: number): boolean {
+    const isUnsigned = this.#isUnsigned(request);
+    this.#open.delete(request);
+    if (spend === undefined || spend === "counted") return false;
+    if (spend === "given-back" && isUnsigned) return true;
+    const message = `leaf ${leaf} gives spend back, and the log does not show that no signature was made`;
+    this.#add("given-back-unproven", message, leaf);
+    return false;
+  }
+
+  #isUnsigned(request: string): boolean {
+    const attempts = this.#open.get(request);
+    return attempts !== undefined && attempts.unsigned.size === attempts.made;
+  }
+
+  #add(code: string, message: string, leaf: number): void {
+    this.#findings.add(code, message, leaf);
+  }
+}
