@@ -1,8 +1,8 @@
 import { formatAmount, parseAmount } from "../domain/amount.ts";
 import type { CallerName } from "../domain/names.ts";
-import { TooManyAtoms, atomsOf, sceneOf, type Atom } from "./atoms.ts";
+import { ANOTHER, TooManyAtoms, atomsOf, sceneOf, type Atom } from "./atoms.ts";
 import { atomText } from "./atom-text.ts";
-import { compileClient, type CompiledPolicy, type CompiledRule } from "./compile.ts";
+import { compileClient, type CompiledLimit, type CompiledPolicy, type CompiledRule } from "./compile.ts";
 import { addressesOf, declaredIn } from "./declared.ts";
 import { isAllow, type AllowRule, type ClientPolicy } from "./document.ts";
 import { compareFindings, type DocumentPath, type Finding } from "./finding.ts";
@@ -24,6 +24,7 @@ export const LINTS = {
   "unused-limit": "nothing that the rules allow is counted",
   "unused-entry": "no rule or limit reaches the address book entry",
   "unused-group": "no rule asks the group",
+  "fixed-zone": "a time zone without summer time, where people have one",
   "sums-only-per-part": "no sum limit counts the whole client",
   "untested-rule": "no test of the document matches the rule",
   "failing-test": "a test of the document fails",
@@ -47,6 +48,7 @@ export function lint(resolved: ResolvedPolicy): readonly Finding[] {
   const linter = new Linter(resolved, resolved.document);
   linter.groups();
   linter.limits();
+  linter.zones();
   linter.addressBook();
   linter.bands();
   linter.operations();
@@ -59,11 +61,14 @@ class Linter {
   readonly #resolved: ResolvedPolicy;
   readonly #document: ClientPolicy;
   readonly #policy: CompiledPolicy;
+  readonly #ruleKeys: ReadonlySet<string>;
 
   constructor(resolved: ResolvedPolicy, document: ClientPolicy) {
     this.#resolved = resolved;
     this.#document = document;
     this.#policy = compileClient(resolved);
+    const rules = [...this.#policy.allows, ...this.#policy.denies];
+    this.#ruleKeys = new Set(rules.flatMap(({ key, from }) => [...(key ?? []), ...(from?.keys ?? [])]));
   }
 
   // ---- people ---------------------------------------------------------------------------------------------------
@@ -116,6 +121,32 @@ class Linter {
       (service) => this.#policy.callers.get(service as CallerName)?.operatedBy ?? new Set<CallerName>(),
     );
     return new Set(members.filter((member) => !out.some((operators) => operators.has(member))));
+  }
+
+  // ---- time -----------------------------------------------------------------------------------------------------
+
+  /** `EST` is five hours behind UTC all year, `Etc/GMT+5` as well: its sign is the other way round. */
+  zones(): void {
+    const rules = [...this.#document.rules.entries()].map(
+      ([index, { when }]) => [["rules", index, "when", "tz"], when?.tz] as const,
+    );
+    const limits = Object.entries(this.#document.limits ?? {}).map(
+      ([name, { window }]) =>
+        [
+          ["limits", name, "window", "tz"],
+          typeof window === "object" && "tz" in window ? window.tz : undefined,
+        ] as const,
+    );
+    for (const [path, tz] of [...rules, ...limits]) {
+      if (tz === undefined || !FIXED_ZONE.test(tz)) continue;
+      this.#say(
+        "fixed-zone",
+        "warning",
+        path,
+        `\`${tz}\` has no summer time`,
+        "name a place, such as `America/New_York`, or `UTC`",
+      );
+    }
   }
 
   // ---- limits ---------------------------------------------------------------------------------------------------
@@ -272,13 +303,20 @@ class Linter {
         limit.asset.symbol === scene.feeAsset?.symbol &&
         !limit.to &&
         !limit.amount;
-      if (fee || limitCounts(limit, view)) seen.counted.add(limit.name);
+      if (this.#mayApply(limit, atom) && (fee || limitCounts(limit, view))) seen.counted.add(limit.name);
     }
     // An own account that the book names as another's is possible, but not what an author thinks of.
     if (view.known && atom.owner !== undefined) return;
     const [first, ...others] = allowing;
     const other = others.find((rule) => asksText(rule) !== asksText(first!));
     if (other && !seen.overlaps.has(other.id)) seen.overlaps.set(other.id, { atom, other: first!.id });
+  }
+
+  /** An atom's key is one that the rules name, or stands for all that they do not name. */
+  #mayApply({ by, key }: CompiledLimit, atom: Atom): boolean {
+    if (by && !by.has(atom.caller)) return false;
+    if (!key || key.has(atom.key)) return true;
+    return atom.key === ANOTHER && [...key].some((name) => !this.#ruleKeys.has(name));
   }
 
   #reached({ matched, allowed, counted }: Seen): void {
@@ -338,6 +376,8 @@ class Linter {
     this.findings.push({ code, severity, file, ...at, message, ...(hint ? { hint } : {}) });
   }
 }
+
+const FIXED_ZONE = /^(EST|MST|HST|Etc\/GMT[+-][0-9]+)$/i;
 
 /** What rules of one family of bands may differ in. */
 const MAY_DIFFER = ["id", "note", "amount", "approvals", "delay"];

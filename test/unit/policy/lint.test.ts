@@ -121,6 +121,33 @@ describe("lint", () => {
     assert.match(finding!.message, /no operation can match rule `never`/);
   });
 
+  it("unused-limit: a key that no rule signs with, though its asset is spent", () => {
+    const limit = (fields: object) => ({ sum: "ETH", max: "600", window: { rolling: "24h" }, ...fields });
+    const limits = { "eth-daily": limit({}), typo: limit({ key: ["hto-1"] }), right: limit({ key: ["hot-1"] }) };
+    const rules = CLEAN.rules.map((rule) => ({ ...rule, from: ["hot-1"] }));
+    const unused = (changes: object) => found({ limits, ...changes }).filter(({ code }) => code === "unused-limit");
+    assert.deepEqual(
+      unused({ rules }).map(({ message }) => message),
+      ["limit `typo` counts nothing that a rule allows"],
+    );
+    assert.deepEqual(unused({}), [], "rules that name no key let any sign");
+  });
+
+  it("fixed-zone: of a limit as of a rule, and not of places", () => {
+    const limit = (tz: string) => ({ sum: "ETH", max: "600", window: { calendar: "day", tz } });
+    for (const [tz, wrong] of [
+      ["EST", 1],
+      ["Etc/GMT+5", 1],
+      ["America/New_York", 0],
+      ["UTC", 0],
+    ] as const)
+      assert.equal(
+        found({ limits: { "eth-daily": limit(tz) } }).filter(({ code }) => code === "fixed-zone").length,
+        wrong,
+        tz,
+      );
+  });
+
   it("a document that is no policy has those findings alone", () => {
     const findings = found({ version: "x" });
     assert.deepEqual(
