@@ -1,11 +1,8 @@
 import { parseAddress } from "../chains/evm/address.ts";
 import { policySigningText, type PolicyBody } from "../domain/api.ts";
 import { addressOf, chainOf, evmChainId, type Account } from "../domain/chain.ts";
-import type { AssetRegistry } from "../domain/assets.ts";
 import { GatewayError } from "../domain/errors.ts";
-import { intentFromJson, type Intent } from "../domain/intent.ts";
 import { HOUSE, type CallerName, type ClientId } from "../domain/names.ts";
-import { chargesOf } from "../policy/charges.ts";
 import {
   compileClient,
   compileHouse,
@@ -15,11 +12,10 @@ import {
 } from "../policy/compile.ts";
 import { parsePolicy } from "../policy/parse.ts";
 import { requireSupported } from "../policy/supported.ts";
-import { accountsOf } from "./claim.ts";
 import { StaleDirectory, type Directory, type PolicyCompilers } from "./directory.ts";
 import { appendLeaf } from "./log.ts";
 import type { ClientRow, PolicyRow, Store, StoreTransaction } from "./ports.ts";
-import { readRecord } from "./record.ts";
+import { recount } from "./recount.ts";
 import { verifyEd25519 } from "./verify.ts";
 
 /* How a policy becomes the active one: checked, signed by officers, one transaction, one leaf (DESIGN section 6.10). */
@@ -226,65 +222,6 @@ async function activate(
     new Map([...compiled.addresses.keys()].map((account) => [account, held.get(account) ?? at])),
   );
   const before = previous && compiled.of === "client" ? compilers.client(previous).registry : undefined;
-  await recount(transaction, owner.id, compiled, directory, before);
+  await recount(transaction, { of: owner.id, compiled, directory, before });
   return row;
-}
-
-/** A new, changed or renamed limit counts the past as well: every counter of the document is built anew. */
-async function recount(
-  transaction: StoreTransaction,
-  of: ClientId,
-  compiled: CompiledPolicy | CompiledHouse,
-  directory: Directory,
-  before: AssetRegistry | undefined,
-): Promise<void> {
-  await transaction.clearSpend(of);
-  const clients = compiled.of === "house" ? directory.clients().map(({ row }) => row.id) : [of];
-  const past = [];
-  for (const client of clients) {
-    for (const row of await transaction.authorizedRequests(client)) past.push({ client, row, record: readRecord(row) });
-  }
-  // By the moment at which each was counted: what failed later has a later leaf, and its spend stays where it was.
-  past.sort(
-    (a, b) =>
-      a.record.authorizedAt! - b.record.authorizedAt! || a.record.decisionLeaf!.index - b.record.decisionLeaf!.index,
-  );
-  for (const { client, row, record } of past) {
-    const policies =
-      compiled.of === "house"
-        ? { client: directory.get(client).policy!, house: compiled }
-        : { client: compiled, house: directory.house.policy };
-    const intent = intentFromJson(record.intent);
-    if (before && compiled.of === "client") requireSameAssets(intent, before, compiled.registry);
-    const owners = await transaction.owners(accountsOf(intent));
-    const at = record.authorizedAt!;
-    for (const charge of chargesOf(policies, intent, { now: at, client, caller: row.caller, key: row.key, owners })) {
-      if (charge.of !== compiled.of) continue;
-      await transaction.addSpend(charge.counter, {
-        at,
-        leaf: record.decisionLeaf!.index,
-        amount: charge.amount,
-      });
-    }
-  }
-}
-
-/**
- * A symbol that was spent under keeps its meaning: under another name the past would count as nothing, and every limit
- * of that asset would begin anew.
- */
-function requireSameAssets(intent: Intent, before: AssetRegistry, after: AssetRegistry): void {
-  const moved = intent.operations.flatMap((operation) => ("asset" in operation ? [operation.asset] : []));
-  for (const symbol of new Set([...moved, intent.fee.asset])) {
-    const [was, is] = [before.bySymbol.get(symbol), after.bySymbol.get(symbol)];
-    if (was?.chain === is?.chain && was?.contract === is?.contract && was?.decimals === is?.decimals) continue;
-    throw new GatewayError(
-      "policy-conflict",
-      `expected \`${symbol}\` to stay the asset that was spent under that symbol`,
-      {
-        facts: { asset: symbol },
-        hint: "keep the symbol, its chain, contract and decimals in the asset registry; another asset takes another symbol",
-      },
-    );
-  }
 }

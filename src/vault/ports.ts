@@ -298,8 +298,6 @@ export interface StoreReader {
   policyVersions(client: ClientId, page: { before?: number; limit: number }): Promise<PolicyVersionRow[]>;
   /** Whose document first declared that caller key: a key belongs to one client for ever. */
   callerKeyOwner(key: string): Promise<ClientId | undefined>;
-  /** Everything that was ever authorized for the client and whose spend was not given back (`record.spend`), in the order of authorization. */
-  authorizedRequests(client: ClientId): Promise<RequestRow[]>;
   /** Since when the active policies have named each address of that client's book, without a break. */
   heldSince(client: ClientId): Promise<ReadonlyMap<Account, number>>;
   request(client: ClientId, id: RequestId): Promise<RequestRow | undefined>;
@@ -326,6 +324,7 @@ export interface StoreReader {
   nextNonce(account: Account): Promise<bigint | undefined>;
   lastLeaf(client?: ClientId): Promise<LeafRow | undefined>;
   leaf(index: number): Promise<LeafRow | undefined>;
+  /** In their order. Whoever walks along all of them lets others of this process have their turn after each page. */
   leaves(from: number, limit: number): Promise<LeafRow[]>;
   /** Their hashes alone, in order: what the tree is grown from. */
   leafHashes(from: number, limit: number): Promise<Uint8Array[]>;

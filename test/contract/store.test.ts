@@ -837,32 +837,27 @@ for (const implementation of IMPLEMENTATIONS) {
         assert.deepEqual(await list({ state: "signed" }), ["r2"]);
         assert.deepEqual(await list({}, BLUE), ["r3"]);
       });
+    });
 
-      it("authorized ones are without those whose spend was given back", async () => {
-        const spends = ["given-back", "counted", undefined] as const;
-        for (const [n, spend] of spends.entries()) {
-          const record = JSON.stringify({ authorizedAt: NOW, spend });
-          const changes = { id: `r${n}` as RequestId, idempotencyKey: `k${n}`, state: "failed", record } as const;
-          await write((transaction) => transaction.insertRequest(requestRow(changes)));
-        }
-        const found = await read((reader) => reader.authorizedRequests(ACME));
-        assert.deepEqual(found.map(({ id }) => id as string).toSorted(), ["r1", "r2"]);
+    it("whoever walks along the log lets others of the process have their turn after each page", async () => {
+      await write(async (transaction) => {
+        for (let index = 0; index < 10; index++) await transaction.insertLeaf(leafRow(index));
       });
-
-      it("authorized ones come in the order of their authorization, with those whose outcome was never known", async () => {
-        const states = ["authorized", "signed", "failed", "denied", "pending", "rejected", "expired"] as const;
-        for (const [n, state] of states.entries()) {
-          const record = JSON.stringify({ authorizedAt: NOW - n * 999_999 });
-          await write((transaction) =>
-            transaction.insertRequest(requestRow({ id: `r${n}` as RequestId, idempotencyKey: `k${n}`, state, record })),
-          );
-        }
-        const found = await read((reader) => reader.authorizedRequests(ACME));
-        assert.deepEqual(
-          found.map(({ id }) => id as string),
-          ["r2", "r1", "r0"],
-        );
+      let turns = 0;
+      let walking = true;
+      const turn = (): void => {
+        turns += 1;
+        if (walking) setImmediate(turn);
+      };
+      setImmediate(turn);
+      const walked = await write(async (transaction) => {
+        const found = [];
+        for (let from = 0; from < 10; from++) found.push(...(await transaction.leaves(from, 1)));
+        return [found.length, turns];
       });
+      walking = false;
+      assert.equal(walked[0], 10);
+      assert.ok(walked[1]! >= 9, `${walked[1]} turns`);
     });
 
     describe("revisions", () => {

@@ -78,15 +78,6 @@ export function questions(ask: Ask) {
       ).map(policyVersionRow),
     callerKeyOwner: async (key: string): Promise<ClientId | undefined> =>
       (await one("SELECT client FROM caller_keys WHERE key = $1", key))?.["client"],
-    authorizedRequests: async (client: ClientId) =>
-      (
-        await ask(
-          `${REQUESTS} WHERE requests.client = $1 AND state IN ('authorized', 'signed', 'failed')
-             AND record::json ->> 'spend' IS DISTINCT FROM 'given-back'
-           ORDER BY (record::json ->> 'authorizedAt')::bigint, decision_leaf`,
-          client,
-        )
-      ).map(requestRow),
     heldSince: async (client: ClientId): Promise<Map<Account, number>> => {
       const rows = await ask("SELECT account, since FROM held_addresses WHERE client = $1", client);
       return new Map(rows.map((row) => [row["account"]! as Account, row["since"]! as number]));

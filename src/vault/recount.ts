@@ -1,0 +1,105 @@
+import type { AssetRegistry } from "../domain/assets.ts";
+import { GatewayError } from "../domain/errors.ts";
+import { intentFromJson, type Intent } from "../domain/intent.ts";
+import type { Json } from "../domain/json.ts";
+import type { CallerName, ClientId, KeyName } from "../domain/names.ts";
+import { chargesOf } from "../policy/charges.ts";
+import type { CompiledHouse, CompiledPolicy } from "../policy/compile.ts";
+import { accountsOf } from "./claim.ts";
+import { StaleDirectory, type Directory } from "./directory.ts";
+import type { Authorized, LeafRow, StoreTransaction } from "./ports.ts";
+
+/*
+ * A new, changed or renamed limit counts the past as well (DESIGN section 6.5): when a policy is applied, every counter
+ * of its document is built anew from the leaves.
+ */
+
+/** What of a leaf's opening counts. */
+type Opening = {
+  readonly type: string;
+  readonly request: string;
+  readonly caller: CallerName;
+  readonly key: KeyName;
+  readonly intent: Json;
+  readonly spend?: "given-back" | "counted";
+};
+
+type Recount = {
+  /** `house`, or the client whose document it is. */
+  readonly of: ClientId;
+  readonly compiled: CompiledPolicy | CompiledHouse;
+  readonly directory: Directory;
+  /** What symbols meant until now, where the document had a version before. */
+  readonly before: AssetRegistry | undefined;
+};
+
+/** Leaves at a time: between two pages the process has a turn of its event loop, however long the past is. */
+const PAGE = 500;
+
+/** @throws {GatewayError} `policy-conflict` if a symbol that was spent under means another asset now */
+export async function recount(transaction: StoreTransaction, task: Recount): Promise<void> {
+  await transaction.clearSpend(task.of);
+  const counted = new Map<string, Authorized>();
+  for (let from = 0, page: LeafRow[]; (page = await transaction.leaves(from, PAGE)).length > 0; from += PAGE)
+    for (const leaf of page) if (concerns(leaf, task)) await recountLeaf(transaction, leaf, counted, task);
+}
+
+const concerns = ({ client }: LeafRow, { of, compiled }: Recount): boolean => compiled.of === "house" || client === of;
+
+async function recountLeaf(
+  transaction: StoreTransaction,
+  leaf: LeafRow,
+  counted: Map<string, Authorized>,
+  task: Recount,
+): Promise<void> {
+  const opening = JSON.parse(leaf.opening) as Opening;
+  const moved = opening.type === "authorized" || (opening.type === "failed" && opening.spend === "given-back");
+  if (!moved) return;
+  // Authorized again: the spend stands at the new moment alone. Given back: it is as if it had never been.
+  const earlier = counted.get(opening.request);
+  if (earlier) await transaction.removeSpend(earlier);
+  counted.delete(opening.request);
+  if (opening.type !== "authorized") return;
+  counted.set(opening.request, { at: leaf.at, leaf: leaf.index });
+  await countAuthorization(transaction, leaf, opening, task);
+}
+
+async function countAuthorization(
+  transaction: StoreTransaction,
+  { client, at, index }: LeafRow,
+  { caller, key, intent: written }: Opening,
+  { compiled, directory, before }: Recount,
+): Promise<void> {
+  const known = directory.find(client);
+  if (!known?.policy) throw new StaleDirectory(client); // another vault's client, not met here yet
+  const policies =
+    compiled.of === "house"
+      ? { client: known.policy, house: compiled }
+      : { client: compiled, house: directory.house.policy };
+  const intent = intentFromJson(written);
+  if (before && compiled.of === "client") requireSameAssets(intent, before, compiled.registry);
+  const owners = await transaction.owners(accountsOf(intent));
+  for (const charge of chargesOf(policies, intent, { now: at, client, caller, key, owners }))
+    if (charge.of === compiled.of)
+      await transaction.addSpend(charge.counter, { at, leaf: index, amount: charge.amount });
+}
+
+/**
+ * A symbol that was spent under keeps its meaning: under another name the past would count as nothing, and every limit
+ * of that asset would begin anew.
+ */
+function requireSameAssets(intent: Intent, before: AssetRegistry, after: AssetRegistry): void {
+  const moved = intent.operations.flatMap((operation) => ("asset" in operation ? [operation.asset] : []));
+  for (const symbol of new Set([...moved, intent.fee.asset])) {
+    const [was, is] = [before.bySymbol.get(symbol), after.bySymbol.get(symbol)];
+    if (was?.chain === is?.chain && was?.contract === is?.contract && was?.decimals === is?.decimals) continue;
+    throw new GatewayError(
+      "policy-conflict",
+      `expected \`${symbol}\` to stay the asset that was spent under that symbol`,
+      {
+        facts: { asset: symbol },
+        hint: "keep the symbol, its chain, contract and decimals in the asset registry; another asset takes another symbol",
+      },
+    );
+  }
+}
