@@ -11,16 +11,33 @@ import { attemptsOf, readRecord, withRecord, type RequestRecord } from "./record
  * certainly made no signature is in the log as `unsigned`; of all others the outcome is unknown.
  */
 
-/** Part of step 2: an authorization that still stands is taken up again, over the same bytes. */
+/**
+ * Attempts of one request that follow each other as fast as its caller asks; from then on there is a pause between them,
+ * or a service that asks on and on while its token is away would fill the log.
+ */
+const ATTEMPTS_AT_ONCE = 5;
+const ATTEMPT_PAUSE_MS = 1_000;
+
+/**
+ * Part of step 2: an authorization that still stands is taken up again, over the same bytes.
+ * @returns no authorization where it is too soon: the request is answered as it stands
+ */
 export async function attemptAgain(
   transaction: StoreTransaction,
   client: ClientEntry,
   { row, authorization }: Claimed,
 ): Promise<Claimed> {
-  const attempts = attemptsOf(readRecord(row)).made + 1;
+  const [record, now] = [readRecord(row), await transaction.now()];
+  const { made } = attemptsOf(record);
+  const lastAt = Math.max(record.authorizedAt!, record.attemptedAt ?? 0);
+  if (made >= ATTEMPTS_AT_ONCE && now - lastAt < ATTEMPT_PAUSE_MS) return { row };
+  const attempts = made + 1;
   const said = { request: row.id, authorized: row.decisionLeaf, attempt: attempts };
   await appendLeaf(transaction, client.row, "attempted", said);
-  return { row: await recount(transaction, row, { attempts }), ...(authorization ? { authorization } : {}) };
+  return {
+    row: await recount(transaction, row, { attempts, attemptedAt: now }),
+    ...(authorization ? { authorization } : {}),
+  };
 }
 
 /**
@@ -44,7 +61,7 @@ export async function recordUnsigned(
 async function recount(
   transaction: StoreTransaction,
   row: RequestRow,
-  change: Pick<RequestRecord, "attempts" | "unsignedAttempts">,
+  change: Pick<RequestRecord, "attempts" | "attemptedAt" | "unsignedAttempts">,
 ): Promise<RequestRow> {
   const counted = withRecord(row, { ...readRecord(row), ...change });
   await transaction.updateRequest(counted);

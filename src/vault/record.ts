@@ -32,7 +32,9 @@ export type RequestRecord = {
   readonly authorizedAt?: number;
   /** How often the key was about to be used for this request, each time with a leaf; one unless it says more. */
   readonly attempts?: number;
-  /** Of these, the attempts of which a leaf says that no signature was made. */
+  /** When the last one began that took an authorization up again. */
+  readonly attemptedAt?: number;
+  /** Of all, the attempts of which a leaf says that no signature was made. */
   readonly unsignedAttempts?: number;
   /** Once it is settled: what became of its spend. */
   readonly spend?: Settlement;
@@ -50,8 +52,9 @@ export const recordedDecision = (decision: Decision): Decision => asJson(decisio
 /** The row with these texts, and its record ready to be read. */
 export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: RequestRecord): RequestRow {
   const { payloadType, reference, evidence, unsigned, authorizedAt, decisionLeaf, outcomeLeaf, result } = record;
-  const { attempts, unsignedAttempts, spend } = record;
-  const asked = { payloadType, reference, evidence, unsigned, authorizedAt, attempts, unsignedAttempts, spend };
+  const { attempts, attemptedAt, unsignedAttempts, spend } = record;
+  const recovery = { attempts, attemptedAt, unsignedAttempts, spend };
+  const asked = { payloadType, reference, evidence, unsigned, authorizedAt, ...recovery };
   const changed = {
     ...row,
     record: JSON.stringify({ ...asked, decisionLeaf }),

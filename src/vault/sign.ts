@@ -83,7 +83,6 @@ async function runSteps(
   stepDone?.("Understand");
 
   let begun: RequestRow | undefined;
-  let again = false;
   const claim = async (transaction: StoreTransaction): Promise<Claimed> => {
     // 2. Claim: one request per idempotency key, one transaction at a time; the facts are read inside it.
     await requireCurrent(transaction, client, house);
@@ -91,12 +90,7 @@ async function runSteps(
     const found = known && standing(known, await transaction.now());
     if (found && !found.authorization) return found;
     if (signer instanceof GatewayError) throw signer;
-    if (found) {
-      // Each attempt is a leaf, so they are bounded as well; this one is answered as what it is: authorized, no outcome.
-      if (!unpaid.hasRoom(caller)) return { row: found.row };
-      again = true;
-      return attemptAgain(transaction, client, found);
-    }
+    if (found) return attemptAgain(transaction, client, found);
     if (known?.state !== "authorized") unpaid.requireRoom(caller);
     const request = known ?? newRequest(submission, await transaction.now());
     begun = request;
@@ -119,7 +113,6 @@ async function runSteps(
     .write(claim, { requests: [submission], claims })
     .catch((error: unknown) => ({ row: outcomeUnknown(error, begun) }));
   const { row, authorization }: Claimed = claimed;
-  if (again) unpaid.count(caller, 0);
   if (begun && !authorization) unpaid.count(caller, submission.evidence["body"]?.length ?? 0);
   if (!authorization || signer instanceof GatewayError) return row;
   const { unsigned, digest32 } = authorization;

@@ -2,7 +2,7 @@ import { GatewayError } from "../domain/errors.ts";
 
 /*
  * What a caller makes the vault write and keep without an authorization: denied and pending requests, each with the
- * whole signed request as evidence, and an authorization that is taken up again and again. Limits of the policy bound what is authorized; this bounds the rest, so that no
+ * whole signed request as evidence. Limits of the policy bound what is authorized; this bounds the rest, so that no
  * caller fills the disk.
  */
 
@@ -30,17 +30,13 @@ export class UnpaidRequests {
 
   /** @throws {GatewayError} `too-many-denied`: nothing was recorded, and the idempotency key is still free */
   requireRoom(caller: string): void {
-    if (this.hasRoom(caller)) return;
+    const { requests, bytes } = this.#of(caller);
+    if (requests < this.#bounds.requestsPerMinute && bytes < this.#bounds.bytesPerMinute) return;
     throw new GatewayError(
       "too-many-denied",
       "this caller had more requests denied or left pending within a minute than the gateway records; nothing was done",
       { hint: "see why they are denied, and repeat the request in the next minute" },
     );
-  }
-
-  hasRoom(caller: string): boolean {
-    const { requests, bytes } = this.#of(caller);
-    return requests < this.#bounds.requestsPerMinute && bytes < this.#bounds.bytesPerMinute;
   }
 
   count(caller: string, bytes: number): void {

@@ -5,10 +5,11 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import pkcs11 from "pkcs11js";
-import { BUSY, faultsOf, KeptGateway, Load, QUIET, withdraw } from "../support/faulty-gateway.ts";
+import { BUSY, faultsOf, KeptGateway, Load, QUIET, withdraw, WITHDRAWAL } from "../support/faulty-gateway.ts";
 import { FaultyHsm, type Fault } from "../support/faulty-hsm.ts";
 import type { DevGateway } from "../support/gateway.ts";
 import { eventually, findVault } from "../support/processes.ts";
+import { run } from "../support/program.ts";
 
 const SOAK = process.env["SOAK"] !== undefined;
 const BACK_WITHIN_MS = 5_000;
@@ -138,6 +139,47 @@ describe("a gateway whose HSM goes wrong", function () {
     await withdraw(gateway, BUSY, BACK_WITHIN_MS);
     assert.equal((await away).state, "signed");
     assert.deepEqual((await readiness()).unavailable, []);
+  });
+
+  it("what a token that is away leaves is listed by `recover`, is not settled within a minute, and its caller finishes it", async () => {
+    type Said = { requests: Record<string, unknown>[]; settled: unknown[]; error: { code: string } };
+    const recover = async (...args: string[]) => {
+      const as = `${gateway.folder}/callers/house/operator.json`;
+      const { code, stdout, stderr } = await run(["recover", "--as", as, "--json", ...args]);
+      assert.notEqual(stdout, "", stderr);
+      return { code, ...(JSON.parse(stdout) as Said) };
+    };
+    assert.deepEqual((await recover()).requests, []);
+    const AWAY = ["C_SignInit", "C_OpenSession", "C_Login"] as const;
+    for (const at of AWAY) faulty.inject({ at, kind: "answer", ckr: "CKR_DEVICE_REMOVED", token: BUSY });
+    const ask = (idempotencyKey: string) => gateway.as(BUSY, "payouts").sign(BUSY, WITHDRAWAL, { idempotencyKey });
+    const key = randomUUID();
+    const { id, state } = await ask(key);
+    assert.equal(state, "authorized");
+
+    const { requests } = await recover();
+    assert.deepEqual(
+      requests.map(({ id: of, client, caller, attempts, unsigned, settling, settleable }) => [
+        [of, client, caller],
+        [attempts, unsigned, settling, settleable],
+      ]),
+      [
+        [
+          [id, BUSY, "payouts"],
+          [1, 1, "given-back", false],
+        ],
+      ],
+    );
+    assert.deepEqual((await recover("--client", QUIET)).requests, []);
+    assert.deepEqual((await recover("--settle-all")).settled, []);
+    const { code, error } = await recover("--client", BUSY, "--settle", id);
+    assert.deepEqual([code, error.code], [1, "request-in-progress"]);
+    assert.equal((await recover("--settle", id)).code, 2, "of which client?");
+
+    faulty.clear();
+    await withdraw(gateway, BUSY, BACK_WITHIN_MS);
+    assert.equal((await ask(key)).state, "signed");
+    assert.deepEqual((await recover()).requests, []);
   });
 
   it("a token away at the start: the vault is ready for the others, and finds it when it is back", async () => {

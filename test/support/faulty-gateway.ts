@@ -48,14 +48,14 @@ export class KeptGateway {
 
 const transfer = { to: TREASURY, value: "1", gas: "21000", maxFeePerGas: "30000000000", maxPriorityFeePerGas: "1" };
 
-const body = { key: "hot-1", payload: { type: "evm-transaction", transaction: transfer } };
+export const WITHDRAWAL = { key: "hot-1", payload: { type: "evm-transaction", transaction: transfer } };
 
 /** What its caller does with a withdrawal: the same request again, until there is an answer that is final. */
 export async function withdraw(gateway: DevGateway, client: string, withinMs: number): Promise<SigningRequestView> {
   const idempotencyKey = randomUUID();
   const wallet = gateway.as(client, "payouts");
   for (const deadline = Date.now() + withinMs; ; await sleep(20)) {
-    const outcome = await wallet.sign(client, body, { idempotencyKey }).catch((error: unknown) => error as Error);
+    const outcome = await wallet.sign(client, WITHDRAWAL, { idempotencyKey }).catch((error: unknown) => error as Error);
     if (!(outcome instanceof Error) && outcome.state === "signed") return outcome;
     if (Date.now() < deadline) continue;
     throw outcome instanceof Error ? outcome : new Error(`not signed within ${withinMs} ms: ${outcome.state}`);
