@@ -1,18 +1,19 @@
 import assert from "node:assert/strict";
 import { Interface } from "ethers";
 import fc from "fast-check";
+import { createContract } from "micro-eth-signer/abi.js";
 import { concatHex, encodeFunctionData, numberToHex, parseAbi, size, type Abi, type Hex } from "viem";
 import { intentOf } from "../../src/chains/evm/intent.ts";
 import { GatewayError } from "../../src/domain/errors.ts";
 import type { Operation } from "../../src/domain/intent.ts";
-import { address, bytesOf, uint } from "../unit/chains/evm/arbitraries.ts";
+import { address, bytesOf, hexOf, uint } from "../unit/chains/evm/arbitraries.ts";
 import { cpuMsOf } from "../unit/chains/evm/cpu.ts";
 import { allows, calls, MAX, moves } from "../unit/chains/evm/operations.ts";
 import * as at from "../unit/chains/evm/registry.ts";
-import { runs } from "../unit/chains/evm/runs.ts";
+import { RUNS_TIMEOUT_MS, runs } from "../unit/chains/evm/runs.ts";
 
 // Goal: whatever is nested in whatever, the operations are those that the calls were made of, each with its own sender.
-// Method: generated trees of calls, written by viem and by ethers, with the operations known from how they were made.
+// Method: generated trees of calls, written by viem, ethers and micro-eth-signer, with the operations known from how they were made.
 
 const FUNCTIONS = [
   "function transfer(address to, uint256 value)",
@@ -28,9 +29,32 @@ const FUNCTIONS = [
 const abi: Abi = parseAbi(FUNCTIONS);
 const byEthers = new Interface(FUNCTIONS);
 
+type Coder = { encodeInput: (values: unknown) => Uint8Array };
+/** micro-eth-signer wants members by name where they have one, and one argument by itself. */
+const byMicro = createContract(nameless(abi) as never) as Record<string, Coder>;
+function nameless(parameters: readonly unknown[]): unknown[] {
+  return (parameters as { type: string; inputs?: unknown[]; components?: unknown[] }[]).map((one) => ({
+    ...one,
+    ...(one.type === "function" ? { inputs: nameless(one.inputs!) } : { name: "" }),
+    ...(one.components ? { components: nameless(one.components) } : {}),
+  }));
+}
+const forMicro = (value: unknown): unknown =>
+  typeof value === "string" && value.length !== 42
+    ? bytesOf(value)
+    : Array.isArray(value)
+      ? value.map(forMicro)
+      : typeof value === "object" && value !== null
+        ? Object.values(value).map(forMicro)
+        : typeof value === "number"
+          ? BigInt(value)
+          : value;
+
 function encode(functionName: string, ...args: unknown[]): Hex {
   const data = encodeFunctionData({ abi, functionName, args });
   assert.equal(byEthers.encodeFunctionData(functionName, args), data.toLowerCase());
+  const values = args.map(forMicro);
+  assert.equal(hexOf(byMicro[functionName]!.encodeInput(values.length === 1 ? values[0] : values)), data.toLowerCase());
   return data;
 }
 
@@ -156,7 +180,8 @@ const base = {
 const operationsOf = (to: string, value: bigint, data: Uint8Array) =>
   intentOf({ ...base, to, value, data }, at.account(at.OWN), at.registry).operations;
 
-describe("property: EVM calls", () => {
+describe("property: EVM calls", function () {
+  this.timeout(RUNS_TIMEOUT_MS);
   it("operations are those that the calls were made of", () => {
     fc.assert(
       fc.property(

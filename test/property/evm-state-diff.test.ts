@@ -24,7 +24,7 @@ import type { Asset, AssetRegistry, ContractKind, PinnedContract } from "../../s
 import { addressOf, evmChain, type Account, type AssetSymbol } from "../../src/domain/chain.ts";
 import type { Operation } from "../../src/domain/intent.ts";
 import { bytesOf } from "../unit/chains/evm/arbitraries.ts";
-import { runs } from "../unit/chains/evm/runs.ts";
+import { RUNS_TIMEOUT_MS, soakRuns } from "../unit/chains/evm/runs.ts";
 import { compileWorld, type ContractName } from "../unit/chains/evm/world.ts";
 import { startAnvil, type Anvil } from "../support/anvil.ts";
 
@@ -190,7 +190,7 @@ function registryOf(world: World): AssetRegistry {
 type State = { readonly balances: ReadonlyMap<string, bigint>; readonly allowances: ReadonlyMap<string, bigint> };
 
 describe("property: EVM intents come true", function () {
-  this.timeout(120_000);
+  this.timeout(2 * RUNS_TIMEOUT_MS);
   let anvil: Anvil;
   let chain: ReturnType<typeof clientOf>;
   let world: World;
@@ -342,7 +342,7 @@ describe("property: EVM intents come true", function () {
     } as const;
     let mined = 0;
     let before = await stateOf();
-    const cases = fc.sample(samples(world), runs(150));
+    const cases = fc.sample(samples(world), soakRuns(150, 1_500));
     for (const { to, value, data } of cases) {
       const { operations } = intentOf({ ...base, to, value, data: bytesOf(data) }, account(OWN), registry);
       const { status, gasUsed, effectiveGasPrice } = await send(OWN, { to, value, data });

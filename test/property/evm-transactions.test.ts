@@ -11,7 +11,7 @@ import {
 import { GatewayError } from "../../src/domain/errors.ts";
 import { cpuMsOf } from "../unit/chains/evm/cpu.ts";
 import { bytesOf, hexOf, transaction } from "../unit/chains/evm/arbitraries.ts";
-import { runs } from "../unit/chains/evm/runs.ts";
+import { RUNS_TIMEOUT_MS, runs } from "../unit/chains/evm/runs.ts";
 
 // Goal: ours, ethers and viem read the same fields out of the same bytes, both ways; nothing but canonical bytes is read.
 
@@ -78,7 +78,8 @@ const lower = (value: unknown): unknown =>
     ),
   );
 
-describe("property: EVM transactions", () => {
+describe("property: EVM transactions", function () {
+  this.timeout(RUNS_TIMEOUT_MS);
   it("the bytes are those of ethers and viem, and are read back to the same fields", () => {
     fc.assert(
       fc.property(transaction, (tx) => {

@@ -105,7 +105,7 @@ if (existsSync(new URL("evm-tx/", VECTORS))) {
     ] as const) {
       (read(`evm-tx/ethereumjs/${file}.json`) as { raw: Raw[] }[]).forEach(({ raw }, index) => {
         // The address in these files is not the signer's: ethers says who that is.
-        const bytes = encodeRlp(raw.map(item), Uint8Array.from(prefix));
+        const bytes = encodeRlp(raw.map(item), prefix);
         it(`${file}: number ${index}`, () => checkSigned(bytes, Transaction.from(hex(bytes)).from));
       });
     }

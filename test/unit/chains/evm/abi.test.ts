@@ -14,7 +14,7 @@ import { asHex, typed } from "./abi-arbitraries.ts";
 import { hexOf } from "./arbitraries.ts";
 import { cpuMsOf } from "./cpu.ts";
 import { refusal } from "./refusal.ts";
-import { runs } from "./runs.ts";
+import { RUNS_TIMEOUT_MS, runs } from "./runs.ts";
 
 // Goal: calldata has one reading, the one that ethers and viem have, and nothing else is read.
 
@@ -28,7 +28,8 @@ const call = fc.array(typed, { minLength: 1, maxLength: 4 }).chain((parts) =>
   }),
 );
 
-describe("chains/evm/abi", () => {
+describe("chains/evm/abi", function () {
+  this.timeout(RUNS_TIMEOUT_MS);
   it("reads the values that ethers and viem wrote", () => {
     fc.assert(
       fc.property(call, ({ inputs, values }) => {

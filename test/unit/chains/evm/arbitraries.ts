@@ -45,7 +45,7 @@ const dynamicFee = <T>(own: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
 
 /** Of any 32 bytes: recovery finds some signer for most of them, and where it does not, nobody asks here. */
 const signer = new SigningKey(`0x${"22".repeat(32)}`);
-const signature = fixedBytes(32).map((digest) => {
+export const signature = fixedBytes(32).map((digest) => {
   const { r, s, yParity } = Signature.from(signer.sign(digest));
   return { r32: bytesOf(r), s32: bytesOf(s), yParity };
 });

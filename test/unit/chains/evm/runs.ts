@@ -1,2 +1,10 @@
-/** How many cases a property is tried on: few at every change, as many as FUZZ_RUNS times that when one looks for trouble. */
-export const runs = (few: number): number => few * Number(process.env["FUZZ_RUNS"] ?? 1);
+const SOAK = process.env["SOAK"] !== undefined;
+
+/** How many cases a property is tried on: few at every change, thirty times that in the soak, or FUZZ_RUNS times. */
+export const runs = (few: number): number => few * Number(process.env["FUZZ_RUNS"] ?? (SOAK ? 30 : 1));
+
+/** The same, where the soak has a number of its own. */
+export const soakRuns = (few: number, soak: number): number => (SOAK ? soak : few);
+
+/** How long all of a property's cases may take. */
+export const RUNS_TIMEOUT_MS = SOAK || process.env["FUZZ_RUNS"] !== undefined ? 3_600_000 : 60_000;

@@ -8,7 +8,7 @@ import { hexOf } from "./arbitraries.ts";
 import { cpuMsOf } from "./cpu.ts";
 import { refusal } from "./refusal.ts";
 import { typedDocument, type Document } from "./typed-data-arbitraries.ts";
-import { runs } from "./runs.ts";
+import { RUNS_TIMEOUT_MS, runs } from "./runs.ts";
 
 // Goal: the digest is that of ethers and viem, for documents whose every part is hashed; all others are refused.
 
@@ -49,7 +49,8 @@ const mail = {
   },
 };
 
-describe("chains/evm/typed-data", () => {
+describe("chains/evm/typed-data", function () {
+  this.timeout(RUNS_TIMEOUT_MS);
   it("EIP-712's example has the digest that the EIP gives", () => {
     const data = parseTypedData(mail);
     assert.equal(hexOf(data.digest32), "0xbe609aee343fb3c4b28e1df9e632fca64fcfaede20f02e86244efddf30957bd2");
