@@ -36,8 +36,6 @@ export type RequestRecord = {
   readonly attemptedAt?: number;
   /** Of all, the attempts of which a leaf says that no signature was made. */
   readonly unsignedAttempts?: number;
-  /** Once it is settled: what became of its spend. */
-  readonly spend?: Settlement;
   readonly decisionLeaf?: LeafRef;
   readonly outcomeLeaf?: LeafRef;
   readonly result?: NonNullable<SigningRequestView["result"]>;
@@ -52,8 +50,8 @@ export const recordedDecision = (decision: Decision): Decision => asJson(decisio
 /** The row with these texts, and its record ready to be read. */
 export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: RequestRecord): RequestRow {
   const { payloadType, reference, evidence, unsigned, authorizedAt, decisionLeaf, outcomeLeaf, result } = record;
-  const { attempts, attemptedAt, unsignedAttempts, spend } = record;
-  const recovery = { attempts, attemptedAt, unsignedAttempts, spend };
+  const { attempts, attemptedAt, unsignedAttempts } = record;
+  const recovery = { attempts, attemptedAt, unsignedAttempts };
   const asked = { payloadType, reference, evidence, unsigned, authorizedAt, ...recovery };
   const changed = {
     ...row,

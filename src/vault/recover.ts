@@ -73,7 +73,7 @@ async function end(
   const spend = settlementOf(readRecord(request));
   if (spend === "given-back") await giveBack(transaction, request);
   const problem = finalProblem(new GatewayError("settled", WHY[spend], { facts: { spend } }));
-  return settle(transaction, { client, request }, "failed", { problem, spend }, { spend, by });
+  return settle(transaction, { client, request }, "failed", { problem }, { spend, by });
 }
 
 /** The spend goes at the moment at which it was counted, as if it had never been; what was claimed can be claimed anew. */
