@@ -24,6 +24,7 @@ export const LINTS = {
   "unused-limit": "nothing that the rules allow is counted",
   "unused-entry": "no rule or limit reaches the address book entry",
   "unused-group": "no rule asks the group",
+  "argument-spelling": "a value that a decoder writes otherwise, so that nothing is equal to it",
   "fixed-zone": "a time zone without summer time, where people have one",
   "sums-only-per-part": "no sum limit counts the whole client",
   "untested-rule": "no test of the document matches the rule",
@@ -49,6 +50,7 @@ export function lint(resolved: ResolvedPolicy): readonly Finding[] {
   linter.groups();
   linter.limits();
   linter.zones();
+  linter.argumentValues();
   linter.addressBook();
   linter.bands();
   linter.operations();
@@ -146,6 +148,24 @@ class Linter {
         `\`${tz}\` has no summer time`,
         "name a place, such as `America/New_York`, or `UTC`",
       );
+    }
+  }
+
+  // ---- arguments ------------------------------------------------------------------------------------------------
+
+  argumentValues(): void {
+    for (const [index, rule] of this.#document.rules.entries()) {
+      for (const [name, test] of Object.entries(rule.arguments ?? {})) {
+        const value = "in" in test ? test.in.find((one) => MISSPELT.test(one)) : undefined;
+        if (value === undefined) continue;
+        this.#say(
+          "argument-spelling",
+          "warning",
+          ["rules", index, "arguments", name],
+          `no address and no number is written \`${value}\``,
+          "an address has its checksum, better `to: [NAME]`; a number has no leading zero",
+        );
+      }
     }
   }
 
@@ -376,6 +396,9 @@ class Linter {
     this.findings.push({ code, severity, file, ...at, message, ...(hint ? { hint } : {}) });
   }
 }
+
+/** Addresses of one case, numbers with leading zeros. */
+const MISSPELT = /^(0x(?=.*[a-f])[0-9a-f]{40}|0x(?=.*[A-F])[0-9A-F]{40}|0[0-9]+)$/;
 
 const FIXED_ZONE = /^(EST|MST|HST|Etc\/GMT[+-][0-9]+)$/i;
 

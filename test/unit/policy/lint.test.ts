@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { checkPolicy, LINTS } from "../../../src/policy/lint.ts";
 import { sarifOf } from "../../../src/policy/reports.ts";
-import { CLIENT, checkAccount, filesOf } from "./fixture.ts";
+import { ACCOUNTS, CLIENT, checkAccount, filesOf } from "./fixture.ts";
 
 // Goal: what looks wrong in a valid document is said, where it stands; what is right is left alone.
 // Method: a document without findings, and one change for each finding.
@@ -145,6 +145,24 @@ describe("lint", () => {
         found({ limits: { "eth-daily": limit(tz) } }).filter(({ code }) => code === "fixed-zone").length,
         wrong,
         tz,
+      );
+  });
+
+  it("argument-spelling: a deny that nothing can meet", () => {
+    const deny = (value: string) => ({ id: "no", deny: ["call"], arguments: { to: { in: [value] } } });
+    const address = ACCOUNTS.usdc.slice("eip155:1:".length);
+    for (const [value, wrong] of [
+      [address, 0],
+      [address.toLowerCase(), 1],
+      ["007", 1],
+      ["7", 0],
+      ["0", 0],
+      ["text", 0],
+    ] as const)
+      assert.equal(
+        found({ rules: [...CLEAN.rules, deny(value)] }).filter(({ code }) => code === "argument-spelling").length,
+        wrong,
+        value,
       );
   });
 
