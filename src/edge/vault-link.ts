@@ -27,6 +27,9 @@ const RECONNECT_MS = { first: 20, longest: 1000 } as const;
 /** How long a request waits for a vault that is away (restarting, say) before the edge gives up on it. */
 const PATIENCE_MS = 10_000;
 
+/** A policy that is applied counts the past anew, and that may be long. */
+const PATIENCE_FOR_POLICY_MS = 300_000;
+
 export class VaultUnreachable extends Error {}
 
 /**
@@ -60,7 +63,7 @@ export class VaultLink {
     const id = this.#nextId++;
     const frame = encodeFrame({ id, ...head }, body);
     const answer = new Promise<VaultAnswer>((resolve, reject) => {
-      const timer = setTimeout(() => this.#giveUp(id), PATIENCE_MS + waitOf(head));
+      const timer = setTimeout(() => this.#giveUp(id), patienceFor(head));
       const settle =
         <A>(with_: (value: A) => void) =>
         (value: A) => {
@@ -133,6 +136,9 @@ export class VaultLink {
     this.#delayMs = Math.min(this.#delayMs * 2, RECONNECT_MS.longest);
   }
 }
+
+const patienceFor = (head: Pick<RequestHead, "method" | "target">): number =>
+  head.method === "PUT" ? PATIENCE_FOR_POLICY_MS : PATIENCE_MS + waitOf(head);
 
 /** A long-poll may take as long as it asked for, up to what the vault allows. */
 export function waitOf({ method, target }: Pick<RequestHead, "method" | "target">): number {

@@ -144,11 +144,21 @@ async function apply(file: string, options: CommonOptions & { yes: boolean; sign
   const gateway = gatewayOf(options);
   const proposal = await proposePolicy(gateway, file);
   await confirm(proposal, "apply", options);
-  const applied = await applyProposal(gateway, proposal, options.signature);
+  const applied = await whileCounting(applyProposal(gateway, proposal, options.signature), output(options.json).note);
   output(options.json).result(
     { ...applied, ...proposalJson(proposal) },
     `${applied.client}: version ${applied.version} is active\n  ${applied.hash}, leaf ${applied.leaf}`,
   );
+}
+
+/** The past is counted under the new limits before they hold: a person is told why it takes its time. */
+async function whileCounting<T>(applying: Promise<T>, note: (text: string) => void): Promise<T> {
+  let seconds = 0;
+  const timer = setInterval(() => {
+    seconds += 2;
+    note(`the gateway counts the past under the new limits: ${seconds} s`);
+  }, 2_000);
+  return applying.finally(() => clearInterval(timer));
 }
 
 const proposalJson = ({ comparison, absent }: Proposal) => ({
