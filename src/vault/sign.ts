@@ -89,7 +89,11 @@ async function runSteps(
     const known = await findRequest(transaction, submission);
     const found = known && standing(known, await transaction.now());
     if (found && !found.authorization) return found;
-    if (signer instanceof GatewayError) throw signer;
+    if (signer instanceof GatewayError) {
+      // Step 4 has committed: whatever keeps the key from signing now, the request stands, and no 503 may deny that.
+      if (known?.state === "authorized") return { row: known };
+      throw signer;
+    }
     if (found) return attemptAgain(transaction, client, found);
     if (known?.state !== "authorized") unpaid.requireRoom(caller);
     const request = known ?? newRequest(submission, await transaction.now());

@@ -4,6 +4,7 @@ import { SigningKey } from "ethers";
 import { GatewayError } from "../../../src/domain/errors.ts";
 import type { Gateway } from "../../../src/vault/gateway.ts";
 import type { RequestRow } from "../../../src/vault/ports.ts";
+import type { Store } from "../../../src/vault/ports.ts";
 import { readRecord } from "../../../src/vault/record.ts";
 import { sign, SIGN_STEPS, type SignStep } from "../../../src/vault/sign.ts";
 import { checkLog, logOf } from "../../support/log-check.ts";
@@ -202,4 +203,26 @@ describe("vault/sign", () => {
     await assert.rejects(sign(vault.gateway, submission(5, "withdrawal-2")), { code: "key-refused" });
     assert.deepEqual(await types(), ["authorized", "signed"]);
   });
+
+  it("a request that stands authorized is answered as it stands, also when its key cannot be used any more", async () => {
+    const lost = { ...vault.store, write: once(vault.store) };
+    const row = await sign({ ...vault.gateway, store: lost }, submission(5));
+    assert.equal(row.state, "authorized");
+    const entry = vault.gateway.directory.get("acme" as never);
+    const away = new GatewayError("hsm-unavailable", "the token is away");
+    (entry.refusedKeys as unknown as Map<string, GatewayError>).set("hot-1", away);
+    assert.deepEqual(await sign(vault.gateway, submission(5)), row);
+    await assert.rejects(sign(vault.gateway, submission(5, "withdrawal-2")), { code: "hsm-unavailable" });
+    assert.deepEqual(await types(), ["authorized"]);
+  });
 });
+
+/** Step 4 is written, and nothing after it. */
+function once(store: Store): Store["write"] {
+  let isFirst = true;
+  return (work, expected) => {
+    if (!isFirst) return Promise.reject(new GatewayError("store-unavailable", "gone"));
+    isFirst = false;
+    return store.write(work, expected);
+  };
+}
