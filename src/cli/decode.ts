@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { evmAccount } from "../chains/evm/address.ts";
-import { completeTransaction, parseFields } from "../chains/evm/fields.ts";
+import { encodeAuthorization, intentOfAuthorization } from "../chains/evm/authorization.ts";
+import { completeTransaction, parseFields, parseUnsignedAuthorization } from "../chains/evm/fields.ts";
 import { intentOf } from "../chains/evm/intent.ts";
 import { intentOfMessage, messageBytes, messageDigest } from "../chains/evm/message.ts";
 import { decodeUnsigned, encodeUnsigned, signingDigest } from "../chains/evm/transaction.ts";
@@ -25,6 +26,12 @@ const Line = z.strictObject({
     }),
     z.strictObject({ type: z.literal("evm-typed-data"), typedData: z.unknown() }),
     z.strictObject({ type: z.literal("evm-message"), message: z.string() }),
+    z.strictObject({
+      type: z.literal("evm-authorization"),
+      chainId: z.union([z.string(), z.number()]),
+      address: z.string(),
+      nonce: z.union([z.string(), z.number()]),
+    }),
   ]),
   account: z.string().optional(),
 });
@@ -74,6 +81,11 @@ function decodePayload(
     case "evm-message": {
       const message = messageBytes(payload.message);
       return { intent: intentOfMessage(message, account, registry), digest: hex(messageDigest(message)) };
+    }
+    case "evm-authorization": {
+      const authorization = parseUnsignedAuthorization(payload);
+      const digest = signingDigest(encodeAuthorization(authorization));
+      return { intent: intentOfAuthorization(authorization, account, registry), digest: hex(digest) };
     }
     default:
       return payload satisfies never;

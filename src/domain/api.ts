@@ -14,6 +14,8 @@ const Chain = z.string().regex(/^eip155:[1-9][0-9]{0,15}$/, "expected an EVM cha
 /** What is signed off chain names no chain by itself, or not always: a key that lives on several has to be told. */
 const ofChain = Chain.optional().describe("for which chain, where the key lives on several");
 
+const quantity = z.union([z.string(), z.number()]);
+
 export const Payload = z.discriminatedUnion("type", [
   z
     .strictObject({
@@ -35,6 +37,12 @@ export const Payload = z.discriminatedUnion("type", [
     type: z.literal("evm-message"),
     message: z.string().describe("EIP-191 (`personal_sign`): a text, or bytes as `0x` and pairs of hex digits"),
     chain: ofChain,
+  }),
+  z.strictObject({
+    type: z.literal("evm-authorization"),
+    chainId: quantity.describe("never 0, which would mean every chain"),
+    address: z.string().describe("EIP-7702: whose code the key's account takes"),
+    nonce: quantity.describe("of the key's account, when the transaction that carries this runs"),
   }),
 ]);
 export type Payload = z.infer<typeof Payload>;

@@ -106,7 +106,13 @@ export type Operation =
     }
   | { readonly kind: "raw-digest"; readonly from: Account; readonly digest?: string };
 
-export type Claim = { readonly kind: "evm-nonce"; readonly account: Account; readonly nonce: bigint };
+export type Claim = {
+  readonly kind: "evm-nonce";
+  readonly account: Account;
+  readonly nonce: bigint;
+  /** Digest of the EIP-7702 authorization that a transaction carries: what signed exactly that one may hold the claim. */
+  readonly authorization?: string;
+};
 
 /** The identity of a claim in the store and in messages. */
 export const claimId = (claim: Claim): string => `${claim.account}#${claim.nonce}`;

@@ -3,7 +3,7 @@ import type { SigningRequestBody } from "../domain/api.ts";
 import type { Account } from "../domain/chain.ts";
 import type { Charge, CounterId, Decision, DecisionFacts } from "../domain/decision.ts";
 import { GatewayError } from "../domain/errors.ts";
-import { claimId, type Intent } from "../domain/intent.ts";
+import { claimId, type Claim, type Intent } from "../domain/intent.ts";
 import type { CallerName, ClientId } from "../domain/names.ts";
 import { isFinal, type RequestId } from "../domain/request.ts";
 import { chargesOf } from "../policy/charges.ts";
@@ -162,6 +162,19 @@ export const accountsOf = (intent: Intent): Account[] => [
   ]),
 ];
 
+/** A transaction that carries an authorization uses the nonce up that signing exactly that authorization claimed. */
+async function signedSameAuthorization(
+  reader: StoreReader,
+  { client }: RequestRow,
+  { authorization }: Claim,
+  holder: RequestId,
+): Promise<boolean> {
+  if (authorization === undefined) return false;
+  const signer = await reader.request(client, holder);
+  const digest = signer && readRecord(signer).digest;
+  return digest !== undefined && `0x${digest}` === authorization;
+}
+
 /** The policy's decision, and the one denial that no policy can lift: what is spent once is authorized once (I12). */
 export async function decide(
   reader: StoreReader,
@@ -174,6 +187,7 @@ export async function decide(
   for (const claim of intent.claims) {
     const holder = await reader.claimedBy(claimId(claim));
     if (holder === undefined || holder === request.id) continue;
+    if (await signedSameAuthorization(reader, request, claim, holder)) continue;
     const detail = `nonce ${claim.nonce} of this account is already authorized for request \`${holder}\``;
     return {
       ...decision,

@@ -3,7 +3,13 @@ import type { AssetRegistry } from "../domain/assets.ts";
 import { evmChainId, type Account, type ChainId } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { claimId, type Intent } from "../domain/intent.ts";
-import { completeTransaction, parseFields } from "../chains/evm/fields.ts";
+import {
+  decodeAuthorization,
+  encodeAuthorization,
+  intentOfAuthorization,
+  requireOneChain,
+} from "../chains/evm/authorization.ts";
+import { completeTransaction, parseFields, parseUnsignedAuthorization } from "../chains/evm/fields.ts";
 import { intentOf } from "../chains/evm/intent.ts";
 import {
   decodeSigned,
@@ -65,6 +71,10 @@ export function readPayload(payload: Payload, context: PayloadContext): ReadPayl
     }
     case "evm-message":
       return readWhole(messageBytes(payload.message), (bytes) => understandMessage(bytes, payload.chain, context));
+    case "evm-authorization":
+      return readWhole(encodeAuthorization(parseUnsignedAuthorization(payload)), (unsigned) =>
+        understandAuthorization(unsigned, context),
+      );
     default:
       return payload satisfies never;
   }
@@ -152,6 +162,17 @@ function understandMessage(
 ): Understood {
   const account = accountOn(key, (chain ?? onlyChain(key, "chain")) as ChainId);
   return { unsigned: bytes, intent: intentOfMessage(bytes, account, registry), digest32: messageDigest(bytes) };
+}
+
+function understandAuthorization(unsigned: Uint8Array, { key, registry }: PayloadContext): Understood {
+  const authorization = decodeAuthorization(unsigned);
+  requireOneChain(authorization);
+  const account = accountOn(key, `eip155:${authorization.chainId}` as ChainId);
+  return {
+    unsigned,
+    intent: intentOfAuthorization(authorization, account, registry),
+    digest32: signingDigest(unsigned),
+  };
 }
 
 export type SignedPayload = {

@@ -110,6 +110,8 @@ async function take(
   claim: Intent["claims"][number],
   request: RequestRow,
 ): Promise<void> {
+  // Decided: whoever holds it signed the very authorization that is carried here.
+  if (claim.authorization !== undefined && (await transaction.claimedBy(claimId(claim))) !== undefined) return;
   await transaction.insertClaim(claimId(claim), request.id);
   const { account, nonce } = claim;
   // Of an account that was not born here nobody knows what came before: its first claim begins the count.

@@ -26,6 +26,7 @@ import {
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
+import { hashAuthorization } from "viem/utils";
 import type { GatewayClient, SigningRequestView } from "../../src/sdk/client.ts";
 import { FIRST_ACCOUNT_KEY, startAnvil, type Anvil } from "../support/anvil.ts";
 import { compileErc20 } from "../support/erc20.ts";
@@ -58,6 +59,7 @@ rules:
   - { id: words, allow: [message], from: [hot-1], to: [anyone], format: [text, siwe] }
   - { id: orders, allow: [typed-data], from: [hot-1], to: [anyone], domain: { name: Exchange, chainId: "31337" }, primaryType: [Order], unbounded: true }
   - { id: delegations, allow: [delegate], from: ["account:authority"], to: [code], unbounded: true }
+  - { id: handover, allow: [delegate], from: [hot-1], to: [code], unbounded: true }
   - { id: own, allow: [transfer], to: [own], amount: { ETH-LOCAL: any } }
 limits:
   tusd-daily: { sum: TUSD-LOCAL, max: "1500", window: { rolling: 24h } }
@@ -247,7 +249,52 @@ describe("signatures off the chain, end to end", function () {
     }>("POST", "/v1/clients/acme-fund/evaluations", { body: { key: "hot-1", payload } });
     const delegate = { kind: "delegate", from: `${chain}:${AUTHORITY.address}`, to: `${chain}:${CODE}` };
     assert.deepEqual(evaluated.intent.operations.slice(1), [delegate, delegate]);
-    assert.deepEqual(evaluated.intent.claims.slice(1), [{ kind: "evm-nonce", account: delegate.from, nonce: "7" }]);
+    assert.deepEqual(evaluated.intent.claims.slice(1), [
+      {
+        kind: "evm-nonce",
+        account: delegate.from,
+        nonce: "7",
+        authorization: hashAuthorization({ chainId: 31337, address: CODE, nonce: 7 }),
+      },
+    ]);
     await assert.rejects(sign(payload), /two owners/);
+  });
+
+  it("an authorization signed here, carried by a transaction signed here, is mined and delegates; its nonce is used once (I12)", async () => {
+    const authorization = { chainId: "31337", address: CODE, nonce: "1" };
+    const payload = { type: "evm-authorization", ...authorization };
+    const { result, intent } = await sign(payload);
+    assert.deepEqual((intent as { operations: unknown }).operations, [
+      { kind: "delegate", from: `${chain}:${key}`, to: `${chain}:${CODE}` },
+    ]);
+    assert.equal(result!.digest, hashAuthorization({ chainId: 31337, address: CODE, nonce: 1 }));
+    for (const [refused, code] of [
+      [payload, "denied-by-policy"],
+      [{ ...payload, nonce: "2", address: STRANGER }, "denied-by-policy"],
+      [{ ...payload, nonce: "2", chainId: "0" }, "authorization-for-every-chain"],
+      [{ ...payload, nonce: "2", chainId: "1" }, "wrong-chain"],
+    ] as const)
+      await assert.rejects(sign(refused), { code });
+
+    const { r, s, yParity } = parseSignature(result!.signature as Hex);
+    const carrying = (nonce: string) => ({
+      type: "evm-transaction",
+      transaction: {
+        to: key,
+        value: "0",
+        nonce,
+        gas: "100000",
+        maxFeePerGas: "3000000000",
+        maxPriorityFeePerGas: "1",
+        authorizationList: [{ ...authorization, yParity: String(yParity), r, s }],
+      },
+    });
+    // The nonce that the authorization uses up is no transaction's, not even of the one that carries it.
+    await assert.rejects(sign(carrying("1")), { code: "denied-by-policy" });
+    const view = await sign(carrying("0"));
+    const hash = await node().sendRawTransaction({ serializedTransaction: view.result!.signedTransaction as Hex });
+    assert.equal((await node().waitForTransactionReceipt({ hash })).status, "success");
+    assert.equal(await node().getCode({ address: key }), `0xef0100${CODE.slice(2).toLowerCase()}`);
+    assert.equal(await node().getTransactionCount({ address: key }), 2);
   });
 });

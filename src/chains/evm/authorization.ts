@@ -4,6 +4,7 @@ import { chainOf, evmChain, evmChainId, type Account } from "../../domain/chain.
 import { GatewayError } from "../../domain/errors.ts";
 import type { Claim, Intent, Operation } from "../../domain/intent.ts";
 import { addressOfPublicKey, evmAccount } from "./address.ts";
+import { toHex } from "./bytes.ts";
 import { Unfolding } from "./calls/unfold.ts";
 import { encodeRlp, RlpReader } from "./rlp.ts";
 import type { EvmSignature } from "./signature.ts";
@@ -60,11 +61,14 @@ export function authorityOf(
   recover: RecoverPublicKey | undefined,
 ): ReturnType<typeof delegation> {
   requireChain(authorization, sender);
-  const publicKey = recover?.(keccak_256(encodeAuthorization(authorization)), authorization);
+  const digest32 = keccak_256(encodeAuthorization(authorization));
+  const publicKey = recover?.(digest32, authorization);
   if (!publicKey) {
     throw new GatewayError("authority-unknown", "expected to find who signed an EIP-7702 authorization, found nobody");
   }
-  return delegation(authorization, evmAccount(evmChainId(chainOf(sender))!, addressOfPublicKey(publicKey)));
+  const authority = evmAccount(evmChainId(chainOf(sender))!, addressOfPublicKey(publicKey));
+  const { operation, claim } = delegation(authorization, authority);
+  return { operation, claim: { ...claim, authorization: toHex(digest32) } };
 }
 
 function delegation(authorization: Authorization, authority: Account): { operation: Operation; claim: Claim } {
@@ -75,14 +79,15 @@ function delegation(authorization: Authorization, authority: Account): { operati
   };
 }
 
-function requireChain({ chainId }: Authorization, account: Account): void {
-  // I14: chain id 0 hands the account over on every chain at once.
-  if (chainId === 0n) {
-    throw new GatewayError(
-      "authorization-for-every-chain",
-      "expected an authorization for one chain, found chain id 0",
-    );
-  }
+/** I14: chain id 0 hands the account over on every chain at once. */
+export function requireOneChain({ chainId }: Authorization): void {
+  if (chainId !== 0n) return;
+  throw new GatewayError("authorization-for-every-chain", "expected an authorization for one chain, found chain id 0");
+}
+
+function requireChain(authorization: Authorization, account: Account): void {
+  requireOneChain(authorization);
+  const { chainId } = authorization;
   if (evmChain(chainId) === chainOf(account)) return;
   throw new GatewayError(
     "wrong-chain",

@@ -9,6 +9,7 @@ import {
   checkChainId,
   checkNonce,
   type AccessList,
+  type Authorization,
   type EvmTransaction,
   type EvmTransactionType,
   type SignedAuthorization,
@@ -306,13 +307,22 @@ function parseAuthorizations(
   return type === "eip7702" ? checkAuthorizations(list) : list;
 }
 
+/**
+ * @param json of an EIP-7702 authorization to sign
+ * @throws {GatewayError} `invalid-number`, `number-too-large`, `nonce-too-large`, `invalid-address`, `address-checksum`
+ */
+export const parseUnsignedAuthorization = (json: AuthorizationFields): Authorization => ({
+  chainId: parseQuantity(json.chainId, "chainId", 256),
+  address: parseAddress(json.address),
+  nonce: checkNonce(parseQuantity(json.nonce, "nonce", 64)),
+});
+type AuthorizationFields = Pick<NonNullable<Fields["authorizationList"]>[number], "chainId" | "address" | "nonce">;
+
 function parseAuthorization(json: NonNullable<Fields["authorizationList"]>[number]): SignedAuthorization {
   const [r32, s32] = [parseScalar(json.r), parseScalar(json.s)];
   checkScalars(scalarOf(r32, "r"), scalarOf(s32, "s"));
   return {
-    chainId: parseQuantity(json.chainId, "chainId", 256),
-    address: parseAddress(json.address),
-    nonce: checkNonce(parseQuantity(json.nonce, "nonce", 64)),
+    ...parseUnsignedAuthorization(json),
     yParity: parityOf(parseQuantity(json.yParity, "yParity", 8)),
     r32,
     s32,

@@ -94,10 +94,12 @@ function creation(tx: EvmTransaction, from: Account, scene: Unfolding): readonly
 
 type Delegations = { readonly operations: readonly Operation[]; readonly claims: readonly Claim[] };
 
-/** Of two authorizations with one nonce the chain skips the second: both are told, the nonce is claimed once. */
-const once = (claims: readonly Claim[]): readonly Claim[] => [
-  ...new Map(claims.map((claim) => [claimId(claim), claim])).values(),
-];
+/**
+ * Of two authorizations with one nonce the chain skips the second: both are told, the nonce is claimed once. The first
+ * claim stands, so that the transaction's own nonce is never taken for that of an authorization signed before.
+ */
+const once = (claims: readonly Claim[]): readonly Claim[] =>
+  [...new Map(claims.toReversed().map((claim) => [claimId(claim), claim])).values()].toReversed();
 
 /** EIP-7702: each authorization gives its signer's account the code of another, and uses up one of its nonces. */
 function delegationsOf(tx: EvmTransaction, account: Account, recover: RecoverPublicKey | undefined): Delegations {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { getCreateAddress, SigningKey, Wallet } from "ethers";
+import { getCreateAddress, hashAuthorization, SigningKey, Wallet } from "ethers";
 import { encodeFunctionData, erc20Abi, keccak256, serializeTransaction, type TransactionSerializable } from "viem";
 import type { RecoverPublicKey } from "../../../../src/chains/evm/authorization.ts";
 import { intentOf } from "../../../../src/chains/evm/intent.ts";
@@ -109,8 +109,19 @@ describe("chains/evm/intent", () => {
       ]);
       assert.deepEqual(claims, [
         { kind: "evm-nonce", account: account(OWN), nonce: 7n },
-        { kind: "evm-nonce", account: account(authority.address), nonce: 3n },
+        {
+          kind: "evm-nonce",
+          account: account(authority.address),
+          nonce: 3n,
+          authorization: hashAuthorization({ address: OTHER, nonce: 3, chainId: 1 }),
+        },
       ]);
+    });
+
+    it("the transaction's own nonce is claimed as such, whatever authorization names it too", () => {
+      const transaction = decodeUnsigned(unsignedOf(delegating(1, 7)));
+      const { claims } = intentOf(transaction, account(authority.address), registry, recover);
+      assert.deepEqual(claims, [{ kind: "evm-nonce", account: account(authority.address), nonce: 7n }]);
     });
 
     it("an authorization for every chain is refused", () =>
