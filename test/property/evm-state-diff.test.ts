@@ -13,6 +13,7 @@ import {
   size,
   walletActions,
   zeroAddress,
+  zeroHash,
   type Abi,
   type Address,
   type Hex,
@@ -48,6 +49,11 @@ const abi: Abi = parseAbi([
   "function approve(address,address,uint160,uint48)",
   "function increaseAllowance(address,uint256)",
   "function decreaseAllowance(address,uint256)",
+  "function permit(address,address,uint256,uint256,uint8,bytes32,bytes32)",
+  "struct Permitted { address token; uint256 amount; }",
+  "struct Transfer { Permitted permitted; uint256 nonce; uint256 deadline; }",
+  "struct Details { address to; uint256 requestedAmount; }",
+  "function permitTransferFrom(Transfer,Details,address,bytes)",
   "function deposit()",
   "function withdraw(uint256)",
   "function safeTransferFrom(address,address,uint256)",
@@ -101,6 +107,16 @@ function samples(world: World): fc.Arbitrary<Sample> {
     fc
       .tuple(someone, fc.boolean())
       .map(([to, approved]) => sample(world.Items, encode("setApprovalForAll", to, approved))),
+    fc
+      .tuple(token, someone, someone, amount)
+      .map(([at, owner, to, value]) =>
+        sample(at, encode("permit", owner, to, value, 2n ** 40n, 27, zeroHash, zeroHash)),
+      ),
+    fc.tuple(someone, someone, amount, amount).map(([owner, to, most, requestedAmount]) => {
+      const permitted = { token: world.Token, amount: most };
+      const transfer = { permitted, nonce: 0n, deadline: 2n ** 40n };
+      return sample(world.Permit2, encode("permitTransferFrom", transfer, { to, requestedAmount }, owner, "0x"));
+    }),
     fc
       .tuple(someone, amount)
       .map(([to, value]) => sample(world.Permit2, encode("approve", world.Token, to, value, 2 ** 40))),

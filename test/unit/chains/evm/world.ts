@@ -3,7 +3,7 @@ import type { Abi, Hex } from "viem";
 
 /*
  * Contracts of every kind that calls have a meaning at, as small as their standards let them be; the Safe's execution,
- * its refund and MultiSend as in safe-smart-account 1.3 (Safe signatures are left out: who may is not the question here).
+ * its refund and MultiSend as in safe-smart-account 1.3 (signatures are left out, of the Safe, of ERC-2612 and of Permit2: who may is not the question here).
  */
 const SOURCE = `// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.0;
@@ -18,6 +18,7 @@ contract Token {
     return move(from, to, value);
   }
   function approve(address spender, uint256 value) external returns (bool) { allowance[msg.sender][spender] = value; return true; }
+  function permit(address owner, address spender, uint256 value, uint256, uint8, bytes32, bytes32) external { allowance[owner][spender] = value; }
   function increaseAllowance(address spender, uint256 value) external returns (bool) { allowance[msg.sender][spender] += value; return true; }
   function decreaseAllowance(address spender, uint256 value) external returns (bool) { allowance[msg.sender][spender] -= value; return true; }
   function move(address from, address to, uint256 value) internal returns (bool) {
@@ -76,6 +77,13 @@ contract Permit2 {
     require(block.timestamp <= allowed.expiration);
     if (allowed.amount != type(uint160).max) allowed.amount -= amount;
     Token(token).transferFrom(from, to, amount);
+  }
+  struct Permitted { address token; uint256 amount; }
+  struct Transfer { Permitted permitted; uint256 nonce; uint256 deadline; }
+  struct Details { address to; uint256 requestedAmount; }
+  function permitTransferFrom(Transfer memory permit, Details calldata details, address owner, bytes calldata) external {
+    require(block.timestamp <= permit.deadline && details.requestedAmount <= permit.permitted.amount);
+    Token(permit.permitted.token).transferFrom(owner, details.to, details.requestedAmount);
   }
 }
 
