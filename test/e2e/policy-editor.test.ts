@@ -33,6 +33,8 @@ const UNSEEN: Readonly<Record<string, string>> = {
   "no-sum-limit-bad": "a rule and the limits",
   "failing-test-bad": "a test is run",
   "amount-gap-bad": "two rules",
+  "argument-spelling-bad": "a rule and what decoders write",
+  "fixed-zone-bad": "a name that every time zone list has",
   "cap-below-maximum-bad": "a rule and a limit",
   "overlapping-allows-bad": "two rules",
   "quorum-too-large-bad": "a rule and a group",
