@@ -14,6 +14,7 @@ import { GatewayError } from "../domain/errors.ts";
 import type { Intent } from "../domain/intent.ts";
 import { encodeJson } from "../domain/json.ts";
 import { checkAccount } from "./policy-check.ts";
+import { recoverPublicKey } from "./recover-key.ts";
 
 /** One line of input: a payload, the chain that it is meant for, and who would sign it where that is known. */
 const Line = z.strictObject({
@@ -72,7 +73,8 @@ function decodePayload(
         payload.unsigned === undefined
           ? fromFields(payload.transaction, chainId)
           : Buffer.from(payload.unsigned.slice(2), "hex");
-      return { intent: intentOf(decodeUnsigned(unsigned), account, registry), digest: hex(signingDigest(unsigned)) };
+      const intent = intentOf(decodeUnsigned(unsigned), account, registry, recoverPublicKey);
+      return { intent, digest: hex(signingDigest(unsigned)) };
     }
     case "evm-typed-data": {
       const data = parseTypedData(payload.typedData);

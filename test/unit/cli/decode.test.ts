@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { serializeTransaction, keccak256, hashMessage, parseGwei } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
 import { decodeLine } from "../../../src/cli/decode.ts";
 import { readRegistry } from "../../../src/cli/registry.ts";
 
@@ -34,6 +35,25 @@ describe("portcullis decode", () => {
       intent?.operations.map(({ kind, asset, amount }) => ({ kind, asset, amount })),
       [{ kind: "transfer", asset: "ETH", amount: "5" }],
     );
+    assert.equal(digest, keccak256(unsigned));
+  });
+
+  it("a transaction that carries an authorization: to whom which account delegates", async () => {
+    const authority = privateKeyToAccount(`0x${"42".repeat(32)}`);
+    const authorization = await authority.signAuthorization({ chainId: 1, contractAddress: TO, nonce: 8 });
+    const unsigned = serializeTransaction({
+      type: "eip7702",
+      chainId: 1,
+      nonce: 7,
+      gas: 100_000n,
+      to: TO,
+      maxFeePerGas: parseGwei("30"),
+      authorizationList: [authorization],
+    });
+    const account = `eip155:1:${authority.address}`;
+    const { intent, digest } = decode({ chain: "eip155:1", account, payload: { type: "evm-transaction", unsigned } });
+    const delegation = intent?.operations.find(({ kind }) => kind === "delegate") as { from?: string; to?: string };
+    assert.deepEqual([delegation.from, delegation.to], [account, `eip155:1:${TO}`]);
     assert.equal(digest, keccak256(unsigned));
   });
 
