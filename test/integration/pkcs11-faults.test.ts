@@ -153,7 +153,7 @@ describe("a module that goes wrong", () => {
 
   it("a device away for longer: refused with its CKR code after 2 s, then at once; back within 5 s of its return", async () => {
     for (const fault of AWAY) faulty.inject(fault);
-    const refused = { code: "hsm-unavailable", facts: { ...ref, ckr: "CKR_DEVICE_REMOVED" } };
+    const refused = { code: "hsm-unavailable", facts: { ...ref, ckr: "CKR_DEVICE_REMOVED", unsigned: true } };
     await assert.rejects(token.sign(key, permitFor(key)), refused);
     const started = performance.now();
     await assert.rejects(token.sign(key, permitFor(key)), refused);

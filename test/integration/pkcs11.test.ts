@@ -116,11 +116,13 @@ describe("the HSM adapter on SoftHSM", () => {
       const { key } = await token.generateKey("hot-1", "secp256k1");
       const other = (await token.generateKey("hot-2", "secp256k1")).key;
       const forged = { ...key, publicKey: other.publicKey };
-      const refused = { code: "key-refused", facts: { attribute: "publicKey", label: key.label, id: key.id } };
-      await assert.rejects(token.sign(forged, permitFor(forged)), refused);
+      const facts = { attribute: "publicKey", label: key.label, id: key.id };
+      const refused = { code: "key-refused", facts };
+      const unsigned = { ...refused, facts: { ...facts, unsigned: true } };
+      await assert.rejects(token.sign(forged, permitFor(forged)), unsigned);
       const again = await restarted();
       await assert.rejects(again.proveKey(forged), refused);
-      await assert.rejects(again.sign(forged, permitFor(forged)), refused);
+      await assert.rejects(again.sign(forged, permitFor(forged)), unsigned);
     });
   });
 
