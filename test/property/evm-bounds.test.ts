@@ -19,18 +19,9 @@ const MEGABYTE = 1_000_000;
 const LEVELS = 1_000;
 const CPU_MS = 250;
 
-const base = {
-  type: "eip1559",
-  chainId: 1n,
-  nonce: 0n,
-  gasLimit: 1n,
-  maxFeePerGas: 1n,
-  maxPriorityFeePerGas: 1n,
-  accessList: [],
-} as const;
 const call = (to: string, data: Hex) => {
   const bytes = bytesOf(data);
-  return () => intentOf({ ...base, to, value: 0n, data: bytes }, at.account(at.OWN), at.registry);
+  return () => intentOf({ ...at.CALL, to, value: 0n, data: bytes }, at.account(at.OWN), at.registry);
 };
 
 const abi: Abi = parseAbi([

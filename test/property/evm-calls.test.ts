@@ -168,17 +168,8 @@ const { tree } = fc.letrec<{ tree: Sample }>((tie) => {
   };
 });
 
-const base = {
-  type: "eip1559",
-  chainId: 1n,
-  nonce: 0n,
-  gasLimit: 1n,
-  maxFeePerGas: 1n,
-  maxPriorityFeePerGas: 1n,
-  accessList: [],
-} as const;
 const operationsOf = (to: string, value: bigint, data: Uint8Array) =>
-  intentOf({ ...base, to, value, data }, at.account(at.OWN), at.registry).operations;
+  intentOf({ ...at.CALL, to, value, data }, at.account(at.OWN), at.registry).operations;
 
 describe("property: EVM calls", function () {
   this.timeout(RUNS_TIMEOUT_MS);

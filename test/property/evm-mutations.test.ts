@@ -115,16 +115,6 @@ describe("property: mutations of canonical encodings", function () {
   }
 });
 
-const base = {
-  type: "eip1559",
-  chainId: 1n,
-  nonce: 0n,
-  gasLimit: 1n,
-  maxFeePerGas: 1n,
-  maxPriorityFeePerGas: 1n,
-  accessList: [],
-} as const;
-
 function checkCalldata(to: string, { compiled }: Meaning, values: readonly AbiValue[]): void {
   const types = parseFunction(compiled.signature).inputs.map((input) => ParamType.from(input as never));
   const encode = (read: readonly AbiValue[]) =>
@@ -132,7 +122,7 @@ function checkCalldata(to: string, { compiled }: Meaning, values: readonly AbiVa
   const original = bytesOf(encode(values));
   assert.deepEqual(decodeArguments(compiled, original), values);
   for (const data of mutationsOf(original)) {
-    const intent = unlessRefused(() => intentOf({ ...base, to, value: 0n, data }, at.account(at.OWN), at.registry));
+    const intent = unlessRefused(() => intentOf({ ...at.CALL, to, value: 0n, data }, at.account(at.OWN), at.registry));
     if (intent) assert.ok(intent.operations.length > 0 || /^(multicall|.*[aA]ggregate)/.test(compiled.signature));
     if (hexOf(data.subarray(0, 4)) !== compiled.selector) continue;
     const read = unlessRefused(() => decodeArguments(compiled, data));

@@ -99,16 +99,7 @@ const exec = (
   encode("execTransaction", to, value, data, operation, safeTxGas, baseGas, gasPrice, gasToken, refundReceiver, "0x");
 
 function operations(to: string, data: string, value = 0n): readonly Operation[] {
-  const transaction = {
-    type: "eip1559",
-    chainId: 1n,
-    nonce: 0n,
-    gasLimit: 1n,
-    maxFeePerGas: 1n,
-    maxPriorityFeePerGas: 1n,
-    accessList: [],
-  } as const;
-  return intentOf({ ...transaction, to, value, data: bytesOf(data) }, at.account(OWN), at.registry).operations;
+  return intentOf({ ...at.CALL, to, value, data: bytesOf(data) }, at.account(OWN), at.registry).operations;
 }
 
 const SIG = [27, `0x${"01".repeat(32)}`, `0x${"02".repeat(32)}`] as const;

@@ -74,3 +74,14 @@ export const registry: AssetRegistry = {
   byContract: new Map(ASSETS.flatMap((value) => (value.contract ? [[value.contract, value] as const] : []))),
   contracts: new Map(CONTRACTS.map((value) => [value.account, value])),
 };
+
+/** The rest of a call, where a test is about what is called and with what. */
+export const CALL = {
+  type: "eip1559",
+  chainId: 1n,
+  nonce: 0n,
+  gasLimit: 1n,
+  maxFeePerGas: 1n,
+  maxPriorityFeePerGas: 1n,
+  accessList: [],
+} as const;
