@@ -8,6 +8,8 @@ import type { Founded, Founding, FoundingToken, Migrated, Serving, StoreStatus, 
 import { readConfig, type Config, type StoreConfig } from "./config.ts";
 import { GatewayError } from "./domain/errors.ts";
 import { HOUSE } from "./domain/names.ts";
+import { VaultLink } from "./edge/vault-link.ts";
+import type { Transport } from "./sdk/client.ts";
 import { yieldToMainThread } from "./pool-priority.ts";
 import { edgeOptions, isolationFor, requireBuilt, supervise } from "./supervisor.ts";
 import type { Hsm, Store, TokenRef } from "./vault/ports.ts";
@@ -250,6 +252,24 @@ async function runEdge(configPath: string): Promise<void> {
   startEdge(edgeOptions(readConfig(configPath)));
 }
 
+/** The edge's own way to the vault, for a person whom the edge does not serve: the request is signed all the same. */
+const onSocket =
+  (path: string): Transport =>
+  async (request, body) => {
+    const link = new VaultLink(path);
+    try {
+      const { head, body: answered } = await link.send(request, body, true).answer;
+      return { status: head.status, headers: head.headers, body: answered };
+    } catch (error) {
+      throw new GatewayError("gateway-unreachable", `cannot reach the vault on \`${path}\``, {
+        cause: error,
+        hint: "the vault must run, and this user must be allowed to write to its socket",
+      });
+    } finally {
+      link.close();
+    }
+  };
+
 export const main = (argv: string[]): Promise<void> =>
   runCli(argv, {
     serve,
@@ -258,4 +278,5 @@ export const main = (argv: string[]): Promise<void> =>
     found,
     migrateStore: (configPath) => migrateStore(readConfig(configPath)),
     statusOfStore: (configPath) => statusOfStore(readConfig(configPath)),
+    onSocket,
   });

@@ -1,4 +1,5 @@
 import type { PostgresStore } from "../config.ts";
+import type { Transport } from "../sdk/client.ts";
 
 /*
  * What the commands need of the processes themselves. `main.ts` supplies it: the CLI opens no HSM and no store.
@@ -77,4 +78,6 @@ export type Host = {
   /** Brings the store's schema up to this version's. */
   readonly migrateStore: (configPath: string) => Promise<Migrated>;
   readonly statusOfStore: (configPath: string) => Promise<StoreStatus>;
+  /** A way to the vault past the edge: who may write to its socket. */
+  readonly onSocket: (path: string) => Transport;
 };

@@ -1,5 +1,5 @@
 import { Option } from "commander";
-import { connect, type GatewayClient } from "../sdk/client.ts";
+import { connect, type GatewayClient, type Transport } from "../sdk/client.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { ClientId } from "../domain/names.ts";
 
@@ -17,9 +17,15 @@ export const clientOption = (): Option =>
 export const configOption = (): Option =>
   new Option("--config <file>", "configuration of this gateway").env("PORTCULLIS_CONFIG").default("portcullis.yaml");
 
-/** @throws {GatewayError} `usage` without a caller file */
-export function gatewayOf({ as }: Pick<CommonOptions, "as">): GatewayClient {
-  if (as) return connect(as);
+export const socketOption = (): Option =>
+  new Option("--socket <path>", "speak to the vault's own socket, as `vault.socket` names it: also with the edge down");
+
+/**
+ * @param transport instead of HTTP to the caller file's URL
+ * @throws {GatewayError} `usage` without a caller file
+ */
+export function gatewayOf({ as }: Pick<CommonOptions, "as">, transport?: Transport): GatewayClient {
+  if (as) return connect(as, transport);
   throw new GatewayError("usage", "expected a caller file, found none", {
     hint: "name it with `--as FILE` or PORTCULLIS_CALLER",
   });

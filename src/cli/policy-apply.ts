@@ -1,12 +1,12 @@
-import { randomUUID, sign } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { policySigningText, type PolicyBody } from "../domain/api.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { compareDocuments, type Comparison } from "../policy/compare.ts";
 import type { Finding } from "../policy/finding.ts";
 import { absentNames, type Existing } from "../policy/named.ts";
 import { policyHash } from "../policy/parse.ts";
-import { privateKeyOf } from "../sdk/caller-file.ts";
 import { RefusedError, type GatewayClient } from "../sdk/client.ts";
+import { readSignature, signText } from "./officers.ts";
 import { requireApplicable, resolvePolicy } from "./policy-check.ts";
 
 /** A policy that is or was in force, as the gateway tells it. */
@@ -70,8 +70,7 @@ async function existing(gateway: GatewayClient, client: string): Promise<Existin
   return { keys: new Set(own), clients: new Set(clients.map((one) => one.client)) };
 }
 
-export const signProposal = (gateway: GatewayClient, { text }: Proposal): string =>
-  sign(null, Buffer.from(text), privateKeyOf(gateway.caller)).toString("base64");
+export const signProposal = (gateway: GatewayClient, { text }: Proposal): string => signText(gateway, text).signature;
 
 /** @param others signatures of other officers, as `person:signature` */
 export async function applyProposal(
@@ -80,16 +79,10 @@ export async function applyProposal(
   others: readonly string[] = [],
 ): Promise<StoredPolicy> {
   const { client, entry, files } = proposal;
-  const own = { person: gateway.caller.caller, signature: signProposal(gateway, proposal) };
+  const own = signText(gateway, proposal.text);
   const body = { entry, files, signatures: [own, ...others.map(readSignature)] };
   return gateway.call("PUT", `/v1/clients/${client}/policy`, { body, idempotencyKey: randomUUID() });
 }
 
 export const applyPolicyFile = async (gateway: GatewayClient, file: string): Promise<StoredPolicy> =>
   applyProposal(gateway, await proposePolicy(gateway, file));
-
-function readSignature(text: string): { person: string; signature: string } {
-  const match = /^([a-z0-9-]{1,24}):(.+)$/.exec(text);
-  if (!match) throw new GatewayError("usage", "expected `--signature` as `person:signature`");
-  return { person: match[1]!, signature: match[2]! };
-}

@@ -6,6 +6,7 @@ import { clockCommands } from "./commands/clock.ts";
 import { clientCommands } from "./commands/client.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { devCommand } from "./commands/dev.ts";
+import { freezeCommands } from "./commands/freeze.ts";
 import { logCommands } from "./commands/log.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { processCommands } from "./commands/processes.ts";
@@ -28,6 +29,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   callerCommands(program);
   policyCommands(program);
   requestCommands(program);
+  freezeCommands(program, host);
   recoverCommand(program);
   logCommands(program);
   assetCommands(program);

@@ -91,13 +91,15 @@ export const KeyBody = z.strictObject({
   purpose: z.enum(["transactions", "raw"]).default("transactions"),
 });
 
+/** Of policy officers, each over the text that names what they decide. */
+export const OfficerSignatures = z
+  .array(z.strictObject({ person: CallerName, signature: z.string().max(4096) }))
+  .max(32);
+
 export const PolicyBody = z.strictObject({
   entry: z.string().max(200).describe("path of the policy document among `files`"),
   files: z.record(z.string().max(200), z.string()).describe("path → text: the document and every file that it uses"),
-  signatures: z
-    .array(z.strictObject({ person: CallerName, signature: z.string().max(4096) }))
-    .max(32)
-    .describe("of policy officers, over the text of `policySigningText`"),
+  signatures: OfficerSignatures.describe("over the text of `policySigningText`"),
 });
 export type PolicyBody = z.infer<typeof PolicyBody>;
 

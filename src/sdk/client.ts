@@ -38,18 +38,29 @@ export type Answer = {
 /** Faults that pass: no answer at all, one that cannot be believed, or one that says `later`. */
 const RETRY_AFTER_MS = [100, 250, 500, 1000, 2000, 4000] as const;
 
+/**
+ * Another way to the vault than HTTP: carries one signed request there, and its answer back.
+ * @throws {GatewayError} `gateway-unreachable`
+ */
+export type Transport = (
+  request: { readonly method: string; readonly target: string; readonly headers: Readonly<Record<string, string>> },
+  body: Buffer,
+) => Promise<Answer>;
+
 /** @param file a caller file, or its path */
-export const connect = (file: string | CallerFile): GatewayClient =>
-  new GatewayClient(typeof file === "string" ? readCallerFile(file) : file);
+export const connect = (file: string | CallerFile, transport?: Transport): GatewayClient =>
+  new GatewayClient(typeof file === "string" ? readCallerFile(file) : file, transport);
 
 /** Signs requests as one caller, and believes no answer that the vault has not signed. */
 export class GatewayClient {
   readonly caller: CallerFile;
+  readonly #transport: Transport | undefined;
   readonly #privateKey: KeyObject;
   readonly #verifier: AnswerVerifier;
 
-  constructor(caller: CallerFile) {
+  constructor(caller: CallerFile, transport?: Transport) {
     this.caller = caller;
+    this.#transport = transport;
     this.#privateKey = privateKeyOf(caller);
     this.#verifier = new AnswerVerifier(caller);
   }
@@ -118,7 +129,9 @@ export class GatewayClient {
    */
   async send(method: string, target: string, body: Uint8Array, idempotencyKey: string | undefined): Promise<Answer> {
     const { headers, signature } = this.signRequest(method, target, body, idempotencyKey);
-    const answer = await this.#fetch(method, target, headers, body);
+    const answer = await (this.#transport
+      ? this.#transport({ method, target, headers }, Buffer.from(body))
+      : this.#fetch(method, target, headers, body));
     this.#verifier.verify(answer, { label: "sig1", base64: signature });
     return { ...answer, headers: answer.headers, body: Buffer.from(answer.body) };
   }

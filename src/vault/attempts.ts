@@ -58,6 +58,26 @@ export async function recordUnsigned(
   await recount(transaction, row, { unsignedAttempts: attemptsOf(readRecord(row)).unsigned + 1 });
 }
 
+/**
+ * Step 7, of what was frozen while the key was used: the signature is destroyed, and the log says so. Its spend stays
+ * counted. The request stands as authorized: once it is unfrozen, its caller's same request makes another attempt.
+ */
+export async function withhold(
+  transaction: StoreTransaction,
+  client: ClientEntry,
+  attempted: RequestRow,
+): Promise<RequestRow> {
+  const row = (await transaction.request(attempted.client, attempted.id))!;
+  if (row.state !== "authorized") return row;
+  const attempt = attemptsOf(readRecord(attempted)).made;
+  await appendLeaf(transaction, client.row, "withheld", {
+    request: row.id,
+    authorized: attempted.decisionLeaf,
+    attempt,
+  });
+  return row;
+}
+
 async function recount(
   transaction: StoreTransaction,
   row: RequestRow,

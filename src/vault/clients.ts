@@ -189,6 +189,7 @@ const newClient = (id: ClientId, token: TokenRef): ClientRow => ({
   status: "active",
   token,
   saltKey: randomBytes(32),
+  freezes: [],
 });
 
 /** Labels are not unique in PKCS#11: none and two are both refused. */

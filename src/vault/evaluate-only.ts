@@ -7,7 +7,7 @@ import { decide, loadFacts, newRequest, understandNow } from "./claim.ts";
 import { requireCurrent } from "./directory.ts";
 import { readPayload } from "./payloads.ts";
 import { shownDecision } from "./record.ts";
-import { usableKey, type SignDependencies } from "./sign.ts";
+import { requireUnfrozen, usableKey, type SignDependencies } from "./sign.ts";
 
 /**
  * Steps 1 to 3 and nothing more: what would be decided now. Nothing is counted, claimed, recorded or signed.
@@ -22,6 +22,7 @@ export async function evaluateOnly(
   const client = directory.get(clientId);
   const house = directory.house;
   if (!client.policy) throw new GatewayError("policy-not-found", `client \`${clientId}\` has no policy yet`);
+  requireUnfrozen({ client, house }, { key: body.key, caller });
   const { key } = usableKey(client, body.key);
   const payload = readPayload(body.payload, { key, registry: client.policy.registry });
   return store.read(async (reader) => {

@@ -44,6 +44,7 @@ export async function writeGenesis(
     status: "active",
     token: founding.houseToken,
     saltKey: randomBytes(32),
+    freezes: [],
   };
   await store.write(async (transaction) => {
     if (await transaction.lastLeaf())

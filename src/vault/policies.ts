@@ -13,10 +13,11 @@ import {
 import { parsePolicy } from "../policy/parse.ts";
 import { requireSupported } from "../policy/supported.ts";
 import { StaleDirectory, type Directory, type PolicyCompilers } from "./directory.ts";
+import { frozenCallers } from "./frozen.ts";
 import { appendLeaf } from "./log.ts";
+import { requireQuorum } from "./officers.ts";
 import type { ClientRow, PolicyRow, Store, StoreTransaction } from "./ports.ts";
 import { recount } from "./recount.ts";
-import { verifyEd25519 } from "./verify.ts";
 
 /* How a policy becomes the active one: checked, signed by officers, one transaction, one leaf (DESIGN section 6.10). */
 
@@ -61,7 +62,7 @@ export async function applyPolicy(
     const previous = await transaction.policy(client);
     requireNewer(compiled, previous);
     await requireOwnCallers(transaction, client, compiled, directory);
-    const signatures = requireQuorum(house.policy, body, {
+    const signatures = await requireSigned(transaction, house, body, {
       origin,
       client,
       version: compiled.version,
@@ -144,43 +145,23 @@ async function requireOwnCallers(
   }
 }
 
-/** Counts officers, not signatures; a signature that does not verify is an error, not a missing one. */
-function requireQuorum(
-  house: CompiledHouse,
-  body: PolicyBody,
+/** A frozen officer's signature counts for no policy. */
+async function requireSigned(
+  transaction: StoreTransaction,
+  { policy }: Directory["house"],
+  { signatures }: PolicyBody,
   text: Parameters<typeof policySigningText>[0],
-): PolicyRow["signatures"] {
-  const signed = policySigningText(text);
-  const persons = new Set<CallerName>();
-  for (const { person, signature } of body.signatures) {
-    const officer = house.callers.get(person);
-    if (officer?.role !== "policy-officer" || !officer.keys.some((key) => verifiesWith(key, signed, signature))) {
-      throw new GatewayError(
-        "policy-signatures",
-        `expected a signature of a policy officer over this policy, found none of \`${person}\``,
-        {
-          facts: { person, text: signed },
-          hint: "sign exactly the text in `text`: `portcullis policy sign` does",
-        },
-      );
-    }
-    persons.add(person);
-  }
-  if (persons.size < house.policyQuorum) {
-    throw new GatewayError(
-      "policy-signatures",
-      `expected signatures of ${house.policyQuorum} policy officers, found ${persons.size}`,
-      { facts: { text: signed } },
-    );
-  }
-  return body.signatures;
+): Promise<PolicyRow["signatures"]> {
+  const barred = frozenCallers((await transaction.client(HOUSE))!);
+  requireQuorum(policy, signatures, policySigningText(text), POLICY, barred);
+  return signatures;
 }
 
-function verifiesWith(key: string, text: string, signature: string): boolean {
-  const match = /^ed25519:([A-Za-z0-9+/]{43}=)$/.exec(key);
-  const raw = Buffer.from(signature, "base64");
-  return match !== null && raw.length === 64 && verifyEd25519(raw, text, Buffer.from(match[1]!, "base64"));
-}
+const POLICY = {
+  code: "policy-signatures",
+  what: "this policy",
+  hint: "sign exactly the text in `text`: `portcullis policy sign` does",
+};
 
 type Application = {
   readonly previous: PolicyRow | undefined;

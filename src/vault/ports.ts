@@ -1,5 +1,6 @@
 import type { Account, ChainId } from "../domain/chain.ts";
 import type { CounterId } from "../domain/decision.ts";
+import type { Freeze } from "../domain/freeze.ts";
 import type { CallerName, ClientId, KeyName } from "../domain/names.ts";
 import type { RequestId, RequestState } from "../domain/request.ts";
 
@@ -193,6 +194,8 @@ export type ClientRow = {
   readonly owner: "client" | "house";
   /** Only `active` signs; whatever else a row says, it says no (I19). */
   readonly status: "active" | "frozen";
+  /** Every freeze that is in force: of the client itself, of single keys and callers. */
+  readonly freezes: readonly Freeze[];
   readonly token: TokenRef;
   /** Derives the salts of the client's leaves. */
   readonly saltKey: Uint8Array;
@@ -340,7 +343,10 @@ export interface StoreReader {
 }
 
 export interface StoreTransaction extends StoreReader {
+  /** A client begins without freezes. */
   insertClient(row: ClientRow): Promise<void>;
+  /** Those that are in force from now on; `status` follows: `frozen` with one of the client itself, else `active`. */
+  putFreezes(client: ClientId, freezes: readonly Freeze[]): Promise<void>;
   insertKey(row: KeyRow): Promise<void>;
   updateKeyState(client: ClientId, name: KeyName, state: KeyRow["state"]): Promise<void>;
   /** Of name and version there is one row: the last that was put. */

@@ -1,5 +1,5 @@
 import { GatewayError } from "../domain/errors.ts";
-import { attemptAgain, recordUnsigned } from "./attempts.ts";
+import { attemptAgain, recordUnsigned, withhold } from "./attempts.ts";
 import {
   decide,
   findRequest,
@@ -13,6 +13,7 @@ import {
 } from "./claim.ts";
 import type { KeyName } from "../domain/names.ts";
 import { requireCurrent, type ClientEntry, type Directory } from "./directory.ts";
+import { freezeOf, isFrozenSince } from "./frozen.ts";
 import { readPayload, type ReadPayload } from "./payloads.ts";
 import { mintPermit } from "./permit.ts";
 import type { KeyRow, RequestRow, Store, StoreTransaction, Token } from "./ports.ts";
@@ -75,7 +76,10 @@ async function runSteps(
   const caller = `${submission.client}/${submission.caller}`;
   const house = directory.house;
   // A finished request is answered again whatever has become of its key since: the refusal waits for step 2.
-  const signer = await refusalOr(async () => usableKey(client, submission.body.key));
+  const signer = await refusalOr(async () => {
+    requireUnfrozen({ client, house }, { key: submission.body.key, caller: submission.caller });
+    return usableKey(client, submission.body.key);
+  });
 
   // 1. Understand: bytes become an intent and a digest; what cannot be decoded is refused.
   const payload =
@@ -139,7 +143,11 @@ async function runSteps(
     stepDone?.("Verify");
 
     // 7. Record: the outcome is durable before the signature leaves the vault; the first recorded one is the only one.
-    const recorded = await store.write((transaction) => recordSignature(transaction, client, row, unsigned, signature));
+    const recorded = await store.write(async (transaction) => {
+      // I16: whoever froze it meanwhile has been answered, or will be after this transaction.
+      if (await isFrozenSince(transaction, { client, house }, row)) return withhold(transaction, client, row);
+      return recordSignature(transaction, client, row, unsigned, signature);
+    });
     stepDone?.("Record");
     return recorded;
   } catch (error) {
@@ -177,10 +185,17 @@ export function usableKey(client: ClientEntry, name: KeyName): { key: KeyRow; to
   }
   if (key.state !== "active")
     throw new GatewayError("key-disabled", `expected an active key, found one that is ${key.state}`);
-  if (client.row.status !== "active")
-    throw new GatewayError("client-frozen", `client \`${client.row.id}\` is ${client.row.status}`);
   if (!client.token) throw client.tokenError!;
   return { key, token: client.token };
+}
+
+/** @throws {GatewayError} `client-frozen` */
+export function requireUnfrozen(
+  { client, house }: Pick<Situation, "client" | "house">,
+  asked: Pick<RequestRow, "key" | "caller">,
+): void {
+  const frozen = freezeOf({ client: client.row, house: house.row }, asked);
+  if (frozen) throw frozen;
 }
 
 const read = ({ body }: Submission, client: ClientEntry, key: KeyRow): ReadPayload =>

@@ -11,6 +11,7 @@ import { openPostgresStore } from "../../src/adapters/postgres/store.ts";
 import { openSqliteStore } from "../../src/adapters/sqlite/store.ts";
 import type { Account } from "../../src/domain/chain.ts";
 import type { CounterId } from "../../src/domain/decision.ts";
+import type { Freeze } from "../../src/domain/freeze.ts";
 import type { CallerName, ClientId, KeyName } from "../../src/domain/names.ts";
 import type { RequestId } from "../../src/domain/request.ts";
 import type {
@@ -111,6 +112,7 @@ const clientRow = (id: ClientId): ClientRow => ({
   status: "active",
   token: { label: id, serial: `serial of ${id}` },
   saltKey: bytes32(id),
+  freezes: [],
 });
 
 const keyRow = (changes: Partial<KeyRow> = {}): KeyRow => ({
@@ -244,6 +246,37 @@ for (const implementation of IMPLEMENTATIONS) {
         await reopen();
         const keys = await read((reader) => reader.keys(ACME));
         assert.deepEqual(keys.map(plain), [plain(keyRow({ state: "disabled" })), plain(keyRow(other))]);
+      });
+
+      it("freezes are in force as they were put last, change the revision, and are no other client's", async () => {
+        const leaf = { index: 7, number: 2, hash: "ab".repeat(32) };
+        const freeze: Freeze = { kind: "client", by: "alice", reason: "a laptop is gone", at: NOW, leaf };
+        const ofKey: Freeze = { kind: "key", name: "hot-1" as KeyName, by: "bob", at: NOW, leaf };
+        const standing = async () => {
+          const [row, other] = await read(async (reader) => [await reader.client(ACME), await reader.client(BLUE)]);
+          return [row!.status, row!.freezes, other!.status, other!.freezes];
+        };
+        await write(async (transaction) => {
+          await transaction.insertClient(clientRow(ACME));
+          await transaction.insertClient(clientRow(BLUE));
+        });
+        const cases: readonly [Freeze[], string][] = [
+          [[freeze], "frozen"],
+          [[ofKey], "active"],
+          [[ofKey, freeze], "frozen"],
+          [[], "active"],
+        ];
+        for (const [freezes, status] of cases) {
+          const before = await read((reader) => reader.revision(ACME));
+          await write(async (transaction) => {
+            await transaction.putFreezes(ACME, freezes);
+            assert.notEqual(await transaction.revision(ACME), before, "what follows in the same transaction sees it");
+            assert.equal((await transaction.client(ACME))!.status, status);
+          });
+          assert.deepEqual(await standing(), [status, freezes, "active", []]);
+          await reopen();
+          assert.deepEqual(await standing(), [status, freezes, "active", []]);
+        }
       });
     });
 

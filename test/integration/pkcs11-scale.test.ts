@@ -66,6 +66,7 @@ describe("a vault with many tokens and keys", function () {
           status: "active",
           token,
           saltKey,
+          freezes: [],
         });
         await transaction.putPin(pins[index]!);
       }

@@ -122,6 +122,8 @@ export type TestVaultOptions = {
   readonly policy?: object;
   readonly house?: object;
   readonly unpaid?: UnpaidBounds;
+  /** Who signs the client's first policy. */
+  readonly founding?: readonly string[];
   /** Where the store's clock begins, ms. */
   readonly now?: number;
 };
@@ -196,7 +198,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
   await addClient(gateway, "acme" as ClientId, "operator" as CallerName);
   const wanted = { name: "hot-1" as KeyName, chains: [CHAIN], purpose: "transactions" as const };
   const key = await createKey(gateway, "acme" as ClientId, wanted, "operator" as CallerName);
-  await apply("acme", { ...acmePolicy, callers: clientCallers, ...options.policy });
+  await apply("acme", { ...acmePolicy, callers: clientCallers, ...options.policy }, options.founding);
 
   const call: TestVault["call"] = (caller, method, target, body, idempotencyKey) => {
     const bytes = body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body));

@@ -167,4 +167,7 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE clients ADD COLUMN revision bigint NOT NULL DEFAULT 0;
   `,
+  `
+  ALTER TABLE clients ADD COLUMN freezes text NOT NULL DEFAULT '[]';
+  `,
 ];

@@ -18,6 +18,7 @@ export const clientRow = (row: Row): ClientRow => ({
   status: row["status"]!,
   token: { label: row["token_label"]!, serial: row["token_serial"]! },
   saltKey: row["salt_key"]!,
+  freezes: JSON.parse(row["freezes"]!) as ClientRow["freezes"],
 });
 
 export const keyRow = (row: Row): KeyRow => ({

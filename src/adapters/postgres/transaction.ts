@@ -177,6 +177,17 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       memory.clients.delete(row.id);
     },
 
+    putFreezes: async (client, freezes) => {
+      const status = freezes.some(({ kind }) => kind === "client") ? "frozen" : "active";
+      group.statement(
+        "UPDATE clients SET status = $1, freezes = $2 WHERE id = $3",
+        status,
+        JSON.stringify(freezes),
+        client,
+      );
+      revise(client);
+    },
+
     insertKey: async (row) => {
       revise(row.client);
       group.insert(

@@ -147,4 +147,7 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE clients ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  ALTER TABLE clients ADD COLUMN freezes TEXT NOT NULL DEFAULT '[]';
+  `,
 ];

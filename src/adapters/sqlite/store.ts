@@ -82,6 +82,7 @@ const clientRow = (row: Row): ClientRow => ({
   status: row["status"]!,
   token: { label: row["token_label"]!, serial: row["token_serial"]! },
   saltKey: row["salt_key"]!,
+  freezes: JSON.parse(row["freezes"]!) as ClientRow["freezes"],
 });
 
 const policyVersionRow = (row: Row): PolicyVersionRow => ({
@@ -270,6 +271,12 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         row.token.serial,
         row.saltKey,
       ),
+
+    putFreezes: async (client, freezes) => {
+      const status = freezes.some(({ kind }) => kind === "client") ? "frozen" : "active";
+      run("UPDATE clients SET status = ?, freezes = ? WHERE id = ?", status, JSON.stringify(freezes), client);
+      revise(client);
+    },
 
     keys: async (client) => all("SELECT * FROM keys WHERE client = ? ORDER BY name", client).map(keyRow),
     insertKey: async (row) => {

@@ -17,6 +17,7 @@ type KeyView = {
 type ClientView = {
   client: string;
   status: string;
+  freezes: { target: string }[];
   available: boolean;
   token: { serial: string };
   keys: string[];
@@ -51,17 +52,21 @@ export function clientCommands(program: Command): void {
     .addOption(asOption())
     .addOption(jsonOption())
     .action(async (options: CommonOptions) => {
-      const { clients } = await gatewayOf(options).get<{ clients: ClientView[] }>("/v1/clients");
-      const rows = clients.map(({ client: id, status, available, token, keys, policy }) => [
+      const { clients, house } = await gatewayOf(options).get<{
+        clients: ClientView[];
+        house: Pick<ClientView, "status">;
+      }>("/v1/clients");
+      const rows = clients.map(({ client: id, status, freezes, available, token, keys, policy }) => [
         id,
-        status,
+        freezes.length > 0 ? `FROZEN: ${freezes.map(({ target }) => target).join(", ")}` : status,
         available ? `token ${token.serial}` : "token unavailable",
         policy ? `policy ${policy.version}` : "no policy",
         keys.join(", ") || "no keys",
       ]);
+      const listed = rows.length > 0 ? table(rows) : "no clients yet: `portcullis client add ID`";
       output(options.json).result(
-        { clients },
-        rows.length > 0 ? table(rows) : "no clients yet: `portcullis client add ID`",
+        { clients, house },
+        house.status === "active" ? listed : `EVERYBODY IS FROZEN: the house is ${house.status}\n${listed}`,
       );
     });
 

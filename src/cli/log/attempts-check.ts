@@ -1,6 +1,6 @@
 import type { Findings } from "./findings.ts";
 
-type Attempts = { made: number; readonly unsigned: Set<number> };
+type Attempts = { made: number; readonly unsigned: Set<number>; readonly withheld: Set<number> };
 
 /**
  * How often the key was about to be used for each request that has not ended, and of how many of these attempts the log
@@ -18,7 +18,7 @@ export class AttemptsCheck {
   authorize(request: string): void {
     const before = this.#open.get(request);
     if (before) before.made += 1;
-    else this.#open.set(request, { made: 1, unsigned: new Set() });
+    else this.#open.set(request, { made: 1, unsigned: new Set(), withheld: new Set() });
   }
 
   /** An `attempted` leaf, of the authorization that stands. */
@@ -30,15 +30,25 @@ export class AttemptsCheck {
 
   /** An `unsigned` leaf: one for each attempt at the most, and none before its attempt. */
   unsigned(request: string, attempt: unknown, leaf: number): void {
+    this.#endOne("unsigned", request, attempt, leaf);
+  }
+
+  /** A `withheld` leaf: likewise, of an attempt that made a signature, which was destroyed. */
+  withheld(request: string, attempt: unknown, leaf: number): void {
+    this.#endOne("withheld", request, attempt, leaf);
+  }
+
+  #endOne(how: "unsigned" | "withheld", request: string, attempt: unknown, leaf: number): void {
     const attempts = this.#open.get(request);
     const isOne = typeof attempt === "number" && attempts && attempt >= 1 && attempt <= attempts.made;
-    if (isOne && !attempts.unsigned.has(attempt)) attempts.unsigned.add(attempt);
+    if (isOne && !attempts.unsigned.has(attempt) && !attempts.withheld.has(attempt)) attempts[how].add(attempt);
     else this.#add("attempt-order", `leaf ${leaf} ends an attempt that was not begun, or had ended`, leaf);
   }
 
   sign(request: string, leaf: number): void {
-    if (this.#isUnsigned(request))
-      this.#add("signed-unsigned", `leaf ${leaf} is signed, and no attempt before it made a signature`, leaf);
+    const attempts = this.#open.get(request);
+    if (attempts && attempts.unsigned.size + attempts.withheld.size === attempts.made)
+      this.#add("signed-unsigned", `leaf ${leaf} is signed, and no attempt before it made a signature to keep`, leaf);
     this.#open.delete(request);
   }
 

@@ -6,11 +6,13 @@ import type { Findings } from "./findings.ts";
 import type { PolicyLine } from "./format.ts";
 import { verifiesEd25519 } from "./signatures.ts";
 
+export type Signatures = readonly { readonly person: string; readonly signature: string }[];
+
 export type AppliedOpening = {
   readonly version: number;
   readonly policy: string;
   readonly previousPolicy: string | null;
-  readonly signatures: readonly { readonly person: string; readonly signature: string }[];
+  readonly signatures: Signatures;
 };
 
 export type DecidedUnder = { readonly hash: string; readonly houseHash: string };
@@ -23,6 +25,8 @@ export class AuthorityCheck {
   readonly #callerKeys = new Map<string, Set<string>>();
   readonly policies = new Map<string, CompiledPolicy>();
   house: CompiledHouse | undefined;
+  /** Officers who are frozen: what they sign counts for no policy. */
+  readonly barred = new Set<string>();
   signatures = 0;
 
   constructor(findings: Findings) {
@@ -45,7 +49,8 @@ export class AuthorityCheck {
       this.#findings.add("policy-order", `leaf ${leaf} applies version ${version} after ${before.version}`, leaf);
     if ((before?.hash ?? null) !== previousHash)
       this.#findings.add("policy-order", `leaf ${leaf} follows on another policy than the one that was active`, leaf);
-    if (check) this.#checkQuorum(opening.signatures, { origin, client, version, hash, previousHash }, leaf);
+    const text = policySigningText({ origin, client, version, hash, previousHash });
+    if (check) this.checkQuorum("policy", opening.signatures, text, leaf, this.barred);
     this.begin(client, { version, hash }, leaf);
   }
 
@@ -81,29 +86,28 @@ export class AuthorityCheck {
     return this.#callerKeys.get(`${client}/${caller}`) ?? new Set();
   }
 
-  #checkQuorum(
-    signatures: AppliedOpening["signatures"],
-    text: Parameters<typeof policySigningText>[0],
+  /** @param what is decided: begins the codes of what is found */
+  checkQuorum(
+    what: "policy" | "unfreeze" | "recovery",
+    signatures: Signatures,
+    text: string,
     leaf: number,
+    barred: ReadonlySet<string> = new Set(),
   ): void {
     const { house } = this;
     if (!house) return;
-    const signed = policySigningText(text);
     const persons = new Set<string>();
     for (const { person, signature } of signatures) {
       const officer = house.callers.get(person as never);
       this.signatures += 1;
-      if (officer?.role === "policy-officer" && officer.keys.some((key) => verifiesEd25519(key, signed, signature)))
-        persons.add(person);
-      else this.#findings.add("policy-signature", `leaf ${leaf}: \`${person}\` has not signed this policy`, leaf);
+      const isOfficer = officer?.role === "policy-officer" && !barred.has(person);
+      if (isOfficer && officer.keys.some((key) => verifiesEd25519(key, text, signature))) persons.add(person);
+      else this.#findings.add(`${what}-signature`, `leaf ${leaf}: \`${person}\` has not signed this ${what}`, leaf);
     }
     if (persons.size < house.policyQuorum) {
       const found = `${persons.size} of ${house.policyQuorum}`;
-      this.#findings.add(
-        "policy-quorum",
-        `leaf ${leaf} applies a policy that ${found} policy officers have signed`,
-        leaf,
-      );
+      const message = `leaf ${leaf} carries a ${what} that ${found} policy officers have signed`;
+      this.#findings.add(`${what}-quorum`, message, leaf);
     }
   }
 

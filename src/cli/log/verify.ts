@@ -7,6 +7,7 @@ import { formatVkey, noteKey, parseVkey, type NoteKey } from "../../tlog/note.ts
 import { AttemptsCheck } from "./attempts-check.ts";
 import { AuthorityCheck, type AppliedOpening, type DecidedUnder } from "./authority-check.ts";
 import { Findings, type Finding } from "./findings.ts";
+import { FreezeCheck, type UnfrozenOpening } from "./freeze-check.ts";
 import { FORMAT, parseLine, type HeaderLine, type LeafLine } from "./format.ts";
 import { refuteEvidence, verifiesSecp256k1 } from "./signatures.ts";
 import { TreeCheck } from "./tree-check.ts";
@@ -46,7 +47,13 @@ export type Report = {
 
 type Opening = Readonly<Record<string, unknown>> & { readonly type: string };
 type Opened = Extract<LeafLine, { opening: string }>;
-type Authorization = { readonly leaf: number; readonly client: string; readonly key: string; readonly digest: string };
+type Authorization = {
+  readonly leaf: number;
+  readonly client: string;
+  readonly caller: string;
+  readonly key: string;
+  readonly digest: string;
+};
 
 export class LogVerifier {
   readonly #options: VerifyOptions;
@@ -54,6 +61,7 @@ export class LogVerifier {
   readonly #tree = new TreeCheck(this.#findings);
   readonly #authority = new AuthorityCheck(this.#findings);
   readonly #attempts = new AttemptsCheck(this.#findings);
+  readonly #freezes = new FreezeCheck(this.#findings, this.#authority);
   readonly #owners = new Map<Account, ClientId>();
   readonly #windows = new WindowCheck(this.#findings, {
     policies: this.#authority.policies,
@@ -127,7 +135,7 @@ export class LogVerifier {
       return this.#findings.add("opening-invalid", `the opening of leaf ${leaf.index} is no JSON`, leaf.index);
     }
     this.#checkPlace(leaf, opening, hashed);
-    this.#takeContent(leaf, opening);
+    this.#takeContent(leaf, opening, hashed);
   }
 
   /** Where everything is said to be open, a leaf that is not would be the one that matters: its numbers show no gap at the end. */
@@ -158,7 +166,7 @@ export class LogVerifier {
     this.#chains.set(client, { number, hash: hex(hashed), leaf: index });
   }
 
-  #takeContent(leaf: Opened, opening: Opening): void {
+  #takeContent(leaf: Opened, opening: Opening, hashed: Hash): void {
     const { index, client } = leaf;
     const decision = opening["decision"] as { policy: DecidedUnder } | undefined;
     if (decision && isDecision(opening)) this.#authority.checkDecision(client, decision.policy, index);
@@ -178,6 +186,12 @@ export class LogVerifier {
         return this.#takeAttempt(leaf, opening, (...attempt) => this.#attempts.again(...attempt));
       case "unsigned":
         return this.#takeAttempt(leaf, opening, (...attempt) => this.#attempts.unsigned(...attempt));
+      case "withheld":
+        return this.#takeAttempt(leaf, opening, (...attempt) => this.#attempts.withheld(...attempt));
+      case "frozen":
+        return this.#freezes.freeze(client, opening["target"] as string, { index, hash: hex(hashed) });
+      case "unfrozen":
+        return this.#takeUnfrozen(leaf, opening as unknown as UnfrozenOpening);
       case "failed":
         return this.#takeFailed(leaf, opening);
       case "client-added":
@@ -214,6 +228,11 @@ export class LogVerifier {
     this.#windows.recount(client);
   }
 
+  #takeUnfrozen({ index, client }: Opened, opening: UnfrozenOpening): void {
+    const { signatures: check } = this.#options;
+    this.#freezes.unfreeze(client, opening, { leaf: index, origin: this.#header!.origin, check });
+  }
+
   #takeKey(client: string, opening: Opening): void {
     this.#publicKeys.set(`${client}/${opening["key"] as string}`, opening["publicKey"] as string);
     for (const account of opening["accounts"] as Account[]) this.#owners.set(account, client as ClientId);
@@ -227,7 +246,8 @@ export class LogVerifier {
     const digest = opening["digest"] as string;
     if (before && before.digest !== digest)
       this.#findings.add("bytes-differ", `leaf ${index} authorizes other bytes than leaf ${before.leaf} did`, index);
-    this.#open.set(request, { leaf: index, client, key, digest });
+    this.#open.set(request, { leaf: index, client, caller, key, digest });
+    this.#freezes.require({ client, key, caller }, "authorizes", index);
     this.#attempts.authorize(request);
     const authorized = {
       request,
@@ -251,8 +271,12 @@ export class LogVerifier {
     const authorization = this.#open.get(request);
     // What ended later than another attempt began names the authorization before: that one is an earlier leaf.
     const named = opening["authorized"];
-    if (authorization?.client === client && typeof named === "number" && named <= authorization.leaf)
+    if (authorization?.client === client && typeof named === "number" && named <= authorization.leaf) {
+      if (opening.type === "attempted") this.#freezes.require(authorization, "attempts", index);
+      // The house's freezes are not in a client's own export.
+      if (opening.type === "withheld" && this.#header!.of === "house") this.#freezes.withhold(authorization, index);
       return take(request, opening["attempt"], index);
+    }
     this.#findings.add("not-authorized", `leaf ${index} is of an attempt that no leaf before it authorizes`, index);
   }
 
@@ -275,6 +299,7 @@ export class LogVerifier {
     this.#end(request);
     if (authorization?.leaf !== opening["authorized"] || authorization?.client !== client)
       return add("not-authorized", `leaf ${index} is signed, and no leaf before it authorizes that`);
+    this.#freezes.require(authorization, "signs", index);
     if (authorization.digest !== opening["digest"])
       return add("not-authorized", `leaf ${index} signs another digest than leaf ${authorization.leaf} authorizes`);
     if (!this.#options.signatures) return;

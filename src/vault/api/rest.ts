@@ -13,10 +13,11 @@ import type { ChainId } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { asJson } from "../../domain/json.ts";
 import { isFinal, type RequestId, type RequestState } from "../../domain/request.ts";
-import type { KeyName } from "../../domain/names.ts";
+import { HOUSE, type KeyName } from "../../domain/names.ts";
 import { attestKeys } from "../attest.ts";
 import { addClient, adoptClient, createKey, endKey, rotatePin, setPin } from "../clients.ts";
 import { evaluateOnly } from "../evaluate-only.ts";
+import { freezeView } from "../frozen.ts";
 import { applyPolicy } from "../policies.ts";
 import type { KeyRow, PolicyRow, RequestRow } from "../ports.ts";
 import { viewOf } from "../record.ts";
@@ -224,16 +225,20 @@ export async function putPolicy({ gateway, client, caller, body }: Call<PolicyBo
 }
 
 export async function listClients({ gateway }: Call): Promise<Answer> {
+  // Any vault may have frozen one this moment.
+  const rows = new Map((await gateway.store.read((reader) => reader.clients())).map((row) => [row.id, row]));
+  const house = rows.get(HOUSE)!;
   const clients = gateway.directory.clients().map(({ row, token, tokenError, keys, policy }) => ({
     client: row.id,
-    status: row.status,
+    status: rows.get(row.id)!.status,
+    freezes: rows.get(row.id)!.freezes.map(freezeView),
     token: row.token,
     available: token !== undefined,
     ...(tokenError ? { unavailable: { code: tokenError.code, detail: tokenError.message } } : {}),
     keys: [...keys.keys()],
     policy: policy ? { version: policy.version, hash: policy.hash } : null,
   }));
-  return { status: 200, body: { clients } };
+  return { status: 200, body: { clients, house: { status: house.status, freezes: house.freezes.map(freezeView) } } };
 }
 
 export async function postClient({ gateway, caller, body }: Call<z.infer<typeof ClientBody>>): Promise<Answer> {

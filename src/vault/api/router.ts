@@ -11,6 +11,7 @@ import {
   type ReceivedRequest,
 } from "../auth/authenticate.ts";
 import { StaleDirectory } from "../directory.ts";
+import { frozenCallers } from "../frozen.ts";
 import type { Gateway } from "../gateway.ts";
 import { appendLeaf } from "../log.ts";
 import { parseJson } from "./json.ts";
@@ -159,6 +160,7 @@ async function handle(
     );
   }
   if (client !== HOUSE) gateway.directory.get(client);
+  await requireCurrentCaller(gateway, client, caller, route);
   return route.handle({
     gateway,
     caller,
@@ -169,6 +171,32 @@ async function handle(
     body: parseBody(route, request.body),
     bodyHash: createHash("sha256").update(request.body).digest("hex"),
     evidence: evidenceOf(request),
+  });
+}
+
+/**
+ * A caller that any vault has frozen, or whose document has changed, is found out before it does anything: this vault's
+ * directory may be older.
+ * @throws {GatewayError} `caller-frozen`
+ */
+async function requireCurrentCaller(
+  { store, directory }: Gateway,
+  client: ClientId,
+  { name, of }: Caller,
+  { method, dryRun, checksItself, whileFrozen }: CallerRoute,
+): Promise<void> {
+  if (checksItself) return;
+  const { house } = directory;
+  const entry = client === HOUSE ? undefined : directory.get(client);
+  if (method !== "GET" && dryRun === undefined)
+    await store.read(async (reader) => {
+      if ((await reader.revision(HOUSE)) !== house.revision) throw new StaleDirectory(HOUSE);
+      if (entry && (await reader.revision(client)) !== entry.revision) throw new StaleDirectory(client);
+    });
+  const row = of === HOUSE ? house.row : entry!.row;
+  if (whileFrozen || !frozenCallers(row).has(name)) return;
+  throw new GatewayError("caller-frozen", `caller \`${name}\` is frozen`, {
+    hint: "the policy officers' quorum unfreezes it: `portcullis unfreeze`",
   });
 }
 

@@ -9,11 +9,13 @@ import {
   PolicyBody,
   SigningRequestBody,
 } from "../../domain/api.ts";
+import { FreezeBody, UnfreezeBody } from "../../domain/freeze.ts";
 import type { Role } from "../../domain/names.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { Gateway } from "../gateway.ts";
 import { listDecisions } from "./decisions.ts";
+import { getFreezes, postFreeze, postUnfreeze } from "./freezing.ts";
 import * as log from "./log.ts";
 import * as rest from "./rest.ts";
 
@@ -55,6 +57,10 @@ export type CallerRoute = {
   readonly body?: z.ZodType;
   /** A POST that changes nothing needs no idempotency key. */
   readonly dryRun?: true;
+  /** It holds the directory against the store in the transaction in which it decides. */
+  readonly checksItself?: true;
+  /** Open to callers who are frozen: what it does needs others as well. */
+  readonly whileFrozen?: true;
   readonly handle: (call: Call) => Promise<Answer>;
 };
 
@@ -78,6 +84,9 @@ const READERS: readonly Role[] = [
   "auditor",
 ];
 
+/** Whoever belongs to a client or to the custodian and is no program that asks for signatures. */
+const PERSONS: readonly Role[] = READERS.filter((role) => role !== "wallet-service");
+
 /** Everything that can be asked of the vault, and by whom. */
 export const ROUTES: readonly Route[] = [
   route({
@@ -85,6 +94,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/clients/{client}/signing-requests",
     roles: ["wallet-service"],
     body: SigningRequestBody,
+    checksItself: true,
     handle: rest.postSigningRequest,
   }),
   route({
@@ -172,6 +182,22 @@ export const ROUTES: readonly Route[] = [
     roles: ["policy-officer"],
     body: PolicyBody,
     handle: rest.putPolicy,
+  }),
+  route({ method: "GET", path: "/v1/clients/{client}/freeze", roles: READERS, handle: getFreezes }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/freeze",
+    roles: PERSONS,
+    body: FreezeBody,
+    handle: postFreeze,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/unfreeze",
+    roles: ["policy-officer"],
+    body: UnfreezeBody,
+    whileFrozen: true,
+    handle: postUnfreeze,
   }),
   route({
     method: "GET",

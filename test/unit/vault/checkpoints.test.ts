@@ -26,6 +26,7 @@ const CLIENT: ClientRow = {
   status: "active",
   token: { label: "acme", serial: "1" },
   saltKey: Buffer.alloc(32, 7),
+  freezes: [],
 };
 
 describe("vault/checkpoints", () => {

@@ -21,6 +21,7 @@ const house: ClientRow = {
   status: "active",
   token: { label: "house", serial: "1" },
   saltKey: Buffer.alloc(32, 1),
+  freezes: [],
 };
 
 describe("vault/clock", () => {

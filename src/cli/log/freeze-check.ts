@@ -1,0 +1,80 @@
+import { unfreezeSigningText } from "../../domain/freeze.ts";
+import type { AuthorityCheck, Signatures } from "./authority-check.ts";
+import type { Findings } from "./findings.ts";
+
+/** Where a `frozen` leaf stands. */
+type Standing = { readonly index: number; readonly hash: string };
+
+export type UnfrozenOpening = {
+  readonly target: string;
+  readonly frozen: number;
+  readonly signatures: Signatures;
+};
+
+/** Whose request it is, for which key. */
+type Asked = { readonly client: string; readonly key: string; readonly caller: string };
+
+/** What stood frozen at each leaf: none of it is authorized, attempted or signed, and each freeze ends by a quorum (I16). */
+export class FreezeCheck {
+  readonly #findings: Findings;
+  readonly #authority: AuthorityCheck;
+  readonly #standing = new Map<string, Standing>();
+
+  constructor(findings: Findings, authority: AuthorityCheck) {
+    this.#findings = findings;
+    this.#authority = authority;
+  }
+
+  freeze(client: string, target: string, standing: Standing): void {
+    const name = nameOf(client, target);
+    if (this.#standing.has(name))
+      this.#add("frozen-twice", `leaf ${standing.index} freezes ${target} of \`${client}\` again`, standing.index);
+    this.#standing.set(name, standing);
+    const caller = /^caller (.+)$/.exec(target)?.[1];
+    if (client === "house" && caller !== undefined) this.#authority.barred.add(caller);
+  }
+
+  /** @param check whether officers' signatures are verified too */
+  unfreeze(
+    client: string,
+    { target, frozen, signatures }: UnfrozenOpening,
+    { leaf, origin, check }: { leaf: number; origin: string; check: boolean },
+  ): void {
+    const standing = this.#standing.get(nameOf(client, target));
+    if (standing?.index !== frozen)
+      return this.#add("not-frozen", `leaf ${leaf} ends a freeze of ${target} that does not stand`, leaf);
+    this.#standing.delete(nameOf(client, target));
+    this.#authority.barred.delete(target.replace("caller ", ""));
+    const text = unfreezeSigningText({ origin, client, target, leaf: standing });
+    if (check) this.#authority.checkQuorum("unfreeze", signatures, text, leaf);
+  }
+
+  /** @param does what the leaf does with that request: `authorizes`, `signs` */
+  require(asked: Asked, does: string, leaf: number): void {
+    const target = this.#freezeOf(asked);
+    if (target === undefined) return;
+    this.#add("signed-frozen", `leaf ${leaf} ${does} a request while ${target} was frozen`, leaf);
+  }
+
+  withhold(asked: Asked, leaf: number): void {
+    if (this.#freezeOf(asked) !== undefined) return;
+    this.#add("withheld-unfrozen", `leaf ${leaf} withholds a signature of what was not frozen`, leaf);
+  }
+
+  #freezeOf({ client, key, caller }: Asked): string | undefined {
+    const concerned = [
+      nameOf("house", "client"),
+      nameOf(client, "client"),
+      nameOf(client, `key ${key}`),
+      nameOf(client, `caller ${caller}`),
+      nameOf("house", `caller ${caller}`),
+    ];
+    return concerned.find((name) => this.#standing.has(name));
+  }
+
+  #add(code: string, message: string, leaf: number): void {
+    this.#findings.add(code, message, leaf);
+  }
+}
+
+const nameOf = (client: string, target: string): string => `${target} of ${client}`;
