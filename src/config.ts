@@ -45,6 +45,9 @@ export const PostgresStore = z
   });
 export type PostgresStore = z.infer<typeof PostgresStore>;
 
+/** Of gateways whose clock tests may move: it begins the name, which is the first line of each of their checkpoints. */
+export const TEST_NAME = "test-";
+
 /** `portcullis.yaml`: one schema, read once. Paths are relative to the file. */
 const Config = z.strictObject({
   gateway: GatewayName.describe("name of this gateway: in every caller's signature, and origin of the log"),
@@ -83,6 +86,10 @@ const Config = z.strictObject({
         .max(24 * 366)
         .default(1)
         .describe("how long the log may have been silent at a start before an officer has to confirm the clock"),
+      test: z
+        .string()
+        .optional()
+        .describe("a file with the milliseconds by which time is moved: for gateways in tests, named `test-…`"),
     })
     .prefault({}),
   vault: z.strictObject({
@@ -119,6 +126,9 @@ const Config = z.strictObject({
       .default(256 * 1024),
     inFlight: z.int().min(1).max(10_000).default(1024),
   }),
+}).refine(({ gateway, clock }) => clock.test === undefined || gateway.startsWith(TEST_NAME), {
+  message: `expected a gateway whose name begins with \`${TEST_NAME}\`: no other's clock can be moved`,
+  path: ["clock", "test"],
 });
 type Written = z.infer<typeof Config>;
 export type StoreConfig = { readonly sqlite: string } | { readonly postgres: PostgresStore };
@@ -150,6 +160,7 @@ export function readConfig(path: string): Config {
     },
     store: storeAt(config.store, at),
     log: { anchor: at(config.log.anchor ?? anchorBeside(config)) },
+    clock: { ...config.clock, ...(config.clock.test === undefined ? {} : { test: at(config.clock.test) }) },
     vault: {
       ...config.vault,
       socket: at(config.vault.socket),

@@ -2,6 +2,7 @@ import { chownSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { anchorFile } from "./adapters/files/anchor.ts";
 import { newBootSecret, readBootSecret, writeSecretFile } from "./adapters/files/boot-secret.ts";
 import { newSoPin } from "./adapters/files/so-pin.ts";
+import { offsetIn, testClock } from "./adapters/files/test-clock.ts";
 import { prepareSoftHsm } from "./adapters/pkcs11/softhsm.ts";
 import { runCli } from "./cli/program.ts";
 import type { Founded, Founding, FoundingToken, Migrated, Serving, StoreStatus, VaultCommand } from "./cli/host.ts";
@@ -60,8 +61,9 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
       report("hang", new GatewayError("hsm-hangs", `a call to the HSM's module has not come back for ${ageMs} ms`)),
   );
   const { logToken: logTokenRef, gatewayToken, soPinShares } = config.hsm;
-  const whole = await openStore(config.store);
-  const clock = new ClockGuard({ monotonic: () => performance.now(), gapMs: config.clock.gapHours * HOUR_MS });
+  const time = timeOf(config.clock.test);
+  const whole = await openStore(config.store, time.moved);
+  const clock = new ClockGuard({ monotonic: time.monotonic, gapMs: config.clock.gapHours * HOUR_MS });
   let checkpoints: Checkpoints | undefined = undefined;
   const store = refusing(guarded(whole, clock), () => checkpoints?.refusal);
   const pins = new Pins({ store, sealer: await ownHsm.openGatewayToken(gatewayToken, bootSecret) });
@@ -89,6 +91,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     health,
     newSoPin: (label) => newSoPin(label, soPinShares),
     isolation,
+    now: time.now,
     attempts: new Set(),
     unpaid: new UnpaidRequests(config.vault.unpaid),
     changed: requestChanges(),
@@ -140,9 +143,19 @@ async function openHsms({ hsm: { own, ...clients } }: Config): Promise<{ hsm: Hs
 const nativeAdapters = () => import("./adapters/pkcs11/hsm.ts");
 
 /** Only the driver of the store that is there is loaded. */
-async function openStore(store: StoreConfig): Promise<Store> {
-  if ("sqlite" in store) return (await import("./adapters/sqlite/store.ts")).openSqliteStore(store.sqlite);
-  return (await import("./adapters/postgres/store.ts")).openPostgresStore(store.postgres);
+async function openStore(store: StoreConfig, clock?: () => number): Promise<Store> {
+  if ("sqlite" in store) return (await import("./adapters/sqlite/store.ts")).openSqliteStore(store.sqlite, clock);
+  return (await import("./adapters/postgres/store.ts")).openPostgresStore(store.postgres, clock);
+}
+
+/** By which clocks a vault goes: the machine's and its store's, or in a test gateway those moved. */
+function timeOf(test: string | undefined) {
+  const moved = test === undefined ? undefined : testClock(test);
+  return {
+    moved,
+    now: moved ?? Date.now,
+    monotonic: test === undefined ? () => performance.now() : () => performance.now() + offsetIn(test),
+  };
 }
 
 async function migrateStore({ store }: Pick<Config, "store">): Promise<Migrated> {
@@ -186,14 +199,14 @@ export async function found(founding: Founding): Promise<Founded> {
 }
 
 async function foundIn(founding: Founding): Promise<Founded> {
-  const { gateway, vaultFolder, entry, files, adopt, soPinShares, postgres } = founding;
+  const { gateway, vaultFolder, entry, files, adopt, soPinShares, postgres, testClock: test } = founding;
   const { openHsm } = await nativeAdapters();
   const at: StoreConfig = postgres ? { postgres } : { sqlite: `${vaultFolder}/portcullis.db` };
   const { modulePath, environment } = adopt ?? prepareSoftHsm(`${vaultFolder}/softhsm`);
   Object.assign(process.env, environment);
   const hsm = await openHsm({ modulePath, sessionsPerToken: 2, queueLimit: 16, redeem: redeemPermit });
   if (postgres) await migrateStore({ store: at });
-  const store = await openStore(at);
+  const store = await openStore(at, timeOf(test).moved);
   const token = async (name: FoundingToken): Promise<{ ref: TokenRef; pin: string }> => {
     if (adopt) return { ref: await findToken(hsm, adopt.tokens[name].label), pin: adopt.tokens[name].pin };
     const pin = name === "gateway" ? newBootSecret() : randomPin();

@@ -40,9 +40,11 @@ export function writeConfig(
     postgres?: PostgresStore;
     /** Where it is not the default. */
     clockGapHours?: number;
+    /** For a gateway in tests: the file by which its clock is moved. */
+    testClock?: string;
   },
 ): void {
-  const { name, listen, founded, soPinShares, postgres, clockGapHours } = given;
+  const { name, listen, founded, soPinShares, postgres, clockGapHours, testClock } = given;
   const folder = dirname(path);
   const beside = (file: string) => (file.startsWith(`${folder}/`) ? `./${relative(folder, file)}` : file);
   const environment = Object.fromEntries(
@@ -58,7 +60,9 @@ export function writeConfig(
       ...(soPinShares ? { soPinShares: soPinShares.map(beside) } : {}),
     },
     store: postgres ? { postgres } : { sqlite: "./vault/portcullis.db" },
-    ...(clockGapHours === undefined ? {} : { clock: { gapHours: clockGapHours } }),
+    ...(clockGapHours === undefined && testClock === undefined
+      ? {}
+      : { clock: { gapHours: clockGapHours, ...(testClock === undefined ? {} : { test: beside(testClock) }) } }),
     vault: { socket: "./run/vault.sock", bootSecret: { file: beside(founded.bootSecret) } },
     edge: { listen },
   };

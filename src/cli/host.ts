@@ -25,6 +25,8 @@ export type Founding = {
   readonly adopt?: Adoption;
   /** Where the shares of the new tokens' SO PINs go; without it they are not kept. */
   readonly soPinShares?: readonly [string, string];
+  /** For a gateway in tests: the file by which its clock is moved. */
+  readonly testClock?: string;
   /** Where the store is; without it a SQLite file in the vault's folder. */
   readonly postgres?: PostgresStore;
 };

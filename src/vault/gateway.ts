@@ -23,6 +23,8 @@ export type Gateway = SignDependencies & {
   readonly health: () => readonly TokenHealth[];
   /** A new token's SO PIN, whose shares are kept already; `undefined`: nobody keeps it. */
   readonly newSoPin?: (label: string) => string | undefined;
+  /** For what is shown of states that end with time; decisions go by the store's own clock. ms */
+  readonly now: () => number;
   /** `none (…)` where edge and vault share a user. */
   readonly isolation: string;
   /** Told of every fault that the caller learns nothing of. */

@@ -166,6 +166,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       pins,
       health: () => hsm.health(),
       isolation: "none (a test)",
+      now: () => clock.now,
       attempts: new Set(),
       unpaid: new UnpaidRequests(options.unpaid ?? { requestsPerMinute: Infinity, bytesPerMinute: Infinity }),
       changed: requestChanges(),

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -12,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Command } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
 import { parse, parseDocument } from "yaml";
 import { compileClient } from "../../policy/compile.ts";
 import { parsePolicy } from "../../policy/parse.ts";
@@ -20,7 +21,7 @@ import { newCaller, writeCallerFile, type CallerFile, type GatewayFile } from ".
 import { connect } from "../../sdk/client.ts";
 import { foundingHousePolicy, writeConfig } from "../founding.ts";
 import type { Host, Serving } from "../host.ts";
-import type { PostgresStore } from "../../config.ts";
+import { TEST_NAME, type PostgresStore } from "../../config.ts";
 import { jsonOption } from "../options.ts";
 import { postgresOption } from "../postgres-option.ts";
 import { output } from "../output.ts";
@@ -40,6 +41,8 @@ type DevOptions = {
   readonly tour: boolean;
   readonly tourOnly: boolean;
   readonly postgres?: PostgresStore;
+  readonly clock?: number;
+  readonly endWithStdin: boolean;
 };
 
 /** `dev`: a real gateway that is thrown away: SoftHSM, SQLite, two demo clients, callers' keys on disk. */
@@ -52,6 +55,16 @@ export function devCommand(program: Command, host: Host): void {
     .option("--policy <file...>", "these client policies instead of the demo's (their callers get fresh keys)", [])
     .option("--keep <dir>", "keep everything in this folder, and go on from it the next time")
     .addOption(postgresOption())
+    .option(
+      "--clock <time>",
+      "its time begins there (`2026-11-20T12:00:00Z`, or `now`) and can be moved: `clock` in the answer names the file",
+      parseTime,
+    )
+    .option(
+      "--end-with-stdin",
+      "end, and keep nothing, when standard input ends: with the program that started it",
+      false,
+    )
     .option("--tour", "show one withdrawal signed, one denied, one pending, one refused", false)
     .option("--tour-only", "end after the tour", false)
     .addOption(jsonOption())
@@ -69,10 +82,14 @@ async function dev(host: Host, options: DevOptions): Promise<void> {
   const folder = options.keep === undefined ? mkdtempSync(join(tmpdir(), "portcullis-dev-")) : resolve(options.keep);
   mkdirSync(folder, { recursive: true });
   chmodSync(folder, 0o711); // the edge's user passes through to the socket's folder; everything else is 0700
+  let keeps = options.keep !== undefined;
   let serving: Serving | undefined;
   let proxy: RunningProxy | undefined;
   try {
-    const told = untilTold();
+    const told = Promise.race([
+      untilTold(),
+      ...(options.endWithStdin ? [untilStdinEnds().then(() => (keeps = false))] : []),
+    ]);
     const started = await start(host, folder, options, note);
     ({ serving, proxy } = started);
     const tour = options.tour || options.tourOnly ? await runTour(started.clients) : undefined;
@@ -81,6 +98,7 @@ async function dev(host: Host, options: DevOptions): Promise<void> {
       url: serving.url,
       proxyUrl: proxy.url,
       folder,
+      ...(existsSync(clockFile(folder)) ? { clock: clockFile(folder) } : {}),
       isolation: serving.isolation,
       pids: serving.pids(),
       clients: started.clients,
@@ -97,8 +115,22 @@ async function dev(host: Host, options: DevOptions): Promise<void> {
   } finally {
     await proxy?.stop();
     await serving?.stop();
-    if (options.keep === undefined) rmSync(folder, { recursive: true, force: true });
+    if (!keeps) rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Milliseconds by which a test gateway's time is ahead of the machine's. */
+const clockFile = (folder: string): string => join(folder, "clock");
+
+function parseTime(text: string): number {
+  const time = text === "now" ? Date.now() : Date.parse(text);
+  if (!Number.isNaN(time)) return time;
+  throw new InvalidArgumentError("Expected `now` or a time such as `2026-11-20T12:00:00Z`.");
+}
+
+async function untilStdinEnds(): Promise<void> {
+  process.stdin.resume().unref();
+  await once(process.stdin, "close");
 }
 
 export type DemoClient = {
@@ -115,6 +147,7 @@ async function start(host: Host, folder: string, options: DevOptions, note: (tex
   const gatewayFile = join(folder, "gateway.json");
   const fresh = !existsSync(configPath);
   if (fresh) await foundDevGateway(host, folder, options, note);
+  else listenAt(configPath, options.port);
   note("starting edge and vault");
   const serving = await host.serve(configPath, ["portcullis-edge", "nobody"]);
   const gateway: GatewayFile = { ...(JSON.parse(readFileSync(gatewayFile, "utf8")) as GatewayFile), url: serving.url };
@@ -132,6 +165,13 @@ async function start(host: Host, folder: string, options: DevOptions, note: (tex
   return { serving, proxy, clients };
 }
 
+/** A kept gateway comes back at the port that is asked for now. */
+function listenAt(configPath: string, port: number): void {
+  const config = parseDocument(readFileSync(configPath, "utf8"));
+  config.setIn(["edge", "listen"], `127.0.0.1:${port}`);
+  writeFileSync(configPath, config.toString());
+}
+
 /** The port is known only now, and a kept gateway may come back at another one: its callers learn it. */
 function refreshUrls(callers: string, { url }: GatewayFile): void {
   const files = readdirSync(callers, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".json"));
@@ -147,11 +187,13 @@ const proxyCaller = ({ callers }: DemoClient): string => Object.values(callers)[
 async function foundDevGateway(
   host: Host,
   folder: string,
-  { port, postgres }: DevOptions,
+  { port, postgres, clock }: DevOptions,
   note: (text: string) => void,
 ): Promise<void> {
   note("making tokens, store and genesis leaf");
-  const name = `dev-${randomUUID().slice(0, 8)}`;
+  const name = `${clock === undefined ? "dev-" : TEST_NAME}${randomUUID().slice(0, 8)}`;
+  const moved = clock === undefined ? {} : { testClock: clockFile(folder) };
+  if (clock !== undefined) writeFileSync(clockFile(folder), String(clock - Date.now()));
   const unknown = {
     gateway: name,
     url: "http://127.0.0.1",
@@ -162,6 +204,7 @@ async function foundDevGateway(
     gateway: name,
     vaultFolder: join(folder, "vault"),
     ...foundingHousePolicy(people),
+    ...moved,
     ...(postgres ? { postgres } : {}),
   });
   const { answersKey, statementKey } = founded;
@@ -175,6 +218,7 @@ async function foundDevGateway(
     listen: `127.0.0.1:${port}`,
     founded,
     clockGapHours: 24 * 30, // a kept one may be put away for a while
+    ...moved,
     ...(postgres ? { postgres } : {}),
   });
 }

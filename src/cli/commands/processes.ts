@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { GatewayName, readConfig, type PostgresStore } from "../../config.ts";
+import { GatewayName, readConfig, TEST_NAME, type PostgresStore } from "../../config.ts";
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import { newCaller, writeCallerFile, type GatewayFile } from "../../sdk/caller-file.ts";
 import { connect } from "../../sdk/client.ts";
@@ -218,6 +218,11 @@ async function initialise(host: Host, options: InitOptions): Promise<Initialised
 
 /** Checked before anything is made: the name stands in leaf 0 for ever. */
 function gatewayName(name: string): string {
+  if (name.startsWith(TEST_NAME)) {
+    throw new GatewayError("usage", `expected a name that does not begin with \`${TEST_NAME}\``, {
+      hint: "it marks gateways whose clock can be moved: `portcullis dev --clock now` makes one",
+    });
+  }
   if (GatewayName.safeParse(name).success) return name;
   throw new GatewayError(
     "usage",

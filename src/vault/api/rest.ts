@@ -35,7 +35,7 @@ export async function postSigningRequest(call: Call<SigningRequestBody>): Promis
   const { gateway, client, caller, idempotencyKey, bodyHash, body, evidence } = call;
   const row = await sign(gateway, { client, caller: caller.name, idempotencyKey, bodyHash, body, evidence });
   gateway.changed.notify(row);
-  return answerOf(row, Date.now());
+  return answerOf(row, gateway.now());
 }
 
 /** One final answer per request: the same row gives the same bytes, however often it is asked for. */
@@ -69,7 +69,7 @@ export async function getSigningRequest(call: Call): Promise<Answer> {
     if (!(await gateway.changed.wait(`${caller.of}/${caller.name}`, id, deadline - Date.now()))) break;
     row = await readOwn(call, id);
   }
-  return { status: 200, body: viewOf(row, Date.now(), (problem) => problemOf(problem, row.id)) };
+  return { status: 200, body: viewOf(row, gateway.now(), (problem) => problemOf(problem, row.id)) };
 }
 
 function waitMs(text: string | null): number {
@@ -100,7 +100,7 @@ export async function readOwn({ gateway, client, caller }: Call, id: RequestId):
 export async function postSettlement({ gateway, client, caller, parameters }: Call): Promise<Answer> {
   const row = await settleRequest(gateway, client, parameters["id"] as RequestId, caller.name);
   gateway.changed.notify(row);
-  return { status: 200, body: viewOf(row, Date.now(), (problem) => problemOf(problem, row.id)) };
+  return { status: 200, body: viewOf(row, gateway.now(), (problem) => problemOf(problem, row.id)) };
 }
 
 const PAGE = { default: 50, max: 500 };
@@ -117,7 +117,7 @@ export async function listSigningRequests({ gateway, client, caller, query }: Ca
       ...(before ? { before } : {}),
     }),
   );
-  const views = rows.slice(0, limit).map((row) => viewOf(row, Date.now(), (problem) => problemOf(problem, row.id)));
+  const views = rows.slice(0, limit).map((row) => viewOf(row, gateway.now(), (problem) => problemOf(problem, row.id)));
   const requests = fittingPage(views);
   const cursor = requests.length < rows.length ? requests.at(-1)!.id : null;
   return { status: 200, body: { requests, cursor } };
