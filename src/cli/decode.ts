@@ -58,7 +58,7 @@ const lineProblem = (error: unknown): string => {
   return issue ? `\`${issue.path.join(".") || "line"}\`: ${issue.message}` : "expected one JSON object a line";
 };
 
-function decodePayload(
+export function decodePayload(
   { chain, payload, account: written }: Line,
   registry: AssetRegistry,
 ): { intent: Intent; digest: string } {

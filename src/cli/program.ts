@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { GatewayError } from "../domain/errors.ts";
+import { approvalCommands } from "./commands/approval.ts";
 import { assetCommands } from "./commands/assets.ts";
 import { callerCommands } from "./commands/caller.ts";
 import { clockCommands } from "./commands/clock.ts";
@@ -30,6 +31,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   policyCommands(program);
   requestCommands(program);
   freezeCommands(program, host);
+  approvalCommands(program);
   recoverCommand(program);
   logCommands(program);
   assetCommands(program);

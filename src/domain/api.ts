@@ -168,6 +168,37 @@ export type RecordedDecision = {
   readonly heldSince: Readonly<Record<string, string>>;
 };
 
+/** What somebody who is asked to approve has to know: the payload itself, and what the vault says of it now. */
+export type ApprovalView = {
+  readonly request: SigningRequestView;
+  /** Absent once the request waits no more. */
+  readonly waiting?: {
+    readonly origin: string;
+    readonly payload: Payload;
+    /** Of the key: what the payload is read with. */
+    readonly accounts: readonly string[];
+    readonly chains: readonly string[];
+    readonly intent: Json;
+    /** `sha256:` and hex: what an approval names. */
+    readonly intentHash: string;
+    /** Of the client's active policy: what an approval counts under. */
+    readonly policy: string;
+    readonly outcome: "allow" | "deny" | "needs-approval";
+    /** Why it would not be signed now, beyond what is missing. */
+    readonly reasons: readonly Json[];
+    readonly missing: readonly {
+      readonly group: string;
+      readonly have: number;
+      readonly need: number;
+      /** Who could still fill the places. */
+      readonly from: readonly string[];
+    }[];
+    readonly notBefore?: string;
+    readonly expires?: string;
+    readonly approvals: readonly { readonly person: string; readonly at: string; readonly counts: boolean }[];
+  };
+};
+
 /** A signing request as its caller sees it. */
 export type SigningRequestView = {
   readonly id: string;
@@ -180,6 +211,8 @@ export type SigningRequestView = {
   readonly reference?: string;
   readonly intent?: Json;
   readonly decision?: Json;
+  /** Who has approved, in their order; whether each still counts is asked when the request is decided. */
+  readonly approvals?: readonly { readonly person: string; readonly at: string }[];
   /** While it stands `authorized`: since when, how often it was tried, and what settling it would do with its spend. */
   readonly authorization?: {
     readonly at: string;

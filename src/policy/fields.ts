@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { EVM_CHAIN } from "../domain/chain.ts";
+import { isPublicKey } from "./public-key.ts";
 import { isZone } from "./zone.ts";
 
 /**
@@ -99,17 +100,21 @@ export const yes = (description: string) =>
 const BASE64 = "[A-Za-z0-9+/]";
 /** 32 bytes, in the one text that an encoder writes for them: a key is known by its text. */
 const BASE64_OF_32 = `${BASE64}{42}[AEIMQUYcgkosw048]=`;
+const PUBLIC_KEY =
+  "expected a public key: `ed25519:<base64 of 32 bytes>`, `ecdsa-p256:…`, `ssh-ed25519 …`, `sk-ssh-ed25519@openssh.com …` or `webauthn:…`";
+const ORIGIN = "https?://[a-z0-9.-]+(:[0-9]+)?";
 export const PublicKey = z
   .string()
   .max(1000, "expected at most 1000 characters")
   .regex(
     new RegExp(
-      `^(ed25519:${BASE64_OF_32}|ecdsa-p256:${BASE64}+={0,2}|ssh-ed25519 ${BASE64}+={0,2}|sk-ssh-ed25519@openssh\\.com ${BASE64}+={0,2})$`,
+      `^(ed25519:${BASE64_OF_32}|ecdsa-p256:${BASE64}+={0,2}|(sk-)?(ssh-ed25519|ecdsa-sha2-nistp256)(@openssh\\.com)? ${BASE64}+={0,2}|webauthn:${ORIGIN} [a-z0-9.-]+ ${BASE64}+={0,2})$`,
     ),
-    "expected a public key: `ed25519:<base64 of 32 bytes>`, `ecdsa-p256:…`, `ssh-ed25519 …` or `sk-ssh-ed25519@openssh.com …`",
+    PUBLIC_KEY,
   )
+  .refine(isPublicKey, PUBLIC_KEY)
   .describe(
-    "Public key: `ed25519:<base64 of 32 bytes>`, `ecdsa-p256:<base64>`, or an OpenSSH public key line without its comment.",
+    "Public key: `ed25519:<base64 of 32 bytes>`, `ecdsa-p256:<base64 of the uncompressed point>`, an OpenSSH public key line without its comment (Ed25519, P-256, security keys), or `webauthn:<origin> <relying party> <base64 of the credential's uncompressed P-256 point>`. Only `ed25519:` signs requests to the gateway; people approve with any of them.",
   );
 
 export const DURATION_UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

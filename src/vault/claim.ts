@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { SigningRequestBody } from "../domain/api.ts";
+import type { Payload, SigningRequestBody } from "../domain/api.ts";
 import type { Account } from "../domain/chain.ts";
 import type { Charge, CounterId, Decision, DecisionFacts } from "../domain/decision.ts";
 import { GatewayError } from "../domain/errors.ts";
@@ -8,6 +8,7 @@ import type { CallerName, ClientId } from "../domain/names.ts";
 import { isFinal, type RequestId } from "../domain/request.ts";
 import { chargesOf } from "../policy/charges.ts";
 import { evaluate, type EvaluateOptions } from "../policy/evaluate.ts";
+import { countingApprovals, type RecordedApproval } from "./approvals.ts";
 import type { ClientEntry, HouseEntry } from "./directory.ts";
 import type { ReadPayload, Understood } from "./payloads.ts";
 import type { Authorized, KeyRow, RequestRow, StoreReader } from "./ports.ts";
@@ -33,12 +34,13 @@ export type Authorization = { readonly unsigned: Uint8Array; readonly digest32: 
 export type Claimed = { readonly row: RequestRow; readonly authorization?: Authorization };
 
 /** A request under decision: whose, with what, for what. */
-export type Situation = {
+export type Situation = Understood & {
   readonly client: ClientEntry;
   readonly house: HouseEntry;
   readonly key: KeyRow;
   readonly request: RequestRow;
-  readonly intent: Intent;
+  /** As the caller wrote it. */
+  readonly payload: Payload;
 };
 
 /** A request not signed this long after its authorization is decided again at the new time (DESIGN section 3). */
@@ -115,7 +117,11 @@ async function freeNonce(reader: StoreReader, account: Account): Promise<bigint>
 }
 
 /** Reads what the decision may depend on; a fact that is not there is left out, and denies. */
-export async function loadFacts(reader: StoreReader, situation: Situation): Promise<DecisionFacts> {
+export async function loadFacts(
+  reader: StoreReader,
+  situation: Situation,
+  approvals: readonly RecordedApproval[] = readRecord(situation.request).approvals ?? [],
+): Promise<DecisionFacts> {
   const { client, house, key, request, intent } = situation;
   const now = await reader.now();
   const base = {
@@ -132,7 +138,7 @@ export async function loadFacts(reader: StoreReader, situation: Situation): Prom
     ...base,
     keyPurpose: key.purpose,
     submittedAt: request.submittedAt,
-    approvals: [],
+    approvals: countingApprovals(situation, approvals, now),
     heldSince: client.heldSince,
     spent,
   };

@@ -29,8 +29,9 @@ export async function evaluateOnly(
     await requireCurrent(reader, client, house);
     const submission = { client: clientId, caller, idempotencyKey: "", bodyHash: "", body, evidence: {} };
     const request = newRequest(submission, await reader.now());
-    const { intent, digest32 } = await understandNow(reader, request, payload);
-    const situation = { client, house, key, request, intent };
+    const understood = await understandNow(reader, request, payload);
+    const { intent, digest32 } = understood;
+    const situation = { client, house, key, request, payload: body.payload, ...understood };
     const facts = await loadFacts(reader, situation);
     const decision = shownDecision(await decide(reader, situation, facts, { explain: true }));
     return { intent, digest: `0x${Buffer.from(digest32).toString("hex")}`, decision };

@@ -1,8 +1,9 @@
-import type { Problem, SigningRequestView } from "../domain/api.ts";
+import type { Payload, Problem, SigningRequestView } from "../domain/api.ts";
 import type { Decision, Reason } from "../domain/decision.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { asJson, type Json } from "../domain/json.ts";
 import type { RequestState } from "../domain/request.ts";
+import type { RecordedApproval } from "./approvals.ts";
 import type { LeafRef, RequestRow } from "./ports.ts";
 
 /** A problem as it is kept: without the status, which belongs to HTTP. */
@@ -22,6 +23,9 @@ export type RequestRecord = {
   readonly reference?: string;
   /** The caller's signed request, so that an auditor sees that the client's own service asked. */
   readonly evidence: Readonly<Record<string, string>>;
+  /** Of a request that waits or has waited: it is read again whenever somebody decides about it. */
+  readonly payload?: Payload;
+  readonly approvals?: readonly RecordedApproval[];
   readonly intent?: Json;
   /** As `recordedDecision` made it: JSON throughout. */
   readonly decision?: Decision;
@@ -50,9 +54,9 @@ export const recordedDecision = (decision: Decision): Decision => asJson(decisio
 /** The row with these texts, and its record ready to be read. */
 export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: RequestRecord): RequestRow {
   const { payloadType, reference, evidence, unsigned, authorizedAt, decisionLeaf, outcomeLeaf, result } = record;
-  const { attempts, attemptedAt, unsignedAttempts } = record;
+  const { attempts, attemptedAt, unsignedAttempts, payload, approvals } = record;
   const recovery = { attempts, attemptedAt, unsignedAttempts };
-  const asked = { payloadType, reference, evidence, unsigned, authorizedAt, ...recovery };
+  const asked = { payloadType, reference, evidence, payload, approvals, unsigned, authorizedAt, ...recovery };
   const changed = {
     ...row,
     record: JSON.stringify({ ...asked, decisionLeaf }),
@@ -151,12 +155,14 @@ export function denialProblem(decision: Decision): StoredProblem {
   };
 }
 
-/** `pending` says what is missing; once nothing is and the delay is over, the same POST signs: `ready`. */
+/** `pending` says what is missing; once nothing is and the delay is over, the same POST signs: `ready`; too late: `expired`. */
 function shownState(row: RequestRow, record: RequestRecord, now: number): RequestState {
-  const missing = record.decision?.missing;
-  if (row.state !== "pending" || !missing) return row.state;
-  const waits = missing.approvals.length > 0 || (missing.notBefore ?? Infinity) > now;
-  return waits ? "pending" : "ready";
+  const { decision } = record;
+  if (row.state !== "pending" || !decision) return row.state;
+  const { outcome, missing, expiresAt = Infinity } = decision;
+  if (expiresAt <= now) return "expired";
+  const isOver = missing.approvals.length === 0 && (missing.notBefore ?? Infinity) <= now;
+  return outcome === "allow" || isOver ? "ready" : "pending";
 }
 
 const HINTS: Partial<Record<RequestState, string>> = {
@@ -175,6 +181,8 @@ export function shownDecision({ charges, ...decision }: Decision): Json {
     ...(expiresAt === undefined ? {} : { expiresAt: iso(expiresAt) }),
   };
 }
+
+const shownApproval = ({ person, at }: RecordedApproval) => ({ person, at: new Date(at).toISOString() });
 
 /** What recovery goes by: how long it has stood, what was tried, and what ending it now would do. */
 function shownAuthorization(record: RequestRecord): NonNullable<SigningRequestView["authorization"]> | undefined {
@@ -204,6 +212,7 @@ export function viewOf(
     ...(record.reference === undefined ? {} : { reference: record.reference }),
     ...(record.intent === undefined ? {} : { intent: record.intent }),
     ...(record.decision === undefined ? {} : { decision: shownDecision(record.decision) }),
+    ...(record.approvals === undefined ? {} : { approvals: record.approvals.map(shownApproval) }),
     ...(authorization === undefined ? {} : { authorization }),
     ...(record.problem === undefined ? {} : { problem: asProblem(record.problem) }),
     ...(record.result === undefined ? {} : { result: record.result }),

@@ -69,7 +69,8 @@ async function wait(transaction: StoreTransaction, situation: Situation, decided
   }
   const before = readRecord(request).decision;
   const unchanged = before !== undefined && JSON.stringify(before.missing) === JSON.stringify(decided.decision.missing);
-  return unchanged ? request : settle(transaction, situation, "pending", decided);
+  if (unchanged) return request;
+  return settle(transaction, situation, "pending", { ...decided, payload: situation.payload });
 }
 
 async function authorize(
@@ -135,16 +136,17 @@ export const refuse = (
     problem: finalProblem(error),
   });
 
-/** Writes leaf and row of a decision. @param said what the leaf says besides */
+/** Writes leaf and row of a decision. @param said what the leaf says besides @param type where it is not the state's own */
 export async function settle(
   transaction: StoreTransaction,
   { client, request }: Pick<Situation, "client" | "request">,
   state: RequestState & LeafType,
   change: Partial<RequestRecord>,
   said: LeafContent = {},
+  type: LeafType = state,
 ): Promise<RequestRow> {
   const record = { ...readRecord(request), ...change };
-  const { at, opening, ...decisionLeaf } = await appendLeaf(transaction, client.row, state, {
+  const { at, opening, ...decisionLeaf } = await appendLeaf(transaction, client.row, type, {
     request: request.id,
     caller: request.caller,
     key: request.key,

@@ -105,7 +105,8 @@ async function runSteps(
     const understood =
       payload instanceof GatewayError ? payload : await refusalOr(() => understandNow(transaction, request, payload));
     if (understood instanceof GatewayError) return { row: await refuse(transaction, client, request, understood) };
-    const situation: Situation = { client, house, key: signer.key, request, intent: understood.intent };
+    const { payload: asked } = submission.body;
+    const situation: Situation = { client, house, key: signer.key, request, payload: asked, ...understood };
     const facts = await loadFacts(transaction, situation);
     stepDone?.("Claim");
 

@@ -200,6 +200,9 @@ export class LogVerifier {
       case "pin-changed":
       case "denied":
       case "pending":
+      case "approved":
+      case "rejected":
+      case "cancelled":
       case "expired":
       case "refused":
       case "heartbeat":
@@ -362,7 +365,7 @@ export class LogVerifier {
 
 /** Whether the leaf records a decision of its own moment: what could not be decoded any more keeps the one before. */
 function isDecision({ type, problem }: Opening): boolean {
-  if (type === "authorized" || type === "pending") return true;
+  if (type === "authorized" || type === "pending" || type === "approved") return true;
   return type !== "failed" && (problem as { code?: string } | undefined)?.code === "denied-by-policy";
 }
 

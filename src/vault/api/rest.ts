@@ -7,7 +7,7 @@ import type {
   PolicyBody,
   SigningRequestBody,
 } from "../../domain/api.ts";
-import { StateFilter, type ClientBody } from "../../domain/api.ts";
+import { StateFilter, type ClientBody, type SigningRequestView } from "../../domain/api.ts";
 import type { z } from "zod";
 import type { ChainId } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
@@ -35,8 +35,15 @@ export async function postSigningRequest(call: Call<SigningRequestBody>): Promis
   const { gateway, client, caller, idempotencyKey, bodyHash, body, evidence } = call;
   const row = await sign(gateway, { client, caller: caller.name, idempotencyKey, bodyHash, body, evidence });
   gateway.changed.notify(row);
-  return answerOf(row, gateway.now());
+  return answerOf(row, await shownAt(gateway, row));
 }
+
+/** By the clock that decides: what waits becomes ready, or too late, without anybody doing anything. */
+const shownAt = async ({ store }: Call["gateway"], row: RequestRow): Promise<number> =>
+  row.state === "pending" ? store.read((reader) => reader.now()) : row.changedAt;
+
+export const viewNow = async (gateway: Call["gateway"], row: RequestRow): Promise<SigningRequestView> =>
+  viewOf(row, await shownAt(gateway, row), (problem) => problemOf(problem, row.id));
 
 /** One final answer per request: the same row gives the same bytes, however often it is asked for. */
 function answerOf(row: RequestRow, now: number): Answer {
@@ -69,7 +76,7 @@ export async function getSigningRequest(call: Call): Promise<Answer> {
     if (!(await gateway.changed.wait(`${caller.of}/${caller.name}`, id, deadline - Date.now()))) break;
     row = await readOwn(call, id);
   }
-  return { status: 200, body: viewOf(row, gateway.now(), (problem) => problemOf(problem, row.id)) };
+  return { status: 200, body: await viewNow(gateway, row) };
 }
 
 function waitMs(text: string | null): number {
@@ -100,7 +107,7 @@ export async function readOwn({ gateway, client, caller }: Call, id: RequestId):
 export async function postSettlement({ gateway, client, caller, parameters }: Call): Promise<Answer> {
   const row = await settleRequest(gateway, client, parameters["id"] as RequestId, caller.name);
   gateway.changed.notify(row);
-  return { status: 200, body: viewOf(row, gateway.now(), (problem) => problemOf(problem, row.id)) };
+  return { status: 200, body: await viewNow(gateway, row) };
 }
 
 const PAGE = { default: 50, max: 500 };
@@ -109,15 +116,16 @@ export async function listSigningRequests({ gateway, client, caller, query }: Ca
   const limit = pageSize(query.get("limit"), PAGE);
   const before = query.get("cursor") as RequestId | null;
   const state = stateFilter(query.get("state"));
-  const rows = await gateway.store.read((reader) =>
-    reader.requests(client, {
-      limit: limit + 1,
-      ...(caller.role === "wallet-service" ? { caller: caller.name } : {}),
-      ...(state ? { state } : {}),
-      ...(before ? { before } : {}),
-    }),
+  const filter = {
+    limit: limit + 1,
+    ...(caller.role === "wallet-service" ? { caller: caller.name } : {}),
+    ...(state ? { state } : {}),
+    ...(before ? { before } : {}),
+  };
+  const [rows, now] = await gateway.store.read(
+    async (reader) => [await reader.requests(client, filter), await reader.now()] as const,
   );
-  const views = rows.slice(0, limit).map((row) => viewOf(row, gateway.now(), (problem) => problemOf(problem, row.id)));
+  const views = rows.slice(0, limit).map((row) => viewOf(row, now, (problem) => problemOf(problem, row.id)));
   const requests = fittingPage(views);
   const cursor = requests.length < rows.length ? requests.at(-1)!.id : null;
   return { status: 200, body: { requests, cursor } };

@@ -10,10 +10,12 @@ import {
   SigningRequestBody,
 } from "../../domain/api.ts";
 import { FreezeBody, UnfreezeBody } from "../../domain/freeze.ts";
+import { ApprovalBody } from "../../domain/approval.ts";
 import type { Role } from "../../domain/names.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { Gateway } from "../gateway.ts";
+import * as approvals from "./approvals.ts";
 import { listDecisions } from "./decisions.ts";
 import { getFreezes, postFreeze, postUnfreeze } from "./freezing.ts";
 import * as log from "./log.ts";
@@ -86,6 +88,8 @@ const READERS: readonly Role[] = [
 
 /** Whoever belongs to a client or to the custodian and is no program that asks for signatures. */
 const PERSONS: readonly Role[] = READERS.filter((role) => role !== "wallet-service");
+/** Who may bring what a person has signed: whose it is, the signature says. */
+const CARRIERS: readonly Role[] = ["wallet-service", "approver", "operator", "auditor"];
 
 /** Everything that can be asked of the vault, and by whom. */
 export const ROUTES: readonly Route[] = [
@@ -114,6 +118,32 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/clients/{client}/signing-requests/{id}/settlement",
     roles: ["operator"],
     handle: rest.postSettlement,
+  }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/signing-requests/{id}/approvals",
+    roles: ["wallet-service", "approver", "operator", "auditor"],
+    handle: approvals.getApprovals,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/signing-requests/{id}/approvals",
+    roles: CARRIERS,
+    body: ApprovalBody,
+    handle: approvals.postApproval,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/signing-requests/{id}/rejections",
+    roles: CARRIERS,
+    body: ApprovalBody,
+    handle: approvals.postRejection,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/signing-requests/{id}/cancellation",
+    roles: ["wallet-service"],
+    handle: approvals.postCancellation,
   }),
   route({
     method: "GET",

@@ -14,7 +14,7 @@ version: 7
 use: [assets.yaml]
 callers:
   payouts: {role: wallet-service, keys: ["ed25519:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="]}
-  alice: {role: approver, keys: ["sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5"]}
+  alice: {role: approver, keys: ["sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHAAAABHNzaDo="]}
 groups: {officers: [alice]}
 addressBook:
   treasury: {address: "${ACCOUNTS.treasury}", tags: [settlement]}
@@ -198,19 +198,19 @@ describe("a policy document", () => {
     ],
     [
       "a key that is none",
-      "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5",
+      "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHAAAABHNzaDo=",
       "ed25519:AAAA",
-      "policy.yaml:8:34 expected a public key: `ed25519:<base64 of 32 bytes>`, `ecdsa-p256:…`, `ssh-ed25519 …` or `sk-ssh-ed25519@openssh.com …`, found `ed25519:AAAA`",
+      "policy.yaml:8:34 expected a public key: `ed25519:<base64 of 32 bytes>`, `ecdsa-p256:…`, `ssh-ed25519 …`, `sk-ssh-ed25519@openssh.com …` or `webauthn:…`, found `ed25519:AAAA`",
     ],
     [
       "three keys",
-      '["sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5"]',
+      '["sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHAAAABHNzaDo="]',
       '["ssh-ed25519 AAAA", "ssh-ed25519 AAAB", "ssh-ed25519 AAAC"]',
       "policy.yaml:8:33 expected one or two public keys, found a list",
     ],
     [
       "one key for two callers",
-      "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5",
+      "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHAAAABHNzaDo=",
       "ed25519:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
       "policy.yaml:8:34 expected each key once, found the key of `payouts` again",
     ],
