@@ -87,17 +87,17 @@ describe("the kit for other teams' tests", function () {
       start({ policy: POLICY, clients: ["red"] }),
     ]);
     const requests = await Promise.all([
-      pay(one!, 10n, "a", "red"),
-      pay(one!, 10n, "a", "blue"),
-      pay(other!, 10n, "a", "red"),
+      pay(one, 10n, "a", "red"),
+      pay(one, 10n, "a", "blue"),
+      pay(other, 10n, "a", "red"),
     ]);
     assert.deepEqual(
       requests.map(({ state }) => state),
       ["signed", "signed", "signed"],
     );
-    const addresses = [one!.addresses["red"], one!.addresses["blue"], other!.addresses["red"]];
+    const addresses = [one.addresses["red"], one.addresses["blue"], other.addresses["red"]];
     assert.equal(new Set(addresses.map((keys) => keys!["hot-1"])).size, 3);
-    assert.throws(() => one!.as("red", "nobody"), /found no `nobody` of `red`/);
+    assert.throws(() => one.as("red", "nobody"), /found no `nobody` of `red`/);
   });
 
   it("its checkpoints say that it is a test", async () => {
