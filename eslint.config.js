@@ -11,13 +11,14 @@ const MAY_IMPORT = {
   chains: ["domain"],
   policy: ["domain"],
   tlog: ["domain"],
-  vault: ["domain", "chains", "policy", "tlog"],
+  custody: ["domain", "chains", "tlog"],
+  vault: ["domain", "chains", "policy", "tlog", "custody"],
   "adapters/pkcs11": ["domain", "vault/ports.ts"],
   "adapters/sqlite": ["domain", "vault/ports.ts"],
   "adapters/postgres": ["domain", "vault/ports.ts"],
   edge: ["domain", "vault/protocol.ts"],
   sdk: ["domain"],
-  cli: ["sdk", "domain", "chains", "policy", "tlog", "config.ts"],
+  cli: ["sdk", "domain", "chains", "policy", "tlog", "custody", "config.ts"],
 };
 
 /** Packages that only one place may load. */
