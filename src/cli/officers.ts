@@ -1,8 +1,9 @@
-import { sign } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { Option } from "commander";
+import { OFFICER_NAMESPACE } from "../domain/approval.ts";
 import { GatewayError } from "../domain/errors.ts";
-import { privateKeyOf } from "../sdk/caller-file.ts";
 import type { GatewayClient } from "../sdk/client.ts";
+import { signAsPerson, type KeyOptions } from "./person-signer.ts";
 
 /* What policy officers decide together, from several machines: each signs a text, one of them sends all signatures. */
 
@@ -11,17 +12,19 @@ export type PersonSignature = { readonly person: string; readonly signature: str
 export const signaturesOption = (): Option =>
   new Option(
     "--signature <person:signature...>",
-    "signatures of other officers, as they were printed for them",
+    "signatures of other officers, as they were printed for them; `person:@FILE` where one is in a file",
   ).default([]);
 
-export const signText = ({ caller }: GatewayClient, text: string): PersonSignature => ({
+/** With the caller file's key, or with the one that the options name. */
+export const signText = ({ caller }: GatewayClient, text: string, key: KeyOptions = {}): PersonSignature => ({
   person: caller.caller,
-  signature: sign(null, Buffer.from(text), privateKeyOf(caller)).toString("base64"),
+  signature: signAsPerson(text, OFFICER_NAMESPACE, key, caller) as string,
 });
 
 /** @throws {GatewayError} `usage` */
 export function readSignature(text: string): PersonSignature {
-  const match = /^([a-z0-9-]{1,24}):(.+)$/.exec(text);
-  if (!match) throw new GatewayError("usage", "expected `--signature` as `person:signature`");
-  return { person: match[1]!, signature: match[2]! };
+  const [, person, written] = /^([a-z0-9-]{1,24}):([^]+)$/.exec(text) ?? [];
+  if (person === undefined || written === undefined)
+    throw new GatewayError("usage", "expected `--signature` as `person:signature`");
+  return { person, signature: written.startsWith("@") ? readFileSync(written.slice(1), "utf8") : written };
 }

@@ -13,7 +13,10 @@ export type SignerOptions = {
   readonly signature?: string;
 };
 
-export const withSigner = (command: Command): Command =>
+export type KeyOptions = Pick<SignerOptions, "sshKey" | "keyFile">;
+
+/** For whoever signs on this machine. */
+export const withKey = (command: Command): Command =>
   command
     .addOption(
       new Option(
@@ -21,10 +24,12 @@ export const withSigner = (command: Command): Command =>
         "sign with `ssh-keygen -Y sign`: a private key, or the public key of one in the SSH agent or on a security key",
       ),
     )
-    .addOption(new Option("--key-file <file>", "sign with this Ed25519 or P-256 private key (PKCS #8, PEM)"))
-    .addOption(
-      new Option("--signature <file>", "a signature that was made elsewhere over the text (`-` for standard input)"),
-    );
+    .addOption(new Option("--key-file <file>", "sign with this Ed25519 or P-256 private key (PKCS #8, PEM)"));
+
+export const withSigner = (command: Command): Command =>
+  withKey(command).addOption(
+    new Option("--signature <file>", "a signature that was made elsewhere over the text (`-` for standard input)"),
+  );
 
 /**
  * @param namespace of SSH signatures

@@ -7,6 +7,7 @@ import { absentNames, type Existing } from "../policy/named.ts";
 import { policyHash } from "../policy/parse.ts";
 import { RefusedError, type GatewayClient } from "../sdk/client.ts";
 import { readSignature, signText } from "./officers.ts";
+import type { KeyOptions } from "./person-signer.ts";
 import { requireApplicable, resolvePolicy } from "./policy-check.ts";
 
 /** A policy that is or was in force, as the gateway tells it. */
@@ -70,16 +71,18 @@ async function existing(gateway: GatewayClient, client: string): Promise<Existin
   return { keys: new Set(own), clients: new Set(clients.map((one) => one.client)) };
 }
 
-export const signProposal = (gateway: GatewayClient, { text }: Proposal): string => signText(gateway, text).signature;
+export const signProposal = (gateway: GatewayClient, { text }: Proposal, key: KeyOptions = {}): string =>
+  signText(gateway, text, key).signature;
 
 /** @param others signatures of other officers, as `person:signature` */
 export async function applyProposal(
   gateway: GatewayClient,
   proposal: Proposal,
   others: readonly string[] = [],
+  key: KeyOptions = {},
 ): Promise<StoredPolicy> {
   const { client, entry, files } = proposal;
-  const own = signText(gateway, proposal.text);
+  const own = signText(gateway, proposal.text, key);
   const body = { entry, files, signatures: [own, ...others.map(readSignature)] };
   return gateway.call("PUT", `/v1/clients/${client}/policy`, { body, idempotencyKey: randomUUID() });
 }

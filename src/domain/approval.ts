@@ -10,8 +10,8 @@ const TYPE = "portcullis/approval/v1";
 
 /** The namespace of `ssh-keygen -Y sign`: a signature made for anything else is none. */
 export const APPROVAL_NAMESPACE = "portcullis-approval-v1";
-/** The same for policies: what an officer signs is never an approval. */
-export const POLICY_NAMESPACE = "portcullis-policy-v1";
+/** The same for what policy officers sign: each of their texts begins with its own type besides. */
+export const OFFICER_NAMESPACE = "portcullis-officer-v1";
 
 export const VERDICTS = ["approve", "reject"] as const;
 export type Verdict = (typeof VERDICTS)[number];

@@ -16,6 +16,7 @@ import { GatewayError } from "../domain/errors.ts";
 import type { CallerName } from "../domain/names.ts";
 import { verifyPerson, type Proof } from "./auth/person-signature.ts";
 import type { Situation } from "./claim.ts";
+import { frozenCallers } from "./frozen.ts";
 
 /*
  * What a person's approval is worth (I10): for which request, of which meaning, under which policy, until when. Asked when
@@ -35,13 +36,16 @@ const canonicalize = canonicalizeModule as unknown as (value: unknown) => string
 const sha256 = (data: string | Uint8Array): string => `sha256:${createHash("sha256").update(data).digest("hex")}`;
 
 /** What people approve: client, key, chain, operations, fee cap, content; not nonce or price. */
-export function intentHash({ client, key, intent, payload, unsigned, digest32 }: Situation): string {
-  const content =
-    payload.type === "evm-transaction"
-      ? { callData: sha256(decodeUnsigned(unsigned).data) }
-      : { digest: Buffer.from(digest32).toString("hex") };
-  return sha256(canonicalize(intentContent({ client: client.row.id, key: key.name, intent }, content)));
+export function intentHash(situation: Situation): string {
+  const { client, key, intent } = situation;
+  return sha256(canonicalize(intentContent({ client: client.row.id, key: key.name, intent }, contentOf(situation))));
 }
+
+/** What the intent does not say of the payload. It stands in the leaves, so that the hash can be made again from them. */
+export const contentOf = ({ payload, unsigned, digest32 }: Situation): Parameters<typeof intentContent>[1] =>
+  payload.type === "evm-transaction"
+    ? { callData: sha256(decodeUnsigned(unsigned).data) }
+    : { digest: Buffer.from(digest32).toString("hex") };
 
 /** Verified again from the texts themselves: what is not signed for exactly this counts for nothing. */
 export function countingApprovals(
@@ -81,12 +85,14 @@ function isProven(situation: Situation, person: CallerName, signed: Pick<Approva
   }
 }
 
-/** @throws {GatewayError} `approval-person-unknown`, `wrong-namespace`, `person-signature-invalid` */
+/** @throws {GatewayError} `approval-person-unknown`, `approval-by-frozen`, `wrong-namespace`, `person-signature-invalid` */
 function prove({ client }: Situation, person: CallerName, signed: Pick<ApprovalBody, "text" | "signature">): Proof {
   const declared = client.policy!.callers.get(person);
   if (declared?.role !== "approver") {
     throw new GatewayError("approval-person-unknown", `expected an approver of this client, found \`${person}\``);
   }
+  if (frozenCallers(client.row).has(person))
+    throw new GatewayError("approval-by-frozen", `\`${person}\` is frozen: what they sign counts for nothing`);
   return verifyPerson(declared.keys, { ...signed, namespace: APPROVAL_NAMESPACE });
 }
 

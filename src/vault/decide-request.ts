@@ -6,7 +6,7 @@ import { GatewayError } from "../domain/errors.ts";
 import { asJson } from "../domain/json.ts";
 import type { CallerName, ClientId, KeyName } from "../domain/names.ts";
 import type { RequestId } from "../domain/request.ts";
-import { countingApprovals, intentHash, readDecision, type RecordedApproval } from "./approvals.ts";
+import { contentOf, countingApprovals, intentHash, readDecision, type RecordedApproval } from "./approvals.ts";
 import { decide, loadFacts, understandNow, type Situation } from "./claim.ts";
 import { requireCurrent, type ClientEntry, type Directory, type HouseEntry } from "./directory.ts";
 import { readPayload } from "./payloads.ts";
@@ -95,7 +95,8 @@ export async function decideRequest(
       throw new GatewayError("request-expired", "the request has lapsed: nobody can decide about it any more");
     const latest = decision.expiresAt ?? Infinity;
     const { person, proof } = readDecision(waiting.situation, body, { origin: name, verdict, now, latest });
-    const said = { person, text: body.text, signature: body.signature, key: proof.key, by };
+    const content = contentOf(waiting.situation);
+    const said = { person, text: body.text, signature: body.signature, provenBy: proof.key, by, content };
     return verdict === "reject"
       ? reject(transaction, waiting, said)
       : approve(transaction, waiting, { person, at: now, text: body.text, signature: body.signature }, said);

@@ -1,7 +1,8 @@
+import { OFFICER_NAMESPACE } from "../domain/approval.ts";
 import { GatewayError } from "../domain/errors.ts";
 import type { CallerName } from "../domain/names.ts";
 import type { CompiledHouse } from "../policy/compile.ts";
-import { verifyEd25519 } from "./verify.ts";
+import { verifyPerson } from "./auth/person-signature.ts";
 
 /* What policy officers decide together, each by a signature over a text that names everything that it changes (I15). */
 
@@ -13,7 +14,7 @@ export type Decided = { readonly code: string; readonly what: string; readonly h
 /**
  * Counts officers, not signatures; a signature that does not verify is an error, not a missing one.
  * @param barred officers whose signatures count for nothing at present
- * @throws {GatewayError} `code` of what is decided
+ * @throws {GatewayError} `code` of what is decided; `wrong-namespace`
  */
 export function requireQuorum(
   house: CompiledHouse,
@@ -25,7 +26,7 @@ export function requireQuorum(
   const persons = new Set<CallerName>();
   for (const { person, signature } of signatures) {
     const officer = house.callers.get(person);
-    if (officer?.role !== "policy-officer" || !officer.keys.some((key) => verifiesWith(key, text, signature))) {
+    if (officer?.role !== "policy-officer" || !verifiesWith(officer.keys, text, signature)) {
       throw new GatewayError(
         code,
         `expected a signature of a policy officer over ${what}, found none of \`${person}\``,
@@ -46,8 +47,13 @@ export function requireQuorum(
   });
 }
 
-function verifiesWith(key: string, text: string, signature: string): boolean {
-  const match = /^ed25519:([A-Za-z0-9+/]{43}=)$/.exec(key);
-  const raw = Buffer.from(signature, "base64");
-  return match !== null && raw.length === 64 && verifyEd25519(raw, text, Buffer.from(match[1]!, "base64"));
+/** @throws {GatewayError} `wrong-namespace` */
+function verifiesWith(keys: readonly string[], text: string, signature: string): boolean {
+  try {
+    verifyPerson(keys, { text, signature, namespace: OFFICER_NAMESPACE });
+    return true;
+  } catch (error) {
+    if (error instanceof GatewayError && error.code === "person-signature-invalid") return false;
+    throw error;
+  }
 }

@@ -1,4 +1,5 @@
 import type { Decision } from "../domain/decision.ts";
+import { contentOf } from "./approvals.ts";
 import { addressOf } from "../domain/chain.ts";
 import type { GatewayError } from "../domain/errors.ts";
 import { claimId, type Intent } from "../domain/intent.ts";
@@ -87,14 +88,16 @@ async function authorize(
   if (request.state === "authorized") await transaction.removeSpend(authorizationOf(request));
   const authorizedAt = await transaction.now();
   const before = readRecord(request);
-  const row = await settle(transaction, situation, "authorized", {
+  const change = {
     ...decided,
     unsigned,
     digest,
     authorizedAt,
     // Decided again is another attempt: what came of those before it may still be unknown.
     ...(request.state === "authorized" ? { attempts: attemptsOf(before).made + 1 } : {}),
-  });
+  };
+  const said = before.approvals === undefined ? {} : { content: contentOf(situation) };
+  const row = await settle(transaction, situation, "authorized", change, said);
   for (const { counter, amount } of charges) {
     await transaction.addSpend(counter, { ...authorizationOf(row), amount });
   }

@@ -7,6 +7,7 @@ import { GatewayError } from "../../domain/errors.ts";
 import { explainDecision, reasonText } from "../../policy/decision-text.ts";
 import type { GatewayClient } from "../../sdk/client.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
+import { withKey, type KeyOptions } from "../person-signer.ts";
 import { output, table } from "../output.ts";
 import { applyProposal, proposePolicy, signProposal, type Proposal, type StoredPolicy } from "../policy-apply.ts";
 import { findingsText } from "../policy-check.ts";
@@ -34,15 +35,13 @@ export function policyGatewayCommands(policy: Command): void {
     .addOption(asOption())
     .addOption(jsonOption())
     .action(simulate);
-  policy
-    .command("sign <file>")
+  withKey(policy.command("sign <file>"))
     .description("check a policy, show what it changes, and sign it as a policy officer, for `apply` by another")
     .option("--yes", "sign without asking", false)
     .addOption(asOption())
     .addOption(jsonOption())
     .action(sign);
-  policy
-    .command("apply <file>")
+  withKey(policy.command("apply <file>"))
     .description("check a policy, show what it changes, and make it the active one with your signature as an officer")
     .option("--signature <person:signature...>", "signatures of other officers, as `policy sign` prints them", [])
     .option("--yes", "apply without asking", false)
@@ -128,11 +127,17 @@ const simulationText = ({ client, decided, skipped, turned }: Simulation): strin
 
 // ---- sign, apply ------------------------------------------------------------------------------------------------
 
-async function sign(file: string, options: CommonOptions & { yes: boolean }): Promise<void> {
+/** `--signature` names other officers' signatures here, and no key. */
+const keyOf = ({ sshKey, keyFile }: KeyOptions): KeyOptions => ({
+  ...(sshKey === undefined ? {} : { sshKey }),
+  ...(keyFile === undefined ? {} : { keyFile }),
+});
+
+async function sign(file: string, options: CommonOptions & KeyOptions & { yes: boolean }): Promise<void> {
   const gateway = gatewayOf(options);
   const proposal = await proposePolicy(gateway, file);
   await confirm(proposal, "sign", options);
-  const signature = signProposal(gateway, proposal);
+  const signature = signProposal(gateway, proposal, keyOf(options));
   const { caller: person } = gateway.caller;
   output(options.json).result(
     { person, signature, text: proposal.text, ...proposalJson(proposal) },
@@ -140,11 +145,17 @@ async function sign(file: string, options: CommonOptions & { yes: boolean }): Pr
   );
 }
 
-async function apply(file: string, options: CommonOptions & { yes: boolean; signature: string[] }): Promise<void> {
+async function apply(
+  file: string,
+  options: CommonOptions & KeyOptions & { yes: boolean; signature: string[] },
+): Promise<void> {
   const gateway = gatewayOf(options);
   const proposal = await proposePolicy(gateway, file);
   await confirm(proposal, "apply", options);
-  const applied = await whileCounting(applyProposal(gateway, proposal, options.signature), output(options.json).note);
+  const applied = await whileCounting(
+    applyProposal(gateway, proposal, options.signature, keyOf(options)),
+    output(options.json).note,
+  );
   output(options.json).result(
     { ...applied, ...proposalJson(proposal) },
     `${applied.client}: version ${applied.version} is active\n  ${applied.hash}, leaf ${applied.leaf}`,

@@ -1,10 +1,11 @@
+import { OFFICER_NAMESPACE } from "../../domain/approval.ts";
 import { policySigningText } from "../../domain/api.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { compileClient, compileHouse, type CompiledHouse, type CompiledPolicy } from "../../policy/compile.ts";
 import { resolvePolicy } from "../policy-check.ts";
 import type { Findings } from "./findings.ts";
 import type { PolicyLine } from "./format.ts";
-import { verifiesEd25519 } from "./signatures.ts";
+import { verifiesPerson } from "./person-signatures.ts";
 
 export type Signatures = readonly { readonly person: string; readonly signature: string }[];
 
@@ -101,7 +102,7 @@ export class AuthorityCheck {
       const officer = house.callers.get(person as never);
       this.signatures += 1;
       const isOfficer = officer?.role === "policy-officer" && !barred.has(person);
-      if (isOfficer && officer.keys.some((key) => verifiesEd25519(key, text, signature))) persons.add(person);
+      if (isOfficer && verifiesPerson(officer.keys, text, signature, OFFICER_NAMESPACE)) persons.add(person);
       else this.#findings.add(`${what}-signature`, `leaf ${leaf}: \`${person}\` has not signed this ${what}`, leaf);
     }
     if (persons.size < house.policyQuorum) {

@@ -4,6 +4,7 @@ import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
 import { NO_HOUSE } from "../../policy/world.ts";
 import type { Hash } from "../../tlog/hashes.ts";
 import { formatVkey, noteKey, parseVkey, type NoteKey } from "../../tlog/note.ts";
+import { ApprovalCheck, type RequestOpening } from "./approval-check.ts";
 import { AttemptsCheck } from "./attempts-check.ts";
 import { AuthorityCheck, type AppliedOpening, type DecidedUnder } from "./authority-check.ts";
 import { Findings, type Finding } from "./findings.ts";
@@ -67,6 +68,12 @@ export class LogVerifier {
     policies: this.#authority.policies,
     house: () => this.#authority.house ?? (this.#header?.of === "house" ? undefined : NO_HOUSE),
     owners: this.#owners,
+  });
+  readonly #approvals = new ApprovalCheck(this.#findings, {
+    policies: this.#authority.policies,
+    house: () => this.#authority.house ?? (this.#header?.of === "house" ? undefined : NO_HOUSE),
+    owners: this.#owners,
+    origin: () => this.#header!.origin,
   });
   readonly #chains = new Map<string, { readonly number: number; readonly hash: string; readonly leaf: number }>();
   readonly #publicKeys = new Map<string, string>();
@@ -194,14 +201,16 @@ export class LogVerifier {
         return this.#takeUnfrozen(leaf, opening as unknown as UnfrozenOpening);
       case "failed":
         return this.#takeFailed(leaf, opening);
+      case "pending":
+        return this.#approvals.begin(opening["request"] as string, leaf.at);
+      case "approved":
+      case "rejected":
+        return this.#approvals.decide(leaf, opening as unknown as RequestOpening, this.#options.signatures);
       case "client-added":
       case "key-disabled":
       case "key-retired":
       case "pin-changed":
       case "denied":
-      case "pending":
-      case "approved":
-      case "rejected":
       case "cancelled":
       case "expired":
       case "refused":
@@ -225,10 +234,11 @@ export class LogVerifier {
     this.#authority.begin("house", { version: opening["version"] as number, hash: opening["policy"] as string }, index);
   }
 
-  #takePolicy({ index, client }: Opened, opening: AppliedOpening): void {
+  #takePolicy({ index, at, client }: Opened, opening: AppliedOpening): void {
     const { signatures: check } = this.#options;
     this.#authority.apply(client, opening, { leaf: index, origin: this.#header!.origin, check });
     this.#windows.recount(client);
+    this.#approvals.hold(client, at);
   }
 
   #takeUnfrozen({ index, client }: Opened, opening: UnfrozenOpening): void {
@@ -262,6 +272,7 @@ export class LogVerifier {
       intent: opening["intent"],
     };
     this.#windows.authorize(authorized, opening["decision"] as never);
+    this.#approvals.authorize({ index, at, client }, opening as unknown as RequestOpening);
   }
 
   /** Both kinds name the request's authorization, of the same client. */
@@ -343,7 +354,7 @@ export class LogVerifier {
       receipts: this.#tree.receipts,
       newest: last ? { size: last.size, root: Buffer.from(last.root).toString("base64") } : null,
       limitsHeld: this.#windows.checked,
-      signatures: this.#signatures + this.#authority.signatures,
+      signatures: this.#signatures + this.#authority.signatures + this.#approvals.signatures,
       clients: Object.fromEntries([...this.#chains].map(([client, { number }]) => [client, number + 1])),
       outcomeUnknown: [...this.#open].map(([request, { client, leaf }]) => ({ request, client, leaf })),
       notChecked: this.#notChecked(last?.size ?? 0),

@@ -26,6 +26,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "policy-signatures": 403,
   "officer-signatures": 403,
   rejected: 403,
+  "approval-by-frozen": 403,
   "approval-by-initiator": 403,
   "approval-by-operator": 403,
   "approval-expired": 403,

@@ -1,0 +1,207 @@
+import { createHash } from "node:crypto";
+import canonicalizeModule from "canonicalize";
+import { APPROVAL_NAMESPACE, intentContent, parseApprovalText, type PersonSignature } from "../../domain/approval.ts";
+import type { Account } from "../../domain/chain.ts";
+import type { DecisionFacts } from "../../domain/decision.ts";
+import { intentFromJson } from "../../domain/intent.ts";
+import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
+import type { CompiledHouse, CompiledPolicy } from "../../policy/compile.ts";
+import { mismatchOf } from "../../policy/match.ts";
+import { askedBy, type Asked } from "../../policy/quorum.ts";
+import { scenesOf } from "../../policy/scene.ts";
+import { accountsIn } from "./accounts.ts";
+import type { Findings } from "./findings.ts";
+import { verifiesPerson } from "./person-signatures.ts";
+
+/** A leaf about a request, as its opening says it. */
+export type RequestOpening = {
+  readonly type: string;
+  readonly request: string;
+  readonly caller: string;
+  readonly key: string;
+  readonly intent?: unknown;
+  /** What the intent does not say of the payload: `callData` or `digest`, where somebody approved it. */
+  readonly content?: Parameters<typeof intentContent>[1];
+  readonly person?: string;
+  readonly text?: string;
+  readonly signature?: PersonSignature;
+};
+
+type Place = { readonly index: number; readonly at: number; readonly client: string };
+type Approval = {
+  readonly person: CallerName;
+  readonly at: number;
+  readonly policy: string;
+  readonly intent: string;
+  readonly expires: number;
+};
+type Known = {
+  readonly policies: ReadonlyMap<string, CompiledPolicy>;
+  readonly house: () => CompiledHouse | undefined;
+  readonly owners: ReadonlyMap<Account, ClientId>;
+  readonly origin: () => string;
+};
+
+// The package's types say `export default` while Node sees `module.exports`.
+const canonicalize = canonicalizeModule as unknown as (value: unknown) => string;
+
+/**
+ * Whether everybody who had to approve a request had done so, each with a signature over exactly it, when it was
+ * authorized (I10): asked of the documents and counted here, not of what the gateway says it counted.
+ */
+export class ApprovalCheck {
+  readonly #findings: Findings;
+  readonly #known: Known;
+  readonly #begun = new Map<string, number>();
+  readonly #approvals = new Map<string, Approval[]>();
+  readonly #heldSince = new Map<string, Map<Account, number>>();
+  signatures = 0;
+
+  constructor(findings: Findings, known: Known) {
+    this.#findings = findings;
+    this.#known = known;
+  }
+
+  /** A policy of that client became active: its addresses are held from now on, or since before. */
+  hold(client: string, at: number): void {
+    const before = this.#heldSince.get(client);
+    const accounts = this.#known.policies.get(client)?.addresses.keys() ?? [];
+    this.#heldSince.set(client, new Map([...accounts].map((account) => [account, before?.get(account) ?? at])));
+  }
+
+  /** Any leaf that decides a request: the first says when it was submitted. */
+  begin(request: string, at: number): void {
+    if (!this.#begun.has(request)) this.#begun.set(request, at);
+  }
+
+  /** An `approved` or `rejected` leaf. @param check whether signatures are verified too */
+  decide(place: Place, opening: RequestOpening, check: boolean): void {
+    const { index, at, client } = place;
+    const add = (code: string, message: string) => this.#findings.add(code, `leaf ${index}: ${message}`, index);
+    const fields = parseApprovalText(opening.text ?? "");
+    const policy = this.#known.policies.get(client);
+    if (!fields || !policy) return add("approval-invalid", "carries no text that a person could have signed");
+    const verdict = opening.type === "approved" ? "approve" : "reject";
+    const expected = { origin: this.#known.origin(), client, request: opening.request, verdict, policy: policy.hash };
+    for (const [name, value] of Object.entries(expected))
+      if (fields[name as keyof typeof expected] !== value)
+        add("approval-differs", `\`${fields.person}\` has signed another ${name}`);
+    if (Date.parse(fields.expires) <= at)
+      add("approval-expired", `\`${fields.person}\` signed for a time that was over`);
+    if (opening.type === "approved" && hashOf(client, opening) !== fields.intent)
+      add("approval-differs", `\`${fields.person}\` has signed another intent`);
+    this.#requirePerson(policy, opening, fields.person, add, check);
+    if (opening.type !== "approved") return;
+    const approval = {
+      person: fields.person as CallerName,
+      at,
+      policy: fields.policy,
+      intent: fields.intent,
+      expires: Date.parse(fields.expires),
+    };
+    this.#approvals.set(opening.request, [...(this.#approvals.get(opening.request) ?? []), approval]);
+  }
+
+  #requirePerson(
+    policy: CompiledPolicy,
+    { caller, text, signature }: RequestOpening,
+    person: string,
+    add: (code: string, message: string) => void,
+    check: boolean,
+  ): void {
+    const declared = policy.callers.get(person as CallerName);
+    if (declared?.role !== "approver") return add("approval-invalid", `\`${person}\` is no approver`);
+    if (policy.callers.get(caller as CallerName)?.operatedBy.has(person as CallerName))
+      add("approval-invalid", `\`${person}\` operates \`${caller}\`, which asked`);
+    if (!check) return;
+    this.signatures += 1;
+    if (!verifiesPerson(declared.keys, text!, signature!, APPROVAL_NAMESPACE))
+      add("approval-signature", `\`${person}\` has not signed this`);
+  }
+
+  /** An `authorized` leaf: what its policy asked for was there. */
+  authorize(place: Place, opening: RequestOpening): void {
+    const { index, at, client } = place;
+    const { request } = opening;
+    this.begin(request, at);
+    const policy = this.#known.policies.get(client);
+    const asked = policy && this.#askedFor(place, opening, policy);
+    if (!asked || asked.expireAfterMs === undefined) return;
+    const add = (code: string, message: string) => this.#findings.add(code, `leaf ${index} ${message}`, index);
+    const submittedAt = this.#begun.get(request)!;
+    if (at >= submittedAt + asked.expireAfterMs) add("approval-late", "authorizes a request that had lapsed");
+    const counting = (this.#approvals.get(request) ?? []).filter(
+      (approval) =>
+        approval.expires > at && approval.policy === policy.hash && approval.intent === hashOf(client, opening),
+    );
+    const completedAt =
+      completeAt(asked, policy.groups, counting) ?? (asked.quorums.size === 0 ? submittedAt : undefined);
+    if (completedAt === undefined) {
+      const needed = [...asked.quorums].map(([group, need]) => `${need} of \`${group}\``).join(", ");
+      return add("approval-quorum", `authorizes what needs ${needed}; ${counting.length} had approved it`);
+    }
+    if (at < Math.max(completedAt, submittedAt) + asked.delayMs)
+      add("approval-early", "authorizes a request before its delay was over");
+  }
+
+  /** What all allow rules that match ask for, by the documents that were active. */
+  #askedFor({ at, client }: Place, opening: RequestOpening, policy: CompiledPolicy): Asked | undefined {
+    const house = this.#known.house();
+    if (!house) return undefined;
+    const intent = intentFromJson(opening.intent);
+    const owners = new Map(
+      accountsIn(intent).flatMap((account) => {
+        const owner = this.#known.owners.get(account);
+        return owner ? [[account, owner] as const] : [];
+      }),
+    );
+    const facts: DecisionFacts = {
+      now: at,
+      client: client as ClientId,
+      caller: opening.caller as CallerName,
+      key: opening.key as KeyName,
+      keyPurpose: "transactions",
+      submittedAt: at,
+      approvals: [],
+      owners,
+      heldSince: this.#heldSince.get(client) ?? new Map<Account, number>(),
+      spent: new Map(),
+    };
+    const scene = scenesOf({ client: policy, house }, intent, facts).client;
+    const matching = policy.allows.filter((rule) =>
+      scene.operations.some((view) => mismatchOf(rule, scene, view, facts) === undefined),
+    );
+    return askedBy(matching);
+  }
+}
+
+function hashOf(client: string, { key, intent, content }: RequestOpening): string | undefined {
+  if (content === undefined) return undefined;
+  const said = intentContent({ client, key, intent: intentFromJson(intent) }, content);
+  return `sha256:${createHash("sha256").update(canonicalize(said)).digest("hex")}`;
+}
+
+/** When the last one came in of the first approvals that fill every place: each person in one place only. */
+function completeAt(
+  { quorums }: Asked,
+  groups: CompiledPolicy["groups"],
+  approvals: readonly Approval[],
+): number | undefined {
+  const places = [...quorums].flatMap(([group, need]) => Array.from({ length: need }, () => group));
+  for (let count = places.length; count <= approvals.length && count > 0; count++) {
+    const persons = new Set(approvals.slice(0, count).map(({ person }) => person));
+    if (fills(places, persons, groups)) return approvals[count - 1]!.at;
+  }
+  return undefined;
+}
+
+/** Tries every seating: an auditor has the time, and need not believe in a matching. */
+function fills(places: readonly string[], persons: ReadonlySet<CallerName>, groups: CompiledPolicy["groups"]): boolean {
+  const [place, ...others] = places;
+  if (place === undefined) return true;
+  return [...persons].some(
+    (person) =>
+      groups.get(place)?.has(person) &&
+      fills(others, new Set([...persons].filter((other) => other !== person)), groups),
+  );
+}
