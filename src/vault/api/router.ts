@@ -16,6 +16,7 @@ import type { Gateway } from "../gateway.ts";
 import { appendLeaf } from "../log.ts";
 import { parseJson } from "./json.ts";
 import { problemOfError, RETRY_AFTER_S } from "./problems.ts";
+import { NoQuery } from "./queries.ts";
 import { ROUTES, type Answer, type CallerRoute, type OpenRoute, type Route } from "./routes.ts";
 
 /*
@@ -98,6 +99,20 @@ function parseBody(route: CallerRoute, body: Uint8Array): unknown {
   throw new GatewayError("invalid-body", `\`${field}\`: ${message}`, { facts: { issues: issues.slice(0, 20) } });
 }
 
+/** @throws {GatewayError} `invalid-parameter`: what nobody reads, what stands twice, what is no such value */
+function parseQuery({ query: schema = NoQuery }: CallerRoute, text: string): URLSearchParams {
+  const query = new URLSearchParams(text.slice(1));
+  if (text === "?") return query;
+  const entries = [...query];
+  const parsed = schema.safeParse(Object.fromEntries(entries));
+  const [issue] = parsed.error?.issues ?? [];
+  if (!issue && new Set(query.keys()).size === entries.length) return query;
+  const [name, message] = issue
+    ? [issue.path.join(".") || "query", issue.message]
+    : ["query", "expected each parameter once"];
+  throw new GatewayError("invalid-parameter", `\`${name}\`: ${message}`);
+}
+
 /** How often a directory that lags behind the store is refreshed for one request, before it counts as a fault. */
 const REFRESHES = 3;
 
@@ -166,7 +181,7 @@ async function handle(
     caller,
     client,
     parameters,
-    query: new URLSearchParams(query.slice(1)),
+    query: parseQuery(route, query),
     idempotencyKey: idempotencyKeyOf(route, request),
     body: parseBody(route, request.body),
     bodyHash: createHash("sha256").update(request.body).digest("hex"),

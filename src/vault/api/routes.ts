@@ -15,6 +15,10 @@ import type { Role } from "../../domain/names.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { Gateway } from "../gateway.ts";
+import * as a from "../../domain/answers.ts";
+import { APPROVAL_PROBLEMS, PAYLOAD_PROBLEMS, type ProblemCode } from "./problem-list.ts";
+import { openApiDocument } from "./openapi.ts";
+import * as q from "./queries.ts";
 import * as approvals from "./approvals.ts";
 import { listDecisions } from "./decisions.ts";
 import { getFreezes, postFreeze, postUnfreeze } from "./freezing.ts";
@@ -41,22 +45,39 @@ export type Answer = {
   readonly headers?: Readonly<Record<string, string>>;
 };
 
+/** Of an answer that is no JSON. */
+export type MediaType = typeof TEXT | typeof BYTES;
+const TEXT = "text/plain; charset=utf-8";
+const BYTES = "application/octet-stream";
+
 /** What everybody may read: no caller, no client, no body. */
 export type OpenCall = Pick<Call, "gateway" | "parameters">;
 
-export type OpenRoute = {
+/** What the OpenAPI document says of a route beside its path. */
+type Documented = {
+  /** What it does, in the third person. */
+  readonly summary: string;
+  /** By status: the schema of a JSON body, or another media type. */
+  readonly answers: Readonly<Record<number, z.ZodType | MediaType>>;
+  /** Its own problems, beside those that every route may answer with. */
+  readonly problems?: readonly ProblemCode[];
+};
+
+export type OpenRoute = Documented & {
   readonly method: "GET";
   readonly path: string;
   readonly roles: "anyone";
   readonly handle: (call: OpenCall) => Promise<Answer>;
 };
 
-export type CallerRoute = {
+export type CallerRoute = Documented & {
   readonly method: "GET" | "POST" | "PUT";
   /** `{name}` stands for one segment, `{name*}` for all that follow; `{client}` is the client whose callers may ask. */
   readonly path: string;
   readonly roles: readonly Role[];
   readonly body?: z.ZodType;
+  /** What may stand after the question mark; without it nothing may. */
+  readonly query?: z.ZodObject;
   /** A POST that changes nothing needs no idempotency key. */
   readonly dryRun?: true;
   /** It holds the directory against the store in the transaction in which it decides. */
@@ -96,6 +117,23 @@ export const ROUTES: readonly Route[] = [
   route({
     method: "POST",
     path: "/v1/clients/{client}/signing-requests",
+    summary: "asks for a signature over exact bytes",
+    answers: { 201: a.SigningRequestAnswer, 202: a.SigningRequestAnswer },
+    problems: [
+      "denied-by-policy",
+      "rejected",
+      "cancelled",
+      "request-expired",
+      "settled",
+      "not-replaceable",
+      "request-in-progress",
+      "client-frozen",
+      "key-disabled",
+      "key-not-found",
+      "idempotency-mismatch",
+      "too-many-denied",
+      ...PAYLOAD_PROBLEMS,
+    ],
     roles: ["wallet-service"],
     body: SigningRequestBody,
     checksItself: true,
@@ -104,30 +142,46 @@ export const ROUTES: readonly Route[] = [
   route({
     method: "GET",
     path: "/v1/clients/{client}/signing-requests",
+    summary: "lists signing requests, newest first",
+    answers: { 200: a.SigningRequestListAnswer },
+    query: q.RequestsQuery,
     roles: ["wallet-service", "approver", "operator", "auditor"],
     handle: rest.listSigningRequests,
   }),
   route({
     method: "GET",
     path: "/v1/clients/{client}/signing-requests/{id}",
+    summary: "shows a signing request; waits for a change if asked to",
+    answers: { 200: a.SigningRequestAnswer },
+    query: q.WaitQuery,
+    problems: ["request-not-found"],
     roles: ["wallet-service", "approver", "operator", "auditor"],
     handle: rest.getSigningRequest,
   }),
   route({
     method: "POST",
     path: "/v1/clients/{client}/signing-requests/{id}/settlement",
+    summary: "ends a request that was left between authorization and outcome",
+    answers: { 200: a.SigningRequestAnswer },
+    problems: ["request-not-found", "request-in-progress"],
     roles: ["operator"],
     handle: rest.postSettlement,
   }),
   route({
     method: "GET",
     path: "/v1/clients/{client}/signing-requests/{id}/approvals",
+    summary: "shows what approvers are asked",
+    answers: { 200: a.ApprovalsAnswer },
+    problems: ["request-not-found"],
     roles: ["wallet-service", "approver", "operator", "auditor"],
     handle: approvals.getApprovals,
   }),
   route({
     method: "POST",
     path: "/v1/clients/{client}/signing-requests/{id}/approvals",
+    summary: "brings a person's approval",
+    answers: { 201: a.SigningRequestAnswer },
+    problems: ["request-not-found", ...APPROVAL_PROBLEMS],
     roles: CARRIERS,
     body: ApprovalBody,
     handle: approvals.postApproval,
@@ -135,6 +189,9 @@ export const ROUTES: readonly Route[] = [
   route({
     method: "POST",
     path: "/v1/clients/{client}/signing-requests/{id}/rejections",
+    summary: "brings a person's rejection, which ends the request",
+    answers: { 201: a.SigningRequestAnswer },
+    problems: ["request-not-found", ...APPROVAL_PROBLEMS],
     roles: CARRIERS,
     body: ApprovalBody,
     handle: approvals.postRejection,
@@ -142,33 +199,56 @@ export const ROUTES: readonly Route[] = [
   route({
     method: "POST",
     path: "/v1/clients/{client}/signing-requests/{id}/cancellation",
+    summary: "takes back a request that waits",
+    answers: { 200: a.SigningRequestAnswer },
+    problems: ["request-not-found", "request-decided"],
     roles: ["wallet-service"],
     handle: approvals.postCancellation,
   }),
   route({
     method: "GET",
     path: "/v1/clients/{client}/signing-requests/{id}/receipt",
+    summary: "proves that the log holds the request: a C2SP tlog-proof",
+    answers: { 200: TEXT },
+    query: q.ReceiptQuery,
+    problems: ["request-not-found", "checkpoint-pending"],
     roles: ["wallet-service", "approver", "auditor"],
     handle: log.getReceipt,
   }),
   route({
     method: "GET",
     path: "/v1/clients/{client}/openings",
+    summary: "opens the client's leaves of the log",
+    answers: { 200: a.OpeningsAnswer },
+    query: q.OpeningsQuery,
     roles: ["approver", "policy-officer", "auditor"],
     handle: log.listOpenings,
   }),
   route({
     method: "POST",
     path: "/v1/clients/{client}/evaluations",
+    summary: "says what would be decided; nothing is signed, counted or recorded",
+    answers: { 200: a.EvaluationAnswer },
+    problems: ["client-frozen", "key-disabled", "key-not-found", "policy-not-found", ...PAYLOAD_PROBLEMS],
     roles: ["wallet-service", "policy-officer", "auditor"],
     body: EvaluationBody,
     dryRun: true,
     handle: rest.postEvaluation,
   }),
-  route({ method: "GET", path: "/v1/clients/{client}/keys", roles: READERS, handle: rest.listKeys }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/keys",
+    summary: "lists keys with their accounts",
+    answers: { 200: a.KeyListAnswer },
+    roles: READERS,
+    handle: rest.listKeys,
+  }),
   route({
     method: "POST",
     path: "/v1/clients/{client}/keys",
+    summary: "makes a key in the client's token",
+    answers: { 201: a.KeyAnswer },
+    problems: ["key-exists"],
     roles: ["operator"],
     body: KeyBody,
     handle: rest.postKey,
@@ -176,6 +256,9 @@ export const ROUTES: readonly Route[] = [
   route({
     method: "POST",
     path: "/v1/clients/{client}/keys/{key}/state",
+    summary: "disables or retires a key, for ever",
+    answers: { 200: a.KeyAnswer },
+    problems: ["key-not-found", "key-disabled"],
     roles: ["operator"],
     body: KeyStateBody,
     handle: rest.postKeyState,
@@ -183,40 +266,72 @@ export const ROUTES: readonly Route[] = [
   route({
     method: "GET",
     path: "/v1/clients/{client}/attestation",
+    summary: "shows what token and keys are, signed",
+    answers: { 200: a.StatementAnswer },
     roles: ["operator", "policy-officer", "auditor", "secured-party"],
     handle: rest.getAttestation,
   }),
   route({
     method: "POST",
     path: "/v1/clients/{client}/pin",
+    summary: "gives the client's token another PIN",
+    answers: { 200: a.PinAnswer },
     roles: ["operator"],
     body: PinBody,
     handle: rest.postPin,
   }),
-  route({ method: "GET", path: "/v1/clients/{client}/policy", roles: READERS, handle: rest.getPolicy }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/policy",
+    summary: "shows the policy document with its signatures",
+    answers: { 200: a.PolicyAnswer },
+    query: q.PolicyQuery,
+    problems: ["policy-not-found"],
+    roles: READERS,
+    handle: rest.getPolicy,
+  }),
   route({
     method: "GET",
     path: "/v1/clients/{client}/policy/versions",
+    summary: "lists every version of the policy, newest first",
+    answers: { 200: a.PolicyVersionListAnswer },
+    query: q.VersionsQuery,
     roles: READERS,
     handle: rest.listPolicyVersions,
   }),
   route({
     method: "GET",
     path: "/v1/clients/{client}/decisions",
+    summary: "lists decisions with the facts that led to them",
+    answers: { 200: a.DecisionListAnswer },
+    query: q.DecisionsQuery,
     roles: ["policy-officer", "auditor"],
     handle: listDecisions,
   }),
   route({
     method: "PUT",
     path: "/v1/clients/{client}/policy",
+    summary: "applies a policy that the officers have signed",
+    answers: { 200: a.PolicyAnswer },
+    problems: ["policy-signatures", "policy-conflict", "policy-invalid"],
     roles: ["policy-officer"],
     body: PolicyBody,
     handle: rest.putPolicy,
   }),
-  route({ method: "GET", path: "/v1/clients/{client}/freeze", roles: READERS, handle: getFreezes }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/freeze",
+    summary: "lists freezes that are in force",
+    answers: { 200: a.FreezeListAnswer },
+    roles: READERS,
+    handle: getFreezes,
+  }),
   route({
     method: "POST",
     path: "/v1/clients/{client}/freeze",
+    summary: "freezes the client, one key or one caller at once",
+    answers: { 200: a.FrozenAnswer, 201: a.FrozenAnswer },
+    problems: ["caller-not-found", "key-not-found"],
     roles: PERSONS,
     body: FreezeBody,
     handle: postFreeze,
@@ -224,6 +339,9 @@ export const ROUTES: readonly Route[] = [
   route({
     method: "POST",
     path: "/v1/clients/{client}/unfreeze",
+    summary: "ends a freeze, by the officers' quorum",
+    answers: { 200: a.UnfrozenAnswer },
+    problems: ["officer-signatures", "not-frozen"],
     roles: ["policy-officer"],
     body: UnfreezeBody,
     whileFrozen: true,
@@ -232,18 +350,68 @@ export const ROUTES: readonly Route[] = [
   route({
     method: "GET",
     path: "/v1/clients",
+    summary: "lists clients",
+    answers: { 200: a.ClientListAnswer },
     roles: ["operator", "policy-officer", "auditor"],
     handle: rest.listClients,
   }),
-  route({ method: "POST", path: "/v1/clients", roles: ["operator"], body: ClientBody, handle: rest.postClient }),
+  route({
+    method: "POST",
+    path: "/v1/clients",
+    summary: "adds a client, with a token of its own",
+    answers: { 201: a.ClientAnswer },
+    problems: ["client-exists", "token-exists", "token-in-use", "key-exists", "chains-missing"],
+    roles: ["operator"],
+    body: ClientBody,
+    handle: rest.postClient,
+  }),
   route({
     method: "POST",
     path: "/v1/clock",
+    summary: "confirms the store's clock",
+    answers: { 201: a.ClockAnswer },
+    problems: ["clock-differs"],
     roles: ["policy-officer"],
     body: ClockBody,
     handle: rest.postClock,
   }),
-  route({ method: "GET", path: "/v1/log/openings", roles: ["auditor"], handle: log.listOpenings }),
-  { method: "GET", path: "/v1/log/checkpoint", roles: "anyone", handle: log.getCheckpoint },
-  { method: "GET", path: "/v1/log/tile/{path*}", roles: "anyone", handle: log.getTile },
+  route({
+    method: "GET",
+    path: "/v1/log/openings",
+    summary: "opens every leaf of the log",
+    answers: { 200: a.OpeningsAnswer },
+    query: q.OpeningsQuery,
+    roles: ["auditor"],
+    handle: log.listOpenings,
+  }),
+  {
+    method: "GET",
+    path: "/v1/log/checkpoint",
+    summary: "the newest checkpoint of the log (C2SP)",
+    answers: { 200: TEXT },
+    problems: ["not-found"],
+    roles: "anyone",
+    handle: log.getCheckpoint,
+  },
+  {
+    method: "GET",
+    path: "/v1/log/tile/{path*}",
+    summary: "a tile of the log (C2SP tlog-tiles)",
+    answers: { 200: BYTES },
+    problems: ["not-found"],
+    roles: "anyone",
+    handle: log.getTile,
+  },
+  {
+    method: "GET",
+    path: "/openapi.json",
+    roles: "anyone",
+    summary: "this document",
+    answers: { 200: a.OpenApiAnswer },
+    handle: async () => ({ status: 200, body: documentOf() }),
+  },
 ];
+
+let printed: Uint8Array | undefined;
+/** Printed once: it is the same for as long as the process lives. */
+const documentOf = (): Uint8Array => (printed ??= Buffer.from(JSON.stringify(openApiDocument(ROUTES))));

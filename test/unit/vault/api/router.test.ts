@@ -33,6 +33,7 @@ const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "GET /v1/log/openings": ["auditor"],
   "GET /v1/log/checkpoint": ["anyone"],
   "GET /v1/log/tile/{path*}": ["anyone"],
+  "GET /openapi.json": ["anyone"],
   "GET /v1/clients/{client}/attestation": ["operator", "policy-officer", "auditor", "secured-party"],
   "POST /v1/clients/{client}/keys/{key}/state": ["operator"],
   "POST /v1/clients/{client}/pin": ["operator"],
@@ -99,7 +100,9 @@ describe("vault/api/router", () => {
         vault.call("payouts", "GET", target),
       ]);
       for (const answer of answers) assert.deepEqual(answer, answers[0]);
-      assert.deepEqual([answers[0].status, codeOf(answers[0])], [404, "not-found"], "there is no checkpoint yet");
+      const there = name.endsWith("/openapi.json");
+      const expected = there ? [200, undefined] : [404, "not-found"]; // there is no checkpoint yet
+      assert.deepEqual([answers[0].status, codeOf(answers[0])], expected);
     });
   }
 
