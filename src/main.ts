@@ -23,6 +23,7 @@ import { writeGenesis } from "./vault/genesis.ts";
 import { redeemPermit } from "./vault/permit.ts";
 import { Pins, randomPin } from "./vault/pins.ts";
 import { compilers } from "./vault/policies.ts";
+import { Registers } from "./vault/registers.ts";
 import { serveVault } from "./vault/server.ts";
 import type { SignStep } from "./vault/sign.ts";
 import { UnpaidRequests } from "./vault/unpaid.ts";
@@ -94,6 +95,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     now: time.now,
     attempts: new Set(),
     unpaid: new UnpaidRequests(config.vault.unpaid),
+    registers: new Registers(),
     changed: requestChanges(),
     fault,
     refusal: () => checkpoints?.refusal,

@@ -228,6 +228,25 @@ export const FrozenAnswer = z.object({
 
 export const UnfrozenAnswer = z.object({ client: ClientId, unfrozen: Freeze });
 
+const Units = Text.describe("in units of the asset");
+
+export const PositionsAnswer = z.object({
+  client: ClientId,
+  positions: z.array(
+    z.object({
+      asset: Text,
+      credits: Units,
+      debits: Units,
+      closing: Units,
+      encumbered: Units,
+      allowances: Text.describe("in units of the asset, or `unlimited`"),
+      free: Units,
+    }),
+  ),
+});
+
+export const LeafAnswer = z.object({ client: ClientId, leaf: LeafPlace });
+
 const Token = z.object({ label: Text, serial: Text });
 
 export const ClientListAnswer = z.object({

@@ -62,7 +62,7 @@ async function attestKey(token: Token, key: KeyRow) {
   }
 }
 
-async function stated(logToken: LogToken, text: string): Promise<Statement> {
+export async function stated(logToken: LogToken, text: string): Promise<Statement> {
   const [signature, key] = [await logToken.sign("statement", text), await logToken.publicKey("statement")];
   const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
   return { text, signature: base64(signature), key: `ed25519:${base64(key)}` };

@@ -3,6 +3,7 @@ import type { CallerName } from "../domain/names.ts";
 import type { Directory } from "./directory.ts";
 import type { Pins } from "./pins.ts";
 import type { Hsm, LogToken, Store, TokenHealth } from "./ports.ts";
+import type { Registers } from "./registers.ts";
 import type { SignDependencies } from "./sign.ts";
 import type { RequestChanges } from "./waiting.ts";
 
@@ -31,6 +32,8 @@ export type Gateway = SignDependencies & {
   readonly fault: (error: unknown) => void;
   /** Why nothing is written or signed at the moment (I19); the store refuses by itself. */
   readonly refusal: () => GatewayError | undefined;
+  /** What each client holds, as the log says. */
+  readonly registers: Registers;
   /** Wakes those who wait for a request's next state. */
   readonly changed: RequestChanges;
 };

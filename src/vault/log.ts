@@ -27,7 +27,10 @@ export type LeafType =
   | "expired"
   | "refused"
   | "heartbeat"
-  | "clock-confirmed";
+  | "clock-confirmed"
+  | "observed"
+  | "reported"
+  | "stated";
 
 const sha256 = (...parts: (string | Uint8Array)[]): Buffer => {
   const hash = createHash("sha256");

@@ -19,6 +19,7 @@ import { writeGenesis } from "../../src/vault/genesis.ts";
 import { Pins } from "../../src/vault/pins.ts";
 import { applyPolicy, compilers } from "../../src/vault/policies.ts";
 import type { Hsm, KeyRow, LogToken, PolicyRow, Store } from "../../src/vault/ports.ts";
+import { Registers } from "../../src/vault/registers.ts";
 import { UnpaidRequests, type UnpaidBounds } from "../../src/vault/unpaid.ts";
 import { requestChanges } from "../../src/vault/waiting.ts";
 import { hsmInSoftware } from "./software-hsm.ts";
@@ -169,6 +170,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       now: () => clock.now,
       attempts: new Set(),
       unpaid: new UnpaidRequests(options.unpaid ?? { requestsPerMinute: Infinity, bytesPerMinute: Infinity }),
+      registers: new Registers(),
       changed: requestChanges(),
       fault: (error) => void faults.push(error),
       refusal: () => undefined,

@@ -1,5 +1,7 @@
+import { randomUUID } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
+import { statementCsv, statementHtml, type Statement as AccountStatement } from "../../custody/statement.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { readStatementText, type Statement } from "../../domain/statement.ts";
 import { GatewayFile } from "../../sdk/caller-file.ts";
@@ -53,11 +55,26 @@ export function attestCommand(key: Command): void {
     });
 }
 
-/** `statement verify`: without the gateway. */
+/** `statement`: of a client's account. `statement verify`: without the gateway. */
 export function statementCommands(program: Command): void {
-  program
+  const statement = program
     .command("statement")
-    .description("what the gateway signs for others to keep")
+    .description("a client's account over a period: positions, movements, liens, signed by the gateway")
+    .option(
+      "--from <time>",
+      "its first moment, such as `2026-10-01T00:00:00Z`; default: the beginning",
+      "1970-01-01T00:00:00Z",
+    )
+    .option("--to <time>", "the first moment after it; default: now")
+    .option("--out <file>", "write the signed statement (JSON)")
+    .option("--csv <file>", "write the movements as CSV")
+    .option("--html <file>", "write it as a page to print")
+    .addOption(clientOption())
+    .addOption(asOption())
+    .addOption(jsonOption())
+    .action(stateAccount);
+
+  statement
     .command("verify <file>")
     .description("hold a signed statement against the gateway's statement key, without the gateway")
     .option("--gateway <file>", "gateway.json or a caller file, which names that key", "gateway.json")
@@ -65,10 +82,50 @@ export function statementCommands(program: Command): void {
     .addOption(jsonOption())
     .action((file: string, options: { gateway: string; key?: string; json: boolean }) => {
       const { kind, content } = verifyStatement(readJson(file), options.key ?? statementKeyIn(options.gateway));
-      const text =
-        kind === "key-attestation" ? attestedText(content as Attested) : JSON.stringify(content, undefined, 2);
-      output(options.json).result({ kind, content }, `verified\n${text}`);
+      output(options.json).result({ kind, content }, `verified\n${statedText(kind, content)}`);
     });
+}
+
+type StateFlags = CommonOptions & {
+  readonly from: string;
+  readonly to?: string;
+  readonly out?: string;
+  readonly csv?: string;
+  readonly html?: string;
+};
+
+async function stateAccount(options: StateFlags): Promise<void> {
+  const { from, to = nowText(), out, csv, html, json } = options;
+  const gateway = gatewayOf(options);
+  const body = { from, to };
+  const path = `/v1/clients/${clientOf(gateway, options)}/statements`;
+  const signed = await gateway.call<Statement>("POST", path, { body, idempotencyKey: randomUUID() });
+  const account = readStatementText(signed.text)?.content as AccountStatement;
+  if (out !== undefined) writeFileSync(out, `${JSON.stringify(signed)}\n`);
+  if (csv !== undefined) writeFileSync(csv, statementCsv(account));
+  if (html !== undefined) writeFileSync(html, statementHtml(account, signed));
+  output(json).result(signed, accountText(account));
+}
+
+/** Of the second before: the gateway's clock may be a moment behind this one. */
+const nowText = (): string => new Date(Date.now() - 1_000).toISOString();
+
+function statedText(kind: string, content: unknown): string {
+  if (kind === "key-attestation") return attestedText(content as Attested);
+  return kind === "account-statement"
+    ? accountText(content as AccountStatement)
+    : JSON.stringify(content, undefined, 2);
+}
+
+function accountText({ client, from, to, positions, movements, liens, last }: AccountStatement): string {
+  const heads = ["asset", "opening", "credits", "debits", "closing", "encumbered", "free"] as const;
+  return [
+    `client ${client}, ${from} to ${to}`,
+    positions.length === 0
+      ? "  no positions"
+      : table([[...heads], ...positions.map((each) => heads.map((head) => each[head]))]),
+    `  ${movements.length} movements, ${liens.length} liens; ${last === null ? "no leaf of this client" : `last leaf ${last.number}`}`,
+  ].join("\n");
 }
 
 function statementKeyIn(path: string): string {

@@ -216,6 +216,9 @@ export class LogVerifier {
       case "refused":
       case "heartbeat":
       case "clock-confirmed":
+      case "observed":
+      case "reported":
+      case "stated":
         return;
       default:
         return this.#findings.add("unknown-type", `leaf ${index} is of a type that is not known here`, index);

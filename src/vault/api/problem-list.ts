@@ -123,6 +123,8 @@ const ASKING = {
   "not-found": missing("there is nothing at this path", "see /docs"),
   "client-not-found": missing("there is no such client"),
   "key-not-found": missing("the client has no such key"),
+  "asset-not-found": missing("the client's registry has no such asset"),
+  "foreign-account": unacceptable("the account is not one of this client's"),
   "caller-not-found": missing("the client's document declares no such caller"),
   "request-not-found": missing("the client has no such request, or it is another caller's"),
   "policy-not-found": missing("the client has no policy, or none of this version"),

@@ -9,6 +9,7 @@ import {
   PolicyBody,
   SigningRequestBody,
 } from "../../domain/api.ts";
+import { ObservationBody, ReportBody, StatementBody } from "../../domain/custody.ts";
 import { FreezeBody, UnfreezeBody } from "../../domain/freeze.ts";
 import { ApprovalBody } from "../../domain/approval.ts";
 import type { Role } from "../../domain/names.ts";
@@ -20,6 +21,7 @@ import { APPROVAL_PROBLEMS, PAYLOAD_PROBLEMS, type ProblemCode } from "./problem
 import { openApiDocument } from "./openapi.ts";
 import * as q from "./queries.ts";
 import * as approvals from "./approvals.ts";
+import * as custody from "./custody.ts";
 import { listDecisions } from "./decisions.ts";
 import { getFreezes, postFreeze, postUnfreeze } from "./freezing.ts";
 import * as log from "./log.ts";
@@ -346,6 +348,42 @@ export const ROUTES: readonly Route[] = [
     body: UnfreezeBody,
     whileFrozen: true,
     handle: postUnfreeze,
+  }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/positions",
+    summary: "shows what the client holds, as the log says",
+    answers: { 200: a.PositionsAnswer },
+    roles: READERS,
+    handle: custody.getPositions,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/observations",
+    summary: "reports what an observer has seen on a chain",
+    answers: { 201: a.LeafAnswer },
+    problems: ["asset-not-found", "foreign-account", "request-not-found"],
+    roles: ["observer"],
+    body: ObservationBody,
+    handle: custody.postObservation,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/reports",
+    summary: "records hash and outcome of a report that was made elsewhere",
+    answers: { 201: a.LeafAnswer },
+    roles: ["observer", "auditor"],
+    body: ReportBody,
+    handle: custody.postReport,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/statements",
+    summary: "states the client's account over a period, signed",
+    answers: { 201: a.StatementAnswer },
+    roles: ["approver", "policy-officer", "operator", "secured-party", "auditor"],
+    body: StatementBody,
+    handle: custody.postStatement,
   }),
   route({
     method: "GET",

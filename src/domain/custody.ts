@@ -1,0 +1,79 @@
+import { z } from "zod";
+import { CallerName } from "./names.ts";
+
+/*
+ * What observers, secured parties and those who read accounts send and get. Amounts here are whole numbers of the asset's
+ * smallest unit as decimal text: an observer says what a chain says.
+ */
+
+const Amount = z.string().regex(/^(0|[1-9][0-9]{0,77})$/, "expected a whole number of the smallest unit, as text");
+const Hash = z.string().regex(/^0x[0-9a-f]{64}$/, "expected `0x` and 64 hex digits in lower case");
+const Account = z.string().max(200).describe("CAIP-10, such as `eip155:1:0x…`");
+const Symbol = z.string().min(1).max(32).describe("of the client's asset registry");
+const BlockNumber = z.int().min(0);
+
+/** What a chain shows, as an observer has seen it. */
+export const ObservationBody = z.discriminatedUnion("what", [
+  z.strictObject({
+    what: z.literal("deposit"),
+    deposit: z.strictObject({
+      transaction: Hash,
+      position: z
+        .string()
+        .regex(/^(value|[0-9]{1,9}(\.[0-9]{1,9})?)$/)
+        .describe("which transfer of the transaction: `value`, or the index of the log entry"),
+      asset: Symbol,
+      amount: Amount,
+      to: Account,
+      from: Account.optional(),
+      block: BlockNumber,
+    }),
+  }),
+  z.strictObject({
+    what: z.literal("transaction"),
+    transaction: z.strictObject({
+      request: z.string().regex(/^[0-9a-f]{32}$/),
+      state: z.enum(["broadcast", "mined", "reverted", "replaced", "dropped"]),
+      block: BlockNumber.optional(),
+      depth: z.int().min(0).optional().describe("blocks on top of it, and itself"),
+      fee: Amount.optional().describe("paid, in the native asset's smallest unit; of a mined or reverted one"),
+    }),
+  }),
+]);
+export type ObservationBody = z.infer<typeof ObservationBody>;
+
+export const StatementBody = z.strictObject({
+  from: z.iso.datetime().describe("the first moment of the period"),
+  to: z.iso.datetime().describe("the first moment after it"),
+});
+export type StatementBody = z.infer<typeof StatementBody>;
+
+/** What was computed elsewhere from the log, a chain or books: its hash and outcome become a leaf. */
+export const ReportBody = z.strictObject({
+  kind: z.enum(["reconciliation", "liabilities", "segregation", "evidence"]),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  outcome: z.enum(["ok", "breaks"]),
+  summary: z.record(z.string().max(64), z.union([z.string().max(256), z.int()])).default({}),
+});
+export type ReportBody = z.infer<typeof ReportBody>;
+
+export const LienName = z.string().regex(/^[a-z0-9-]{1,24}$/, "expected 1 to 24 characters of `a-z`, `0-9` and `-`");
+
+export const LienBody = z.strictObject({
+  lien: LienName,
+  asset: Symbol,
+  amount: z.union([z.literal("all"), Amount]),
+  securedParty: CallerName.describe("declared in the client's policy with the role `secured-party`"),
+});
+export type LienBody = z.infer<typeof LienBody>;
+
+/** One asset of a client, in units of the asset. */
+export type PositionView = {
+  readonly asset: string;
+  readonly credits: string;
+  readonly debits: string;
+  readonly closing: string;
+  readonly encumbered: string;
+  readonly allowances: string;
+  readonly free: string;
+};

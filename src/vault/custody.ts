@@ -1,0 +1,137 @@
+import { createHash } from "node:crypto";
+import type { Register } from "../custody/register.ts";
+import { statementOf } from "../custody/statement.ts";
+import { formatAmount } from "../domain/amount.ts";
+import type { Account, AssetSymbol } from "../domain/chain.ts";
+import type { ObservationBody, PositionView, ReportBody, StatementBody } from "../domain/custody.ts";
+import { GatewayError } from "../domain/errors.ts";
+import type { CallerName, ClientId } from "../domain/names.ts";
+import { statementText, type Statement } from "../domain/statement.ts";
+import type { RequestId } from "../domain/request.ts";
+import { stated } from "./attest.ts";
+import type { Gateway } from "./gateway.ts";
+import { appendLeaf, type LeafContent, type LeafType } from "./log.ts";
+import type { LeafRef, StoreTransaction } from "./ports.ts";
+import { openingsUntil } from "./registers.ts";
+
+/* What is said of a client's holdings: observed by those who watch a chain, stated to those whose they are. All of it is leaves. */
+
+/**
+ * @throws {GatewayError} `asset-not-found`, `foreign-account`, `request-not-found`: what is observed must be about this
+ * client's own assets, accounts and requests
+ */
+export async function observe(
+  { store, directory }: Gateway,
+  client: ClientId,
+  body: ObservationBody,
+  by: CallerName,
+): Promise<LeafRef> {
+  return store.write(async (transaction) => {
+    if (body.what === "deposit")
+      await requireOwnDeposit(transaction, directory.get(client).policy?.registry, client, body.deposit);
+    else await requireSigned(transaction, client, body.transaction.request as RequestId);
+    return say(transaction, client, "observed", { ...body, by });
+  });
+}
+
+type Registry = { readonly bySymbol: ReadonlyMap<AssetSymbol, unknown> };
+
+async function requireOwnDeposit(
+  transaction: StoreTransaction,
+  registry: Registry | undefined,
+  client: ClientId,
+  { asset, to }: { readonly asset: string; readonly to: string },
+): Promise<void> {
+  if (!registry?.bySymbol.has(asset as AssetSymbol)) {
+    throw new GatewayError("asset-not-found", `expected an asset of the client's registry, found \`${asset}\``);
+  }
+  const owner = (await transaction.owners([to as Account])).get(to as Account);
+  if (owner === client) return;
+  throw new GatewayError("foreign-account", `expected an account of client \`${client}\`, found \`${to}\``);
+}
+
+async function requireSigned(transaction: StoreTransaction, client: ClientId, id: RequestId): Promise<void> {
+  const standing = await transaction.requestStanding(client, id);
+  if (standing?.state === "signed") return;
+  throw new GatewayError(
+    "request-not-found",
+    `expected a signed request of client \`${client}\`, found none with this id`,
+  );
+}
+
+/** What was found elsewhere: its hash, so that nobody can say later that it said something else. */
+export const report = ({ store }: Gateway, client: ClientId, body: ReportBody, by: CallerName): Promise<LeafRef> =>
+  store.write((transaction) => say(transaction, client, "reported", { ...body, by }));
+
+export function positionsOf(register: Register, decimals: (asset: AssetSymbol) => number): PositionView[] {
+  return register.positions().map(({ asset, credits, debits, closing, encumbered, allowances, free }) => {
+    const text = (amount: bigint): string =>
+      amount < 0n ? `-${formatAmount(-amount, decimals(asset))}` : formatAmount(amount, decimals(asset));
+    return {
+      asset,
+      credits: text(credits),
+      debits: text(debits),
+      closing: text(closing),
+      encumbered: text(encumbered),
+      allowances: allowances === "unlimited" ? allowances : text(allowances),
+      free: text(free),
+    };
+  });
+}
+
+/** Longer ones do not fit into an answer: a shorter period does. */
+const MOVEMENTS_MAX = 5_000;
+
+/**
+ * @returns signed by the log token's `statement` key; its hash is a leaf
+ * @throws {GatewayError} `invalid-parameter` for a period that ends before it begins or after now, or moves too much
+ */
+export async function stateAccount(
+  gateway: Gateway,
+  client: ClientId,
+  body: StatementBody,
+  by: CallerName,
+): Promise<Statement> {
+  const period = { from: Date.parse(body.from), to: Date.parse(body.to) };
+  const now = await gateway.store.read((reader) => reader.now());
+  if (!(period.from < period.to && period.to <= now)) {
+    throw new GatewayError("invalid-parameter", "expected a period that begins before it ends, and ends before now", {
+      facts: { now: new Date(now).toISOString() },
+      hint: "a statement of time that is not over could turn out wrong",
+    });
+  }
+  const openings = await gateway.store.read((reader) => openingsUntil(reader, client, period.to));
+  const statement = statementOf(client, openings, period, decimalsFor(gateway, client));
+  if (statement.movements.length > MOVEMENTS_MAX) {
+    throw new GatewayError(
+      "invalid-parameter",
+      `expected a period with at most ${MOVEMENTS_MAX} movements, found ${statement.movements.length}`,
+      { hint: "state a shorter period: statements that follow one another fit together" },
+    );
+  }
+  const checkpoint = await gateway.store.read((reader) => reader.lastCheckpoint());
+  const text = statementText("account-statement", {
+    gateway: gateway.name,
+    ...statement,
+    checkpoint: checkpoint?.note ?? null,
+  });
+  const sha256 = createHash("sha256").update(text).digest("hex");
+  await gateway.store.write((transaction) => say(transaction, client, "stated", { ...body, sha256, by }));
+  return stated(gateway.logToken, text);
+}
+
+/** Registers outlive policies: an asset that no registry names any more is shown in its smallest unit. */
+export const decimalsFor =
+  ({ directory }: Gateway, client: ClientId) =>
+  (asset: AssetSymbol): number =>
+    directory.find(client)?.policy?.registry.bySymbol.get(asset)?.decimals ?? 0;
+
+async function say(
+  transaction: StoreTransaction,
+  client: ClientId,
+  type: LeafType,
+  content: LeafContent,
+): Promise<LeafRef> {
+  const { index, number, hash } = await appendLeaf(transaction, (await transaction.client(client))!, type, content);
+  return { index, number, hash };
+}
