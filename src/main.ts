@@ -24,6 +24,7 @@ import { redeemPermit } from "./vault/permit.ts";
 import { Pins, randomPin } from "./vault/pins.ts";
 import { compilers } from "./vault/policies.ts";
 import { Registers } from "./vault/registers.ts";
+import { recoveryOf } from "./vault/recovery.ts";
 import { serveVault } from "./vault/server.ts";
 import type { SignStep } from "./vault/sign.ts";
 import { UnpaidRequests } from "./vault/unpaid.ts";
@@ -85,6 +86,15 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
         seen,
         by,
       ),
+    recovery: recoveryOf({
+      store: whole,
+      directory,
+      origin: config.gateway,
+      logKey: checkpoints.vkey,
+      promised: () => checkpoints?.promised,
+      refusal: () => checkpoints?.refusal,
+      look: async () => checkpoints?.look(),
+    }),
     hsm,
     logToken,
     directory,

@@ -32,7 +32,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   requestCommands(program);
   freezeCommands(program, host);
   approvalCommands(program);
-  recoverCommand(program);
+  recoverCommand(program, host);
   logCommands(program);
   assetCommands(program);
   clockCommands(program);

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { Hex, Payload } from "./api.ts";
 import { CallerName, ClientId, KeyName } from "./names.ts";
+import { Lost } from "./recovery.ts";
 import { REQUEST_STATES } from "./request.ts";
 
 /*
@@ -280,6 +281,21 @@ export const StatementAnswer = z
 export const PinAnswer = z.object({ client: ClientId, version: Count });
 
 export const ClockAnswer = z.object({ confirmed: Time });
+
+const Head = z.object({ size: Count, root: Text });
+
+export const RecoveryStateAnswer = z.object({
+  origin: Text,
+  store: Head,
+  promised: Head,
+  history: Text,
+  writtenIn: Text,
+  refused: Text.nullable(),
+  logKey: Text,
+  lastLeafAt: Time.nullable(),
+});
+
+export const RecoveredAnswer = z.object({ leaf: Count, at: Time, promisedSize: Count, lost: Lost });
 
 export const OpeningsAnswer = z.object({
   origin: Text,

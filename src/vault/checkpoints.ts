@@ -2,7 +2,9 @@ import { randomUUID } from "node:crypto";
 import { GatewayError } from "../domain/errors.ts";
 import { formatCheckpoint, openCheckpoint, type TreeHead } from "../tlog/checkpoint.ts";
 import { formatNote, formatVkey, noteKey, type NoteKey } from "../tlog/note.ts";
-import type { Anchor, LogToken, Store } from "./ports.ts";
+import type { Anchor, LogToken, Store, StoreReader } from "./ports.ts";
+import { appendPadding } from "./log.ts";
+import { isGivenUp, passedSize } from "./recoveries.ts";
 import { extendsHead, growTree, headOf } from "./tree.ts";
 
 export type CheckpointDependencies = {
@@ -18,6 +20,8 @@ export type CheckpointDependencies = {
 /** How long a vault that fell silent keeps the others from signing checkpoints. */
 export const TURN_MS = 5000;
 const TASK = "checkpoint";
+/** Leaves in one transaction. */
+const PADDING_STEP = 500;
 
 /**
  * Grows the tree beside the leaves and signs its head: by one vault at a time, never one that does not extend what this
@@ -65,6 +69,16 @@ export class Checkpoints {
     return this.#refusal;
   }
 
+  /** The largest tree that this vault knows to be promised. */
+  get promised(): TreeHead | undefined {
+    return this.#seen;
+  }
+
+  /** Holds the store against what was promised, at once. */
+  look(): Promise<void> {
+    return (this.#round = this.#round.then(() => this.#check()).catch((error: unknown) => this.#report(error)));
+  }
+
   /** Looks for something new every so often. */
   run(everyMs: number): void {
     const next = async () => {
@@ -107,7 +121,7 @@ export class Checkpoints {
   /** I19: the store contains what was promised, or nothing happens until it does again. */
   async #check(): Promise<void> {
     const seen = this.#seen;
-    if (!seen || (await this.#parts.store.read((reader) => extendsHead(reader, seen)))) {
+    if (!seen || (await this.#parts.store.read((reader) => this.#keeps(reader, seen)))) {
       this.#refusal = undefined;
       return;
     }
@@ -121,9 +135,14 @@ export class Checkpoints {
     );
   }
 
+  /** Or officers have said that it does not, and that the gateway goes on all the same. */
+  #keeps = async (reader: StoreReader, head: TreeHead): Promise<boolean> =>
+    (await extendsHead(reader, head)) || (await isGivenUp(reader, this.#parts.origin, head));
+
   async #sign(): Promise<void> {
     const { store, logToken, origin, anchor } = this.#parts;
     if (!(await this.#isNew()) || !(await this.#takeTurn())) return;
+    await this.#pass();
     await growTree(store);
     const head = await store.read(headOf);
     const text = formatCheckpoint({ origin, ...head });
@@ -137,6 +156,17 @@ export class Checkpoints {
       if (last && last.size >= head.size) return;
       await transaction.insertCheckpoint({ ...head, at: await transaction.now(), note });
     });
+  }
+
+  /**
+   * No size is signed twice with two roots: up to the one that was promised before a recovery the log grows by leaves that
+   * say nothing, a few hundred at a time.
+   */
+  async #pass(): Promise<void> {
+    const { store, origin } = this.#parts;
+    const count = async (reader: StoreReader) => ((await reader.lastLeaf())?.index ?? -1) + 1;
+    const passed = await store.read(async (reader) => passedSize(reader, origin, await count(reader)));
+    while (passed > 0 && (await store.write((transaction) => appendPadding(transaction, passed + 1, PADDING_STEP))));
   }
 
   #isNew = (): Promise<boolean> =>

@@ -133,7 +133,10 @@ export async function loadFacts(
   };
   const charges = chargesOf({ client: client.policy!, house: house.policy }, intent, base);
   const spent = new Map<CounterId, bigint>();
-  for (const charge of charges) spent.set(charge.counter, await spentByOthers(reader, charge, request));
+  for (const charge of charges) {
+    const known = await spentByOthers(reader, charge, request);
+    spent.set(charge.counter, isKnown(charge, house) ? known : atLeast(capOf(situation, charge), known));
+  }
   return {
     ...base,
     keyPurpose: key.purpose,
@@ -143,6 +146,15 @@ export async function loadFacts(
     spent,
   };
 }
+
+/** A window that reaches back before a restore counts as full: what was spent in it may be forgotten (I5, I19). */
+const isKnown = ({ windowStartsAt }: Charge, { restoredAt }: HouseEntry): boolean =>
+  restoredAt === undefined || windowStartsAt >= restoredAt;
+
+const capOf = ({ client, house }: Situation, { of, limit }: Charge): bigint =>
+  (of === "house" ? house.policy : client.policy!).limits.find(({ name }) => name === limit)!.max;
+
+const atLeast = (least: bigint, value: bigint): bigint => (value > least ? value : least);
 
 /** When an authorization is decided again, its own reservation is not counted against it. */
 async function spentByOthers(reader: StoreReader, charge: Charge, request: RequestRow): Promise<bigint> {

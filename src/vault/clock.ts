@@ -81,18 +81,26 @@ export const guarded = (store: Store, guard: ClockGuard): Store => ({
  */
 export function confirmClock(store: Store, house: ClientRow, seen: number, by: CallerName): Promise<number> {
   return store.write(async (transaction) => {
-    const now = await transaction.now();
-    if (Math.abs(now - seen) > GAIN_MAX_MS) {
-      throw new GatewayError(
-        "clock-differs",
-        `expected the store's clock within ${GAIN_MAX_MS / 1000} s of \`${new Date(seen).toISOString()}\`, found it at \`${new Date(now).toISOString()}\``,
-        { hint: "one of the two clocks is wrong: set it right, and nothing needs to be confirmed" },
-      );
-    }
+    const now = await requireSeen(transaction, seen);
     await appendLeaf(transaction, house, "clock-confirmed", { by, seen: new Date(seen).toISOString() });
     await transaction.confirmTime(now);
     return now;
   });
+}
+
+/**
+ * @param seen what an officer's own clock shows, ms
+ * @returns the store's time
+ * @throws {GatewayError} `clock-differs`
+ */
+export async function requireSeen(transaction: StoreTransaction, seen: number): Promise<number> {
+  const now = await transaction.now();
+  if (Math.abs(now - seen) <= GAIN_MAX_MS) return now;
+  throw new GatewayError(
+    "clock-differs",
+    `expected the store's clock within ${GAIN_MAX_MS / 1000} s of \`${new Date(seen).toISOString()}\`, found it at \`${new Date(now).toISOString()}\``,
+    { hint: "one of the two clocks is wrong: set it right, and ask again" },
+  );
 }
 
 /** Says in the log that time goes on: once every five minutes, whichever vault comes first. */

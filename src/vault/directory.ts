@@ -20,7 +20,13 @@ export type ClientEntry = {
   readonly heldSince: ReadonlyMap<Account, number>;
 };
 
-export type HouseEntry = { readonly row: ClientRow; readonly revision: number; readonly policy: CompiledHouse };
+export type HouseEntry = {
+  readonly row: ClientRow;
+  readonly revision: number;
+  readonly policy: CompiledHouse;
+  /** What was spent before this moment is not known any more; ms. */
+  readonly restoredAt: number | undefined;
+};
 
 /** Turns a stored document into the rules that are evaluated; the checks are those of `policy check`. */
 export type PolicyCompilers = {
@@ -78,15 +84,19 @@ export class Directory {
   }
 
   async refreshHouse(): Promise<void> {
-    const [row, policy, revision] = await this.#store.read(
-      async (reader) => [await reader.client(HOUSE), await reader.policy(HOUSE), await reader.revision(HOUSE)] as const,
-    );
+    const { row, policy, revision, recoveries } = await this.#store.read(async (reader) => ({
+      row: await reader.client(HOUSE),
+      policy: await reader.policy(HOUSE),
+      revision: await reader.revision(HOUSE),
+      recoveries: await reader.recoveries(),
+    }));
     if (!row || !policy || revision === undefined) {
       throw new GatewayError("not-initialised", "expected a store with a genesis leaf, found none", {
         hint: "run `portcullis init` first",
       });
     }
-    this.#house = { row, revision, policy: this.#compile.house(policy) };
+    const restoredAt = recoveries.findLast(({ lost }) => lost === "unknown")?.at;
+    this.#house = { row, revision, policy: this.#compile.house(policy), restoredAt };
   }
 
   /**

@@ -47,7 +47,14 @@ export async function freeze(
   return frozen;
 }
 
-/** Writes leaf and row. @param said who, and why: the leaf says it too */
+const onlyTarget = (target: FreezeTarget): FreezeTarget =>
+  target.kind === "client"
+    ? { kind: "client" }
+    : target.kind === "key"
+      ? { kind: "key", name: target.name }
+      : { kind: "caller", name: target.name };
+
+/** Writes leaf and row, in the place of a freeze of the same. @param said who, and why: the leaf says it too */
 export async function beginFreeze(
   transaction: StoreTransaction,
   row: ClientRow,
@@ -59,8 +66,8 @@ export async function beginFreeze(
     target: targetText(target),
     ...said,
   });
-  const begun: Freeze = { ...target, ...said, at, leaf };
-  await transaction.putFreezes(row.id, [...row.freezes, begun]);
+  const begun = { ...onlyTarget(target), ...said, at, leaf };
+  await transaction.putFreezes(row.id, [...row.freezes.filter((each) => !isSameTarget(each, target)), begun]);
   return begun;
 }
 

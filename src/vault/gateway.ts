@@ -4,6 +4,7 @@ import type { Directory } from "./directory.ts";
 import type { Pins } from "./pins.ts";
 import type { Hsm, LogToken, Store, TokenHealth } from "./ports.ts";
 import type { Registers } from "./registers.ts";
+import type { Recovery } from "./recovery.ts";
 import type { SignDependencies } from "./sign.ts";
 import type { RequestChanges } from "./waiting.ts";
 
@@ -16,6 +17,8 @@ export type Gateway = SignDependencies & {
   readonly store: Store;
   /** An officer has held the store's clock against another: see `confirmClock`. @returns the store's time, ms */
   readonly confirmClock: (seen: number, by: CallerName) => Promise<number>;
+  /** How officers go on with a store that may lack something that was promised. */
+  readonly recovery: Recovery;
   readonly hsm: Hsm;
   readonly directory: Directory;
   readonly logToken: LogToken;

@@ -1,5 +1,6 @@
 import { createHash, createHmac } from "node:crypto";
 import { encodeJson } from "../domain/json.ts";
+import { HOUSE } from "../domain/names.ts";
 import type { ClientRow, LeafRef, LeafRow, StoreTransaction } from "./ports.ts";
 
 /** What a leaf can say. One word for each kind of event, in the past tense where something happened. */
@@ -30,7 +31,9 @@ export type LeafType =
   | "clock-confirmed"
   | "observed"
   | "reported"
-  | "stated";
+  | "stated"
+  | "restored"
+  | "padding";
 
 const sha256 = (...parts: (string | Uint8Array)[]): Buffer => {
   const hash = createHash("sha256");
@@ -66,11 +69,32 @@ export async function appendLeaf(
   type: LeafType,
   content: LeafContent,
 ): Promise<LeafRef & Pick<LeafRow, "at" | "opening">> {
-  const [last, previous, at] = [
-    await transaction.lastLeaf(),
-    await transaction.lastLeaf(client.id),
-    await transaction.now(),
-  ];
+  return appendAt(transaction, client, { ...content, type }, await transaction.now());
+}
+
+/**
+ * Leaves that say nothing, of the house, until there are so many: at the time of the last one, since no clock has to be
+ * believed for them.
+ * @param most at a time
+ * @returns whether there are still too few
+ */
+export async function appendPadding(transaction: StoreTransaction, count: number, most: number): Promise<boolean> {
+  const house = (await transaction.client(HOUSE))!;
+  for (let n = 0; n < most; n++) {
+    const last = (await transaction.lastLeaf())!;
+    if (last.index + 1 >= count) return false;
+    await appendAt(transaction, house, { type: "padding" }, last.at);
+  }
+  return true;
+}
+
+async function appendAt(
+  transaction: StoreTransaction,
+  client: Pick<ClientRow, "id" | "saltKey">,
+  { type, ...content }: { readonly type: LeafType; readonly [field: string]: unknown },
+  at: number,
+): Promise<LeafRef & Pick<LeafRow, "at" | "opening">> {
+  const [last, previous] = [await transaction.lastLeaf(), await transaction.lastLeaf(client.id)];
   const index = (last?.index ?? -1) + 1;
   const number = (previous?.number ?? -1) + 1;
   const opening = encodeJson({

@@ -2,6 +2,7 @@ import type { Account, ChainId } from "../domain/chain.ts";
 import type { CounterId } from "../domain/decision.ts";
 import type { Freeze } from "../domain/freeze.ts";
 import type { CallerName, ClientId, KeyName } from "../domain/names.ts";
+import type { Lost } from "../domain/recovery.ts";
 import type { RequestId, RequestState } from "../domain/request.ts";
 
 /*
@@ -281,6 +282,16 @@ export type RequestRow = {
   readonly outcome: string | null;
 };
 
+/** Officers have decided to go on with a store that may lack something that was promised. */
+export type RecoveryRow = {
+  /** Its `restored` leaf, which says the rest. */
+  readonly leaf: number;
+  readonly at: number;
+  /** Of the largest tree that was promised and is given up. */
+  readonly promisedSize: number;
+  readonly lost: Lost;
+};
+
 /** The moment and the leaf of an authorization: what it spends is counted there. */
 export type Authorized = { readonly at: number; readonly leaf: number };
 
@@ -322,6 +333,8 @@ export interface StoreReader {
   spentAt(counter: CounterId, authorization: Authorized): Promise<bigint>;
   /** As `confirmTime` left it. */
   confirmedTime(): Promise<number | undefined>;
+  /** All that were ever decided: few. */
+  recoveries(): Promise<RecoveryRow[]>;
   claimedBy(claim: string): Promise<RequestId | undefined>;
   /** As `setNextNonce` left it: none below it is free. */
   nextNonce(account: Account): Promise<bigint | undefined>;
@@ -379,6 +392,8 @@ export interface StoreTransaction extends StoreReader {
   removeSpend(authorization: Authorized): Promise<void>;
   /** Drops all counters of the policies' owner (`house` or a client), before they are rebuilt. */
   clearSpend(of: ClientId): Promise<void>;
+  /** Changes the house's revision. */
+  insertRecovery(row: RecoveryRow): Promise<void>;
   /** An officer has confirmed the store's clock at this time, ms. */
   confirmTime(at: number): Promise<void>;
   /** Index and number MUST follow on the last ones, or the transaction fails. */

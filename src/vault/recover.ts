@@ -70,10 +70,16 @@ async function end(
   request: RequestRow,
   by: CallerName,
 ): Promise<RequestRow> {
-  const spend = settlementOf(readRecord(request));
+  const spend = (await isForgotten(transaction, request)) ? "counted" : settlementOf(readRecord(request));
   if (spend === "given-back") await giveBack(transaction, request);
   const problem = finalProblem(new GatewayError("settled", WHY[spend], { facts: { spend } }));
   return settle(transaction, { client, request }, "failed", { problem }, { spend, by });
+}
+
+/** Authorized before a restore: what the log says of its attempts may not be all, and one may have been signed since. */
+async function isForgotten(transaction: StoreTransaction, request: RequestRow): Promise<boolean> {
+  const { at } = authorizationOf(request);
+  return (await transaction.recoveries()).some((each) => each.lost === "unknown" && at < each.at);
 }
 
 /** The spend goes at the moment at which it was counted, as if it had never been; what was claimed can be claimed anew. */

@@ -3,7 +3,7 @@ import type { TreeHead } from "../tlog/checkpoint.ts";
 import { formatProof } from "../tlog/proof.ts";
 import { sameHash, type Hash } from "../tlog/hashes.ts";
 import { grow, nodesFrom } from "../tlog/tiles.ts";
-import { inclusionProof, rootFromInclusion, rootOf, type NodeReader } from "../tlog/tree.ts";
+import { GrowingTree, inclusionProof, rootFromInclusion, rootOf, type NodeReader } from "../tlog/tree.ts";
 import { leafSalt } from "./log.ts";
 import type { Store, StoreReader } from "./ports.ts";
 
@@ -43,6 +43,30 @@ export async function headOf(reader: StoreReader): Promise<TreeHead> {
 export async function extendsHead(reader: StoreReader, head: TreeHead): Promise<boolean> {
   if ((await reader.treeSize()) < head.size) return false;
   return sameHash(await rootOf(head.size, nodesIn(reader)), head.root);
+}
+
+/** Hashes read at a time: a walk along the whole log lets others have their turn. */
+const PAGE = 8_192;
+
+/**
+ * Heads of the log's beginnings, from the leaves themselves: what the tiles say is not asked.
+ * @param sizes of which the roots are wanted
+ * @returns the head over all leaves, and those roots that the log is long enough for
+ */
+export async function headsIn(
+  reader: StoreReader,
+  sizes: ReadonlySet<number>,
+): Promise<{ readonly head: TreeHead; readonly roots: ReadonlyMap<number, Hash> }> {
+  const tree = new GrowingTree();
+  const roots = new Map<number, Hash>();
+  const note = () => sizes.has(tree.size) && roots.set(tree.size, tree.root());
+  note();
+  for (let hashes: Uint8Array[]; (hashes = await reader.leafHashes(tree.size, PAGE)).length > 0;)
+    for (const hash of hashes) {
+      tree.append(hash);
+      note();
+    }
+  return { head: { size: tree.size, root: tree.root() }, roots };
 }
 
 /** What opens a leaf's commitment, in the `extra` line of its receipt. */

@@ -12,7 +12,7 @@ import { openSqliteStore } from "../../src/adapters/sqlite/store.ts";
 import type { Account } from "../../src/domain/chain.ts";
 import type { CounterId } from "../../src/domain/decision.ts";
 import type { Freeze } from "../../src/domain/freeze.ts";
-import type { CallerName, ClientId, KeyName } from "../../src/domain/names.ts";
+import { HOUSE, type CallerName, type ClientId, type KeyName } from "../../src/domain/names.ts";
 import type { RequestId } from "../../src/domain/request.ts";
 import type {
   ClientRow,
@@ -20,6 +20,7 @@ import type {
   LeafRow,
   PinRow,
   PolicyRow,
+  RecoveryRow,
   RequestRow,
   Store,
   StoreReader,
@@ -494,6 +495,23 @@ for (const implementation of IMPLEMENTATIONS) {
         });
         assert.deepEqual([first, second], [NOW, NOW]);
         assert.equal(await read((reader) => reader.now()), NOW + 1_000);
+      });
+
+      it("remembers recoveries, in their order, and the house's revision tells of them", async () => {
+        const rows: RecoveryRow[] = [
+          { leaf: 7, at: NOW, promisedSize: 12, lost: "unknown" },
+          { leaf: 19, at: NOW + 1, promisedSize: 3_000_000_000, lost: "nothing" },
+        ];
+        await write((transaction) => transaction.insertClient(clientRow(HOUSE)));
+        assert.deepEqual(await read((reader) => reader.recoveries()), []);
+        for (const [n, row] of rows.entries()) {
+          const before = await read((reader) => reader.revision(HOUSE));
+          await write((transaction) => transaction.insertRecovery(row));
+          assert.notEqual(await read((reader) => reader.revision(HOUSE)), before);
+          assert.deepEqual(await read((reader) => reader.recoveries()), rows.slice(0, n + 1));
+        }
+        await reopen();
+        assert.deepEqual(await read((reader) => reader.recoveries()), rows);
       });
 
       it("remembers when it was confirmed last", async () => {

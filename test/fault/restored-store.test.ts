@@ -5,7 +5,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CallerFile } from "../../src/sdk/caller-file.ts";
 import { KillableVault, type Connection, type RunningProcess, type SocketAnswer } from "../support/killable-vault.ts";
 import { checkLog } from "../support/log-check.ts";
-import { FOUNDING, furnish, GATEWAY, people, post } from "../support/withdrawals.ts";
+import { run } from "../support/program.ts";
+import {
+  assertVerifies,
+  FOUNDING,
+  furnish,
+  GATEWAY,
+  people,
+  post,
+  shortenLimits,
+  WINDOW_S,
+} from "../support/withdrawals.ts";
 import { REQUESTS } from "../support/vault.ts";
 
 // Goal: a store that does not contain what this vault has promised is recognised, and then nothing is signed and nothing
@@ -13,7 +23,7 @@ import { REQUESTS } from "../support/vault.ts";
 // Method: a real vault on SQLite, killed; its files changed as an administrator in a hurry would; started again.
 
 describe("a store that was restored", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let vault: KillableVault;
   let running: RunningProcess | undefined;
   let connection: Connection;
@@ -88,6 +98,50 @@ describe("a store that was restored", function () {
     assert.equal(anchored(), before, "the anchor stays where it was");
 
     copyStore(at("newest"), at("vault"));
+    await start();
+    await withdrawAndWait();
+    await kill();
+  });
+
+  it("from an older backup that is all there is: officers go on with it, every client frozen, limits as used", async () => {
+    await kill();
+    copyStore(at("vault"), at("newest"));
+    copyStore(at("backup"), at("vault"));
+    const before = anchored();
+    await start();
+    assert.equal((await withdraw()).json["code"], "store-rolled-back");
+    const officer = ["--as", vault.callerFile(people.officer), "--socket", vault.socketOf(), "--json"];
+    const signed = await run(["recover", "--after-restore", "--sign", ...officer]);
+    assert.match(signed.stderr, new RegExp(`promised +${before} leaves`));
+    const { text } = JSON.parse(signed.stdout) as { text: string };
+    assert.match(
+      text,
+      new RegExp(`^portcullis/recovery/v1\norigin: ${GATEWAY}\nstore: [0-9]+ .+\npromised: ${before} .+\n`),
+    );
+    assert.equal((await withdraw()).json["code"], "store-rolled-back", "a signature alone changes nothing");
+    const recovered = await run(["recover", "--after-restore", ...officer]);
+    assert.equal(recovered.code, 0, recovered.stdout);
+    const [{ json: frozen }, since] = [await withdraw(), Date.now()];
+    assert.deepEqual([frozen["code"], frozen["by"]], ["client-frozen", "restored"]);
+    for (let n = 0; n < 100 && anchored() <= before; n++) await sleep(100);
+    assert.ok(anchored() > before, "the next checkpoint is above all that was promised");
+
+    const unfrozen = await run(["unfreeze", "--client", "acme", ...officer]);
+    assert.equal(unfrozen.code, 0, unfrozen.stdout);
+    assert.equal((await withdraw()).json["reason"], "over-limit", "the long window is full for good");
+    await shortenLimits(connection);
+    if (Date.now() - since < (WINDOW_S * 1_000) / 2) assert.equal((await withdraw()).json["reason"], "over-limit");
+    await sleep(WINDOW_S * 1_000);
+    await withdrawAndWait();
+    await assertVerifies(connection);
+
+    await kill();
+    copyStore(at("vault"), at("recovered"));
+    copyStore(at("backup"), at("vault"));
+    await refuses(withdraw, people.payouts, REQUESTS);
+    copyStore(at("newest"), at("vault"));
+    await refuses(withdraw, people.payouts, REQUESTS); // of two histories one was given up
+    copyStore(at("recovered"), at("vault"));
     await start();
     await withdrawAndWait();
     await kill();

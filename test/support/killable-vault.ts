@@ -93,13 +93,20 @@ export class KillableVault {
     const document = parse(readFileSync(join(this.folder, "portcullis.yaml"), "utf8")) as Record<string, object>;
     // Under load most of what a short limit counts is denied: the bound on denials per minute is another test's.
     const unpaid = { requestsPerMinute: 1_000_000, bytesPerMinute: 1024 ** 3 };
-    const vault = { ...document["vault"], socket: this.#socketOf(number), unpaid };
+    const vault = { ...document["vault"], socket: this.socketOf(number), unpaid };
     writeFileSync(path, stringify({ ...document, vault, log: { anchor: `./${number}.anchor` } }));
     return path;
   }
 
-  #socketOf(number: number): string {
+  socketOf(number = 1): string {
     return join(this.folder, "run", `vault-${number}.sock`);
+  }
+
+  /** For a command that speaks to the vault's socket. @returns path of a caller file */
+  callerFile(caller: CallerFile): string {
+    const path = join(this.folder, `${caller.caller}.json`);
+    writeFileSync(path, JSON.stringify({ ...caller, ...this.#gateway }), { mode: 0o600 });
+    return path;
   }
 
   /** The log as those who are dead have left it. */
@@ -137,7 +144,7 @@ export class KillableVault {
   }
 
   connect(number = 1): Promise<Connection> {
-    return Connection.to(this.#socketOf(number), this.#gateway);
+    return Connection.to(this.socketOf(number), this.#gateway);
   }
 
   remove(): void {

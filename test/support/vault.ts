@@ -17,9 +17,11 @@ import { Directory } from "../../src/vault/directory.ts";
 import type { Gateway } from "../../src/vault/gateway.ts";
 import { writeGenesis } from "../../src/vault/genesis.ts";
 import { Pins } from "../../src/vault/pins.ts";
+import { refusing, type Checkpoints } from "../../src/vault/checkpoints.ts";
 import { applyPolicy, compilers } from "../../src/vault/policies.ts";
 import type { Hsm, KeyRow, LogToken, PolicyRow, Store } from "../../src/vault/ports.ts";
 import { Registers } from "../../src/vault/registers.ts";
+import { recoveryOf } from "../../src/vault/recovery.ts";
 import { UnpaidRequests, type UnpaidBounds } from "../../src/vault/unpaid.ts";
 import { requestChanges } from "../../src/vault/waiting.ts";
 import { hsmInSoftware } from "./software-hsm.ts";
@@ -114,8 +116,15 @@ export type TestVault = {
     assets?: object,
   ) => Promise<PolicyRow>;
   /** What a new start would hold in memory, on the same store and tokens. */
-  readonly restarted: () => Promise<Gateway>;
+  readonly restarted: (on?: Restarted) => Promise<Gateway>;
   readonly close: () => Promise<void>;
+};
+
+export type Restarted = {
+  /** Another store than the vault's own: a copy of it. */
+  readonly store?: Store;
+  /** Whoever guards the store against what was promised. */
+  readonly checkpoints?: Checkpoints;
 };
 
 export type TestVaultOptions = {
@@ -153,14 +162,24 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
   );
   const faults: unknown[] = [];
   const logKey = formatVkey(noteKey(GATEWAY, "ed25519", await logToken.publicKey("checkpoint")));
-  const start = async (): Promise<Gateway> => {
-    const directory = new Directory({ store, hsm, pins, compile: compilers });
+  const start = async ({ store: whole = store, checkpoints }: Restarted = {}): Promise<Gateway> => {
+    const guarded = refusing(whole, () => checkpoints?.refusal);
+    const directory = new Directory({ store: whole, hsm, pins, compile: compilers });
     await directory.load();
     return {
       name: GATEWAY,
       logKey,
-      store,
-      confirmClock: (seen, by) => confirmClock(store, directory.house.row, seen, by),
+      store: guarded,
+      confirmClock: (seen, by) => confirmClock(guarded, directory.house.row, seen, by),
+      recovery: recoveryOf({
+        store: whole,
+        directory,
+        origin: GATEWAY,
+        logKey,
+        promised: () => checkpoints?.promised,
+        refusal: () => checkpoints?.refusal,
+        look: async () => checkpoints?.look(),
+      }),
       hsm,
       logToken,
       directory,
@@ -173,7 +192,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       registers: new Registers(),
       changed: requestChanges(),
       fault: (error) => void faults.push(error),
-      refusal: () => undefined,
+      refusal: () => checkpoints?.refusal,
     };
   };
   const gateway = await start();

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
-import { sign as signText } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Transaction } from "ethers";
 import { policySigningText } from "../../src/domain/api.ts";
-import { newCaller, privateKeyOf, type CallerFile } from "../../src/sdk/caller-file.ts";
+import { newCaller, type CallerFile } from "../../src/sdk/caller-file.ts";
 import type { Report } from "../../src/cli/log/verify.ts";
 import { compilers } from "../../src/vault/policies.ts";
 import { exportedBy, verified } from "./exported-log.ts";
 import { ConnectionLost, type Connection, type SocketAnswer } from "./killable-vault.ts";
 import { leavesOf, type CheckedLeaf } from "./log-check.ts";
+import { signedBy } from "./officers.ts";
 import { CHAIN, REQUESTS, acmePolicy, filesFor, housePolicy, transferBody } from "./vault.ts";
 
 /*
@@ -17,7 +17,7 @@ import { CHAIN, REQUESTS, acmePolicy, filesFor, housePolicy, transferBody } from
  */
 
 export const GATEWAY = "crash-test";
-const WINDOW_S = 5;
+export const WINDOW_S = 5;
 export const CAP = 600;
 export const FEE = 1;
 
@@ -53,18 +53,28 @@ const policy = {
 export const FOUNDING = { entry: "house.yaml", files: { "house.yaml": JSON.stringify({ ...house, use: [] }) } };
 
 /** Client, key and policy, by the API, as operator and officer would. */
+const done = (answer: SocketAnswer) => assert.ok(answer.status < 300, answer.body.toString());
+
 export async function furnish(connection: Connection): Promise<void> {
-  const done = (answer: SocketAnswer) => assert.ok(answer.status < 300, answer.body.toString());
   done(await connection.send(people.operator, "POST", "/v1/clients", { client: "acme" }, "client"));
   const key = { name: "hot-1", chains: [CHAIN] };
   done(await connection.send(people.operator, "POST", "/v1/clients/acme/keys", key, "key"));
-  const files = filesFor(policy);
-  const { version, hash } = compilers.client(files);
-  const text = policySigningText({ origin: GATEWAY, client: "acme", version, hash, previousHash: null });
-  const signature = signText(null, Buffer.from(text), privateKeyOf(people.officer)).toString("base64");
-  const body = { ...files, signatures: [{ person: "officer", signature }] };
-  done(await connection.send(people.officer, "PUT", "/v1/clients/acme/policy", body, "policy"));
+  await applyTo(connection, policy);
 }
+
+async function applyTo(connection: Connection, document: object): Promise<void> {
+  const files = filesFor(document);
+  const { version, hash } = compilers.client(files);
+  const active = await connection.send(people.officer, "GET", "/v1/clients/acme/policy");
+  const previousHash = active.status === 404 ? null : (active.json["hash"] as string);
+  const text = policySigningText({ origin: GATEWAY, client: "acme", version, hash, previousHash });
+  const body = { ...files, signatures: [signedBy(people.officer, text)] };
+  done(await connection.send(people.officer, "PUT", "/v1/clients/acme/policy", body, `policy-${hash}`));
+}
+
+/** The same without the long limit, which no restore would leave room in. */
+export const shortenLimits = (connection: Connection): Promise<void> =>
+  applyTo(connection, { ...policy, version: "2", limits: { short: policy.limits.short } });
 
 export const post = (connection: Connection, key: string, value: number, fields: Record<string, string> = {}) =>
   connection.send(people.payouts, "POST", REQUESTS, transferBody(value, fields), key);

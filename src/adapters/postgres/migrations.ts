@@ -170,4 +170,13 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE clients ADD COLUMN freezes text NOT NULL DEFAULT '[]';
   `,
+  `
+  -- Officers' decisions to go on with a store that may lack something that was promised.
+  CREATE TABLE recoveries (
+    leaf          bigint PRIMARY KEY,
+    at            bigint NOT NULL,
+    promised_size bigint NOT NULL,
+    lost          text NOT NULL
+  );
+  `,
 ];

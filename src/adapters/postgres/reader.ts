@@ -12,6 +12,7 @@ import {
   pinRow,
   policyRow,
   policyVersionRow,
+  recoveryRow,
   requestRow,
   REQUESTS,
 } from "./rows.ts";
@@ -113,6 +114,7 @@ export function questions(ask: Ask) {
       );
       return rows.map(requestRow);
     },
+    recoveries: async () => (await ask("SELECT * FROM recoveries ORDER BY leaf")).map(recoveryRow),
     confirmedTime: async (): Promise<number | undefined> =>
       (await one("SELECT max(at) AS at FROM confirmed_times"))?.["at"] ?? undefined,
     claimedBy: async (claim: string) => (await one("SELECT request FROM claims WHERE claim = $1", claim))?.["request"],

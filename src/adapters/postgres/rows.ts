@@ -6,6 +6,7 @@ import type {
   PinRow,
   PolicyRow,
   PolicyVersionRow,
+  RecoveryRow,
   RequestRow,
 } from "../../vault/ports.ts";
 import type { Row } from "./session.ts";
@@ -85,6 +86,13 @@ export const checkpointRow = (row: Row): CheckpointRow => ({
   root: row["root"]!,
   at: row["at"]!,
   note: row["note"]!,
+});
+
+export const recoveryRow = (row: Row): RecoveryRow => ({
+  leaf: row["leaf"]!,
+  at: row["at"]!,
+  promisedSize: row["promised_size"]!,
+  lost: row["lost"]!,
 });
 
 export const pinRow = (row: Row): PinRow => ({

@@ -1,5 +1,5 @@
 import { GatewayError } from "../../domain/errors.ts";
-import type { ClientId } from "../../domain/names.ts";
+import { HOUSE, type ClientId } from "../../domain/names.ts";
 import type { RequestId } from "../../domain/request.ts";
 import type { LeafRow, StoreTransaction } from "../../vault/ports.ts";
 import { idempotencyIndex, remembered, type CounterEnd, type Memory } from "./memory.ts";
@@ -325,6 +325,10 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       forgetRequest(id);
     },
 
+    insertRecovery: async ({ leaf, at, promisedSize, lost }) => {
+      group.insert("recoveries", "leaf, at, promised_size, lost", leaf, at, promisedSize, lost);
+      revise(HOUSE);
+    },
     confirmTime: async (at) => group.statement("INSERT INTO confirmed_times (at) VALUES ($1)", at),
     claimedBy: (claim) => remembered(memory.claims, claim, () => asked.claimedBy(claim)),
     nextNonce: (account) => remembered(memory.nonces, account, () => asked.nextNonce(account)),

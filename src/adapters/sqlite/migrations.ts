@@ -150,4 +150,13 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE clients ADD COLUMN freezes TEXT NOT NULL DEFAULT '[]';
   `,
+  `
+  -- Officers' decisions to go on with a store that may lack something that was promised.
+  CREATE TABLE recoveries (
+    leaf          INTEGER PRIMARY KEY,
+    at            INTEGER NOT NULL,
+    promised_size INTEGER NOT NULL,
+    lost          TEXT NOT NULL
+  ) STRICT;
+  `,
 ];

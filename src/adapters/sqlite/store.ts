@@ -2,7 +2,7 @@ import SqliteDatabase, { type Database, type Statement } from "better-sqlite3";
 import type { Account, ChainId } from "../../domain/chain.ts";
 import type { CounterId } from "../../domain/decision.ts";
 import { GatewayError } from "../../domain/errors.ts";
-import type { ClientId } from "../../domain/names.ts";
+import { HOUSE, type ClientId } from "../../domain/names.ts";
 import type {
   CheckpointRow,
   ClientRow,
@@ -11,6 +11,7 @@ import type {
   PinRow,
   PolicyRow,
   PolicyVersionRow,
+  RecoveryRow,
   RequestRow,
   Store,
   StoreTransaction,
@@ -135,6 +136,13 @@ const checkpointRow = (row: Row): CheckpointRow => ({
   root: row["root"]!,
   at: row["at"]!,
   note: row["note"]!,
+});
+
+const recoveryRow = (row: Row): RecoveryRow => ({
+  leaf: row["leaf"]!,
+  at: row["at"]!,
+  promisedSize: row["promised_size"]!,
+  lost: row["lost"]!,
 });
 
 const pinRow = (row: Row): PinRow => ({
@@ -452,6 +460,11 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         );
     },
 
+    recoveries: async () => all("SELECT * FROM recoveries ORDER BY leaf").map(recoveryRow),
+    insertRecovery: async ({ leaf, at, promisedSize, lost }) => {
+      run("INSERT INTO recoveries (leaf, at, promised_size, lost) VALUES (?, ?, ?, ?)", leaf, at, promisedSize, lost);
+      revise(HOUSE);
+    },
     confirmedTime: async () => one("SELECT max(at) AS at FROM confirmed_times")?.["at"] ?? undefined,
     confirmTime: async (at) => run("INSERT INTO confirmed_times (at) VALUES (?)", at),
 

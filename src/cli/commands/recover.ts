@@ -1,12 +1,30 @@
 import { randomUUID } from "node:crypto";
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import type { SigningRequestView } from "../../domain/api.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import type { GatewayClient } from "../../sdk/client.ts";
-import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
+import type { Host } from "../host.ts";
+import { signaturesOption } from "../officers.ts";
+import {
+  asOption,
+  clientOf,
+  clientOption,
+  gatewayOf,
+  jsonOption,
+  socketOption,
+  type CommonOptions,
+} from "../options.ts";
 import { output, table } from "../output.ts";
+import { recoverStore, type RecoveryFlags } from "../recovery.ts";
 
-type RecoverFlags = CommonOptions & { readonly settle?: string; readonly settleAll: boolean };
+type RecoverFlags = CommonOptions &
+  RecoveryFlags & {
+    readonly settle?: string;
+    readonly settleAll: boolean;
+    readonly afterRestore: boolean;
+    readonly afterFailover: boolean;
+    readonly socket?: string;
+  };
 
 /** A request between its authorization and its outcome. */
 type Left = Pick<SigningRequestView, "id" | "client" | "caller" | "key"> & {
@@ -25,17 +43,35 @@ const SETTLEABLE_AFTER_S = 60;
 const PAGE = 500;
 
 /** `recover`: what was authorized and has no outcome; nothing of it is signed by asking. */
-export function recoverCommand(program: Command): void {
+export function recoverCommand(program: Command, host: Host): void {
   program
     .command("recover")
-    .description("requests that were authorized and have no outcome: list them, or end them as failed")
+    .description(
+      "requests that were authorized and have no outcome: list them, or end them as failed; go on after a restore or a failover",
+    )
     .option("--settle <id>", "end this one")
     .option("--settle-all", "end every one that is older than a minute and gives its spend back", false)
+    .addOption(
+      new Option("--after-restore", "officers: go on with an older store; every client starts frozen, limits as used")
+        .default(false)
+        .conflicts(["afterFailover", "settle", "settleAll"]),
+    )
+    .addOption(
+      new Option("--after-failover", "officers: go on with another server of the database, which lacks nothing")
+        .default(false)
+        .conflicts(["settle", "settleAll"]),
+    )
+    .option("--checkpoint <file>", "with --after-…: one that another vault's anchor or an auditor kept", many, [])
+    .option("--sign", "with --after-…: print your signature for another officer, and change nothing", false)
+    .addOption(signaturesOption())
+    .addOption(socketOption())
     .addOption(clientOption())
     .addOption(asOption())
     .addOption(jsonOption())
     .action(async (options: RecoverFlags) => {
-      const gateway = gatewayOf(options);
+      const gateway = gatewayOf(options, options.socket === undefined ? undefined : host.onSocket(options.socket));
+      if (options.afterRestore) return recoverStore(gateway, "unknown", options);
+      if (options.afterFailover) return recoverStore(gateway, "nothing", options);
       if (options.settle !== undefined && options.settleAll)
         throw new GatewayError("usage", "expected `--settle ID` or `--settle-all`, found both");
       if (options.settle !== undefined) return settleOne(gateway, options, options.settle);
@@ -47,6 +83,8 @@ export function recoverCommand(program: Command): void {
       output(options.json).result({ settled }, settled.map(settledText).join("\n") || "nothing to settle");
     });
 }
+
+const many = (value: string, before: readonly string[]): string[] => [...before, value];
 
 const isSafe = ({ settleable, settling }: Left): boolean => settleable && settling === "given-back";
 

@@ -1,6 +1,6 @@
 import type { Findings } from "./findings.ts";
 
-type Attempts = { made: number; readonly unsigned: Set<number>; readonly withheld: Set<number> };
+type Attempts = { made: number; isForgotten?: true; readonly unsigned: Set<number>; readonly withheld: Set<number> };
 
 /**
  * How often the key was about to be used for each request that has not ended, and of how many of these attempts the log
@@ -45,6 +45,11 @@ export class AttemptsCheck {
     else this.#add("attempt-order", `leaf ${leaf} ends an attempt that was not begun, or had ended`, leaf);
   }
 
+  /** What was authorized before a restore may have been attempted, and signed, in what was lost. */
+  restore(): void {
+    for (const attempts of this.#open.values()) attempts.isForgotten = true;
+  }
+
   sign(request: string, leaf: number): void {
     const attempts = this.#open.get(request);
     if (attempts && attempts.unsigned.size + attempts.withheld.size === attempts.made)
@@ -65,7 +70,7 @@ export class AttemptsCheck {
 
   #isUnsigned(request: string): boolean {
     const attempts = this.#open.get(request);
-    return attempts !== undefined && attempts.unsigned.size === attempts.made;
+    return attempts !== undefined && !attempts.isForgotten && attempts.unsigned.size === attempts.made;
   }
 
   #add(code: string, message: string, leaf: number): void {

@@ -19,15 +19,28 @@ export class FreezeCheck {
   readonly #findings: Findings;
   readonly #authority: AuthorityCheck;
   readonly #standing = new Map<string, Standing>();
+  /** Since which leaf each client may sign: it was added, or unfrozen there. */
+  readonly #freeSince = new Map<string, number>();
+  #restored = -1;
 
   constructor(findings: Findings, authority: AuthorityCheck) {
     this.#findings = findings;
     this.#authority = authority;
   }
 
-  freeze(client: string, target: string, standing: Standing): void {
+  add(client: string, leaf: number): void {
+    this.#freeSince.set(client, leaf);
+  }
+
+  /** From here on every client is frozen, whatever its own leaves say. */
+  restore(leaf: number): void {
+    this.#restored = leaf;
+  }
+
+  /** @param by a restore freezes anew what was frozen */
+  freeze(client: string, { target, by }: { target: string; by: string }, standing: Standing): void {
     const name = nameOf(client, target);
-    if (this.#standing.has(name))
+    if (this.#standing.has(name) && by !== "restored")
       this.#add("frozen-twice", `leaf ${standing.index} freezes ${target} of \`${client}\` again`, standing.index);
     this.#standing.set(name, standing);
     const caller = /^caller (.+)$/.exec(target)?.[1];
@@ -44,6 +57,7 @@ export class FreezeCheck {
     if (standing?.index !== frozen)
       return this.#add("not-frozen", `leaf ${leaf} ends a freeze of ${target} that does not stand`, leaf);
     this.#standing.delete(nameOf(client, target));
+    if (target === "client") this.#freeSince.set(client, leaf);
     this.#authority.barred.delete(target.replace("caller ", ""));
     const text = unfreezeSigningText({ origin, client, target, leaf: standing });
     if (check) this.#authority.checkQuorum("unfreeze", signatures, text, leaf);
@@ -62,6 +76,7 @@ export class FreezeCheck {
   }
 
   #freezeOf({ client, key, caller }: Asked): string | undefined {
+    if ((this.#freeSince.get(client) ?? -1) < this.#restored) return `client of ${client}, since a restore,`;
     const concerned = [
       nameOf("house", "client"),
       nameOf(client, "client"),

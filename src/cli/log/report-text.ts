@@ -18,6 +18,10 @@ export function reportText(report: Report): string {
       .join(", ")}`,
     `limits     ${count(report.limitsHeld, "sum", "sums")} recomputed and held against caps`,
     `signatures ${report.signatures} of callers, officers and keys verified; ${count(report.receipts, "receipt", "receipts")}`,
+    ...report.restorations.map(
+      ({ leaf, lost, store, promised }) =>
+        `restored   leaf ${leaf}: officers went on with ${store.size} leaves of ${promised.size} promised, lost: ${lost}`,
+    ),
     ...report.notChecked.map((what) => `not checked: ${what}`),
     ...outcomeUnknown
       .slice(0, UNKNOWN_SHOWN)

@@ -34,6 +34,11 @@ export class TreeCheck {
     return this.#tree.size;
   }
 
+  /** Of all leaves so far. */
+  get head(): TreeHead {
+    return { size: this.#tree.size, root: this.#tree.root() };
+  }
+
   /** @returns the RFC 6962 hash of the leaf's entry */
   take(leaf: LeafLine): Hash {
     const { index, at } = leaf;

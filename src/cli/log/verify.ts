@@ -2,6 +2,7 @@ import type { Account } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
 import { NO_HOUSE } from "../../policy/world.ts";
+import type { TreeHead } from "../../tlog/checkpoint.ts";
 import type { Hash } from "../../tlog/hashes.ts";
 import { formatVkey, noteKey, parseVkey, type NoteKey } from "../../tlog/note.ts";
 import { ApprovalCheck, type RequestOpening } from "./approval-check.ts";
@@ -10,6 +11,7 @@ import { AuthorityCheck, type AppliedOpening, type DecidedUnder } from "./author
 import { Findings, type Finding } from "./findings.ts";
 import { FreezeCheck, type UnfrozenOpening } from "./freeze-check.ts";
 import { FORMAT, parseLine, type HeaderLine, type LeafLine } from "./format.ts";
+import { RestoreCheck, type Restoration, type RestoredOpening } from "./restore-check.ts";
 import { refuteEvidence, verifiesSecp256k1 } from "./signatures.ts";
 import { TreeCheck } from "./tree-check.ts";
 import { WindowCheck } from "./window-check.ts";
@@ -41,6 +43,8 @@ export type Report = {
   readonly clients: Readonly<Record<string, number>>;
   /** Authorized, and the log does not say what came of it. */
   readonly outcomeUnknown: readonly { readonly request: string; readonly client: string; readonly leaf: number }[];
+  /** Where officers went on with a store that may lack something. */
+  readonly restorations: readonly Restoration[];
   readonly notChecked: readonly string[];
   readonly findings: readonly Finding[];
   readonly found: Readonly<Record<string, number>>;
@@ -75,6 +79,7 @@ export class LogVerifier {
     owners: this.#owners,
     origin: () => this.#header!.origin,
   });
+  readonly #restorations = new RestoreCheck(this.#findings, this.#authority);
   readonly #chains = new Map<string, { readonly number: number; readonly hash: string; readonly leaf: number }>();
   readonly #publicKeys = new Map<string, string>();
   readonly #open = new Map<string, Authorization>();
@@ -117,7 +122,7 @@ export class LogVerifier {
     const line = parseLine(text, this.#lines);
     if (this.#lines === 1) return this.#begin("header" in line ? line.header : undefined);
     if ("leaf" in line) this.#takeLeaf(line.leaf);
-    else if ("checkpoint" in line) this.#tree.takeCheckpoint(line.checkpoint, this.#key);
+    else if ("checkpoint" in line) this.#takeCheckpoint(line.checkpoint);
     else if ("policy" in line) this.#authority.takeDocument(line.policy);
     else throw new GatewayError("malformed-export", `line ${this.#lines}: expected one header, found another`);
   }
@@ -131,7 +136,14 @@ export class LogVerifier {
       this.#findings.add("wrong-origin", `the export is of \`${header.origin}\`, the key of \`${this.#key.name}\``);
   }
 
+  #takeCheckpoint(note: string): void {
+    this.#tree.takeCheckpoint(note, this.#key);
+    if (this.#tree.last) this.#restorations.holdCheckpoint(this.#tree.last);
+  }
+
   #takeLeaf(leaf: LeafLine): void {
+    // The one kind of leaf that says what stands before it; a root for each leaf would cost more than all the rest.
+    const before = "opening" in leaf && leaf.opening.startsWith(RESTORED) ? this.#tree.head : undefined;
     const hashed = this.#tree.take(leaf);
     if ("commitment" in leaf) return this.#checkWithheld(leaf.index);
     this.#opened += 1;
@@ -142,7 +154,8 @@ export class LogVerifier {
       return this.#findings.add("opening-invalid", `the opening of leaf ${leaf.index} is no JSON`, leaf.index);
     }
     this.#checkPlace(leaf, opening, hashed);
-    this.#takeContent(leaf, opening, hashed);
+    if (opening.type === "restored") this.#takeRestored(leaf, opening as unknown as RestoredOpening, before);
+    else this.#takeContent(leaf, opening, hashed);
   }
 
   /** Where everything is said to be open, a leaf that is not would be the one that matters: its numbers show no gap at the end. */
@@ -196,7 +209,7 @@ export class LogVerifier {
       case "withheld":
         return this.#takeAttempt(leaf, opening, (...attempt) => this.#attempts.withheld(...attempt));
       case "frozen":
-        return this.#freezes.freeze(client, opening["target"] as string, { index, hash: hex(hashed) });
+        return this.#freezes.freeze(client, opening as never, { index, hash: hex(hashed) });
       case "unfrozen":
         return this.#takeUnfrozen(leaf, opening as unknown as UnfrozenOpening);
       case "failed":
@@ -207,6 +220,7 @@ export class LogVerifier {
       case "rejected":
         return this.#approvals.decide(leaf, opening as unknown as RequestOpening, this.#options.signatures);
       case "client-added":
+        return this.#freezes.add(client, index);
       case "key-disabled":
       case "key-retired":
       case "pin-changed":
@@ -219,6 +233,7 @@ export class LogVerifier {
       case "observed":
       case "reported":
       case "stated":
+      case "padding":
         return;
       default:
         return this.#findings.add("unknown-type", `leaf ${index} is of a type that is not known here`, index);
@@ -242,6 +257,15 @@ export class LogVerifier {
     this.#authority.apply(client, opening, { leaf: index, origin: this.#header!.origin, check });
     this.#windows.recount(client);
     this.#approvals.hold(client, at);
+  }
+
+  #takeRestored({ index, at, client }: Opened, opening: RestoredOpening, before: TreeHead | undefined): void {
+    const { signatures: check } = this.#options;
+    this.#restorations.take({ leaf: index, client, before }, opening, { origin: this.#header!.origin, check });
+    if (opening.lost === "nothing") return;
+    this.#freezes.restore(index);
+    this.#attempts.restore();
+    this.#windows.restore(at);
   }
 
   #takeUnfrozen({ index, client }: Opened, opening: UnfrozenOpening): void {
@@ -360,6 +384,7 @@ export class LogVerifier {
       signatures: this.#signatures + this.#authority.signatures + this.#approvals.signatures,
       clients: Object.fromEntries([...this.#chains].map(([client, { number }]) => [client, number + 1])),
       outcomeUnknown: [...this.#open].map(([request, { client, leaf }]) => ({ request, client, leaf })),
+      restorations: this.#restorations.all,
       notChecked: this.#notChecked(last?.size ?? 0),
       findings: this.#findings.shown,
       found: this.#findings.counts,
@@ -376,6 +401,9 @@ export class LogVerifier {
     ];
   }
 }
+
+/** How the opening begins that such a leaf is made with. */
+const RESTORED = '{"type":"restored",';
 
 /** Whether the leaf records a decision of its own moment: what could not be decoded any more keeps the one before. */
 function isDecision({ type, problem }: Opening): boolean {

@@ -73,6 +73,7 @@ export class WindowCheck {
   readonly #owners: ReadonlyMap<Account, ClientId>;
   #counters = new Map<string, Counter>();
   readonly #past = new Map<string, Authorized>();
+  #restoredAt = -Infinity;
   /** Sums that were held against a cap. */
   checked = 0;
 
@@ -88,6 +89,11 @@ export class WindowCheck {
     this.#policies = known.policies;
     this.#house = known.house;
     this.#owners = known.owners;
+  }
+
+  /** What was spent before is not known any more: windows that reach back before it count as full. */
+  restore(at: number): void {
+    this.#restoredAt = at;
   }
 
   /** A policy became active: what it counts, it counts of the past as well (DESIGN section 6.5). */
@@ -112,6 +118,10 @@ export class WindowCheck {
     for (const { counter, amount, windowStartsAt, limit } of charges) {
       const spent = this.#counter(counter).spentSince(windowStartsAt) + amount;
       this.checked += 1;
+      if (windowStartsAt < this.#restoredAt) {
+        const message = `leaf ${leaf} spends in a window of \`${counter}\` that began before a restore`;
+        this.#findings.add("over-cap", message, leaf);
+      }
       if (spent > limit.max) {
         const cap = `${limit.max} of limit \`${limit.name}\``;
         this.#findings.add(

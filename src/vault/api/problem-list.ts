@@ -138,6 +138,7 @@ const ASKING = {
     "fetch the active policy and begin there",
   ),
   "not-frozen": conflict("there is no such freeze"),
+  "not-moved": conflict("it is said that nothing was lost, of a store that was not moved", "say what is true"),
   "clock-differs": conflict("the store's clock is not what the officer's shows", "set the clocks"),
   "reserved-name": unacceptable("the name is one of the gateway's own"),
   "label-invalid": unacceptable("a token's label is not one that every module keeps"),

@@ -12,6 +12,7 @@ import {
 import { ObservationBody, ReportBody, StatementBody } from "../../domain/custody.ts";
 import { FreezeBody, UnfreezeBody } from "../../domain/freeze.ts";
 import { ApprovalBody } from "../../domain/approval.ts";
+import { RecoveryBody } from "../../domain/recovery.ts";
 import type { Role } from "../../domain/names.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ClientId } from "../../domain/names.ts";
@@ -25,6 +26,7 @@ import * as custody from "./custody.ts";
 import { listDecisions } from "./decisions.ts";
 import { getFreezes, postFreeze, postUnfreeze } from "./freezing.ts";
 import * as log from "./log.ts";
+import { getRecovery, putRecovery } from "./recovery.ts";
 import * as rest from "./rest.ts";
 
 /** What a handler gets: a caller that was proven, a body that fits its schema. */
@@ -412,6 +414,25 @@ export const ROUTES: readonly Route[] = [
     roles: ["policy-officer"],
     body: ClockBody,
     handle: rest.postClock,
+  }),
+  route({
+    method: "GET",
+    path: "/v1/recovery",
+    summary: "what the store holds, and what was promised",
+    answers: { 200: a.RecoveryStateAnswer },
+    roles: ["policy-officer", "operator", "auditor"],
+    handle: getRecovery,
+  }),
+  // A PUT, for which the edge has the patience: what was promised may be many leaves more than there are.
+  route({
+    method: "PUT",
+    path: "/v1/recovery",
+    summary: "goes on after a restore or a failover, by the officers' quorum",
+    answers: { 200: a.RecoveredAnswer },
+    problems: ["officer-signatures", "not-moved", "clock-differs"],
+    roles: ["policy-officer"],
+    body: RecoveryBody,
+    handle: putRecovery,
   }),
   route({
     method: "GET",

@@ -42,6 +42,8 @@ const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "POST /v1/clients/{client}/observations": ["observer"],
   "POST /v1/clients/{client}/reports": ["observer", "auditor"],
   "POST /v1/clients/{client}/statements": ["approver", "policy-officer", "operator", "secured-party", "auditor"],
+  "GET /v1/recovery": ["policy-officer", "operator", "auditor"],
+  "PUT /v1/recovery": ["policy-officer"],
   "GET /v1/clients/{client}/freeze": EVERYBODY,
   "POST /v1/clients/{client}/unfreeze": ["policy-officer"],
   "POST /v1/clients/{client}/freeze": EVERYBODY.filter((role) => role !== "wallet-service"),
