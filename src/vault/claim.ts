@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { Filling } from "../chains/evm/fields.ts";
 import type { Payload, SigningRequestBody } from "../domain/api.ts";
 import type { Account } from "../domain/chain.ts";
 import type { Charge, CounterId, Decision, DecisionFacts } from "../domain/decision.ts";
@@ -26,6 +27,8 @@ export type Submission = {
   readonly body: SigningRequestBody;
   /** The caller's signature with what it covers: stays beside the decision. */
   readonly evidence: Readonly<Record<string, string>>;
+  /** For fields that the body left out; never believed further than the policy allows. */
+  readonly assist?: Filling;
 };
 
 /** Bytes and digest of the `authorized` leaf: they stand for as long as the request does. */
@@ -101,17 +104,21 @@ export async function understandNow(
   reader: StoreReader,
   request: RequestRow,
   payload: ReadPayload,
+  assist: Filling = {},
 ): Promise<Understood> {
   const { unsigned } = readRecord(request);
   // Decided again: the bytes of the first authorization stand, or the second would be another transaction.
   if (unsigned !== undefined) return payload.understandBytes(Buffer.from(unsigned, "hex"));
-  if (payload.nonceOf === undefined) return payload.understand();
-  return payload.understand(await freeNonce(reader, payload.nonceOf));
+  if (payload.nonceOf === undefined) return payload.understand(assist);
+  return payload.understand({ ...assist, nonce: await freeNonce(reader, payload.nonceOf, assist.nonce) });
 }
 
-/** The lowest from the count on that nobody has claimed: some may have been named ahead of it. */
-async function freeNonce(reader: StoreReader, account: Account): Promise<bigint> {
-  let nonce = (await reader.nextNonce(account)) ?? 0n;
+/**
+ * The lowest from the count on that nobody has claimed: some may have been named ahead of it.
+ * @param first where counting begins for an account that nothing was signed for yet
+ */
+async function freeNonce(reader: StoreReader, account: Account, first = 0n): Promise<bigint> {
+  let nonce = (await reader.nextNonce(account)) ?? first;
   while ((await reader.claimedBy(claimId({ kind: "evm-nonce", account, nonce }))) !== undefined) nonce += 1n;
   return nonce;
 }

@@ -9,7 +9,7 @@ import {
   intentOfAuthorization,
   requireOneChain,
 } from "../chains/evm/authorization.ts";
-import { completeTransaction, parseFields, parseUnsignedAuthorization } from "../chains/evm/fields.ts";
+import { completeTransaction, parseFields, parseUnsignedAuthorization, type Filling } from "../chains/evm/fields.ts";
 import { intentOf } from "../chains/evm/intent.ts";
 import {
   decodeSigned,
@@ -37,7 +37,7 @@ export type ReadPayload = {
   readonly nonceOf?: Account;
   /** What is claimed for certain, as the store names it: only so that it can be looked up early. */
   readonly claims: readonly string[];
-  readonly understand: (nonce?: bigint) => Understood;
+  readonly understand: (filling?: Filling) => Understood;
   /** Reads bytes that were authorized before. */
   readonly understandBytes: (unsigned: Uint8Array) => Understood;
 };
@@ -93,10 +93,8 @@ function readEvmFields(fields: unknown, context: PayloadContext): ReadPayload {
   return {
     ...(partial.nonce === undefined ? { nonceOf: account } : {}),
     claims: partial.nonce === undefined ? [] : [claimId({ kind: "evm-nonce", account, nonce: partial.nonce })],
-    understand: (nonce) => {
-      const filled = { chainId, ...(nonce === undefined ? {} : { nonce }) };
-      return understandEvm(encodeUnsigned(completeTransaction(partial, filled)), context);
-    },
+    understand: (filling = {}) =>
+      understandEvm(encodeUnsigned(completeTransaction(partial, { ...filling, chainId })), context),
     understandBytes: (unsigned) => understandEvm(unsigned, context),
   };
 }

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import type { Assist, Broadcast } from "../domain/rpc.ts";
 
 /*
  * The words between edge and vault: a frame is two 32-bit big-endian lengths, a JSON head, the raw body. Requests carry
@@ -12,12 +13,16 @@ export type RequestHead = {
   readonly target: string;
   /** Only the headers in `FORWARDED_HEADERS`. */
   readonly headers: Readonly<Record<string, string>>;
+  /** The edge's own help, one for each call of the body; no part of what the caller has signed. */
+  readonly assist?: readonly (Assist | null)[];
 };
 
 export type AnswerHead = {
   readonly id: number;
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
+  /** For the edge, not for the caller. */
+  readonly broadcast?: readonly Broadcast[];
 };
 
 export type Frame<Head> = { readonly head: Head; readonly body: Buffer };

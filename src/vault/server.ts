@@ -41,7 +41,7 @@ export async function serveVault(
 
   const answer = async (connection: Socket, { head, body }: Frame<RequestHead>): Promise<void> => {
     const routed = await answerTo(gateway, head, body, stopping || isFull(body.length));
-    const { status, headers, bytes } = fitting(routed);
+    const { status, headers, broadcast, bytes } = fitting(routed);
     // Bound to the request's signature only where that signature was verified: a hostile edge could otherwise have any
     // refusal signed as the answer to a request that was really executed.
     const signed = signer.headers(status, bytes, routed.authenticated ? head.headers["signature"] : undefined);
@@ -50,6 +50,7 @@ export async function serveVault(
         id: head.id,
         status,
         headers: { "content-type": "application/json", ...headers, ...signed },
+        ...(broadcast ? { broadcast } : {}),
       };
       writeFrame(connection, encodeFrame(answerHead, bytes));
       connections.wrote(connection);
@@ -89,14 +90,15 @@ export async function serveVault(
 
 /** The edge is another process under another user: even its frames are read as a stranger's. */
 function isRequestHead(head: unknown): head is RequestHead {
-  const { id, method, target, headers } = (head ?? {}) as Partial<Record<keyof RequestHead, unknown>>;
+  const { id, method, target, headers, assist } = (head ?? {}) as Partial<Record<keyof RequestHead, unknown>>;
   return (
     Number.isSafeInteger(id) &&
     typeof method === "string" &&
     typeof target === "string" &&
     typeof headers === "object" &&
     headers !== null &&
-    Object.values(headers).every((value) => typeof value === "string")
+    Object.values(headers).every((value) => typeof value === "string") &&
+    (assist === undefined || Array.isArray(assist))
   );
 }
 
@@ -104,10 +106,11 @@ function isRequestHead(head: unknown): head is RequestHead {
 function fitting({
   status,
   headers,
+  broadcast,
   body,
-}: Answer): Pick<Answer, "status" | "headers"> & { readonly bytes: Uint8Array } {
+}: Answer): Pick<Answer, "status" | "headers" | "broadcast"> & { readonly bytes: Uint8Array } {
   const bytes = bodyBytes(body);
-  if (bytes.length <= MAX_BODY_BYTES) return { status, headers: headers ?? {}, bytes };
+  if (bytes.length <= MAX_BODY_BYTES) return { status, headers: headers ?? {}, bytes, ...(broadcast ? { broadcast } : {}) };
   const problem = problemOfError(
     new GatewayError("answer-too-large", "the answer is larger than a frame", { hint: "ask for less: `limit=50`" }),
   );
@@ -128,7 +131,8 @@ async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overl
       headers: { "content-type": "application/problem+json", "retry-after": String(RETRY_AFTER_S[problem.status]) },
     };
   }
-  return route(gateway, { method: head.method, target: head.target, headers: head.headers, body });
+  const { method, target, headers, assist } = head;
+  return route(gateway, { method, target, headers, body, ...(assist ? { assist } : {}) });
 }
 
 /** Asked by machines that have no key: how the gateway is, and nothing of what it does. */

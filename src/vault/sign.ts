@@ -103,7 +103,7 @@ async function runSteps(
     const request = known ?? newRequest(submission, await transaction.now());
     begun = request;
     const understood =
-      payload instanceof GatewayError ? payload : await refusalOr(() => understandNow(transaction, request, payload));
+      payload instanceof GatewayError ? payload : await refusalOr(() => understandNow(transaction, request, payload, submission.assist));
     if (understood instanceof GatewayError) return { row: await refuse(transaction, client, request, understood) };
     const { payload: asked } = submission.body;
     const situation: Situation = { client, house, key: signer.key, request, payload: asked, ...understood };

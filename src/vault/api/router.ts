@@ -186,6 +186,7 @@ async function handle(
     body: parseBody(route, request.body),
     bodyHash: createHash("sha256").update(request.body).digest("hex"),
     evidence: evidenceOf(request),
+    assist: request.assist ?? [],
   });
 }
 

@@ -14,6 +14,7 @@ import { FreezeBody, UnfreezeBody } from "../../domain/freeze.ts";
 import { ApprovalBody } from "../../domain/approval.ts";
 import { RecoveryBody } from "../../domain/recovery.ts";
 import type { Role } from "../../domain/names.ts";
+import type { Broadcast } from "../../domain/rpc.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { Gateway } from "../gateway.ts";
@@ -41,12 +42,16 @@ export type Call<Body = unknown> = {
   readonly idempotencyKey: string;
   readonly bodyHash: string;
   readonly evidence: Readonly<Record<string, string>>;
+  /** The edge's, for each call of the body. */
+  readonly assist: readonly unknown[];
 };
 
 export type Answer = {
   readonly status: number;
   readonly body: unknown;
   readonly headers?: Readonly<Record<string, string>>;
+  /** For the edge to hand to the chain. */
+  readonly broadcast?: readonly Broadcast[];
 };
 
 /** Of an answer that is no JSON. */

@@ -1,0 +1,96 @@
+import { z } from "zod";
+
+/*
+ * Ethereum JSON-RPC as it is spoken here: what the vault answers, what the edge passes on to a chain node, and the codes
+ * of errors. Shared by vault, edge and proxy.
+ */
+
+const Id = z.union([z.string().max(256), z.number(), z.null()]);
+
+export const RpcCall = z.looseObject({
+  jsonrpc: z.literal("2.0"),
+  id: Id.default(null),
+  method: z.string().max(64),
+  params: z.array(z.unknown()).max(8).default([]),
+});
+export type RpcCall = z.infer<typeof RpcCall>;
+
+export const RpcBody = z.union([RpcCall, z.array(RpcCall).min(1).max(100)]);
+export type RpcBody = z.infer<typeof RpcBody>;
+
+export const RpcReply = z.looseObject({ jsonrpc: z.literal("2.0"), id: Id });
+export const RpcAnswer = z.union([RpcReply, z.array(RpcReply)]);
+
+/** What needs a client's keys, or is a fact of theirs: answered and signed by the vault. */
+export const VAULT_METHODS = [
+  "eth_accounts",
+  "eth_requestAccounts",
+  "eth_chainId",
+  "net_version",
+  "eth_signTransaction",
+  "eth_sendTransaction",
+  "eth_signTypedData_v4",
+  "personal_sign",
+  "eth_sign",
+  "portcullis_resume",
+] as const;
+export type VaultMethod = (typeof VAULT_METHODS)[number];
+
+export const isVaultMethod = (method: string): method is VaultMethod =>
+  (VAULT_METHODS as readonly string[]).includes(method);
+
+/** What a chain node is asked for others: it reads, or takes what is signed already. Nothing else is passed on. */
+export const NODE_METHODS: ReadonlySet<string> = new Set([
+  "eth_blockNumber",
+  "eth_call",
+  "eth_estimateGas",
+  "eth_feeHistory",
+  "eth_gasPrice",
+  "eth_getBalance",
+  "eth_getBlockByHash",
+  "eth_getBlockByNumber",
+  "eth_getBlockTransactionCountByHash",
+  "eth_getBlockTransactionCountByNumber",
+  "eth_getCode",
+  "eth_getLogs",
+  "eth_getProof",
+  "eth_getStorageAt",
+  "eth_getTransactionByBlockHashAndIndex",
+  "eth_getTransactionByBlockNumberAndIndex",
+  "eth_getTransactionByHash",
+  "eth_getTransactionCount",
+  "eth_getTransactionReceipt",
+  "eth_maxPriorityFeePerGas",
+  "eth_blobBaseFee",
+  "eth_sendRawTransaction",
+  "eth_syncing",
+  "web3_clientVersion",
+]);
+
+/**
+ * Codes of EIP-1474 and JSON-RPC 2.0. Clients repeat by themselves on some of them (viem: -32005, -32603 and others), so
+ * what must not be repeated has a code on which nobody does.
+ */
+export const RPC_ERROR = {
+  methodNotFound: -32601,
+  invalidParams: -32602,
+  /** Needs people: `data.requestId`; `portcullis_resume` goes on. */
+  approvalNeeded: -32002,
+  /** Denied, or a duplicate. */
+  rejected: -32003,
+  /** For now: the same call again is the same request. */
+  later: -32005,
+} as const;
+
+/** Of fields that a signed body left out, as a chain node says; `0x` quantities. Never believed above the policy's fee cap. */
+export type Assist = {
+  readonly gas?: string;
+  readonly gasPrice?: string;
+  readonly maxFeePerGas?: string;
+  readonly maxPriorityFeePerGas?: string;
+  /** Transactions of the account that the chain knows: where counting begins for one that the vault knows nothing of. */
+  readonly nonce?: string;
+};
+
+/** A transaction that the vault has signed, for the edge to hand to the chain. */
+export type Broadcast = { readonly chain: string; readonly raw: string };
