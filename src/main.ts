@@ -22,9 +22,10 @@ import type { Gateway } from "./vault/gateway.ts";
 import { writeGenesis } from "./vault/genesis.ts";
 import { redeemPermit } from "./vault/permit.ts";
 import { Pins, randomPin } from "./vault/pins.ts";
-import { compilers } from "./vault/policies.ts";
 import { Registers } from "./vault/registers.ts";
 import { recoveryOf } from "./vault/recovery.ts";
+import { compilers } from "./vault/compilers.ts";
+import { activateDue } from "./vault/scheduled-policies.ts";
 import { serveVault } from "./vault/server.ts";
 import type { SignStep } from "./vault/sign.ts";
 import { UnpaidRequests } from "./vault/unpaid.ts";
@@ -118,7 +119,11 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   if (socketGroup !== undefined) chownSync(socket, process.getuid!(), socketGroup);
   checkpoints.run(CHECKPOINT_EVERY_MS);
   const beats = setInterval(() => void beat(store, directory.house.row).catch(fault), BEAT_TRY_MS);
-  const retries = setInterval(() => void directory.retry().catch((error: unknown) => report("fault", error)), RETRY_MS);
+  const tend = async (): Promise<void> => {
+    await directory.retry();
+    await activateDue({ store, directory, origin: config.gateway });
+  };
+  const retries = setInterval(() => void tend().catch((error: unknown) => report("fault", error)), RETRY_MS);
   return {
     gateway,
     stop: async () => {
@@ -138,7 +143,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
 const BEAT_TRY_MS = 15_000;
 const HOUR_MS = 3_600_000;
 
-/** How often tokens that were away are looked for. */
+/** How often tokens that were away are looked for, and changes of policy whose time has come. */
 const RETRY_MS = 2_000;
 
 /** The clients' module, and the one that holds the gateway's own two tokens: the same, unless told otherwise. */

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { policySigningText, type PolicyBody } from "../domain/api.ts";
+import type { ScheduledView } from "../domain/governance.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { compareDocuments, type Comparison } from "../policy/compare.ts";
 import type { Finding } from "../policy/finding.ts";
@@ -80,12 +81,12 @@ export async function applyProposal(
   proposal: Proposal,
   others: readonly string[] = [],
   key: KeyOptions = {},
-): Promise<StoredPolicy> {
+): Promise<StoredPolicy | ScheduledView> {
   const { client, entry, files } = proposal;
   const own = signText(gateway, proposal.text, key);
   const body = { entry, files, signatures: [own, ...others.map(readSignature)] };
   return gateway.call("PUT", `/v1/clients/${client}/policy`, { body, idempotencyKey: randomUUID() });
 }
 
-export const applyPolicyFile = async (gateway: GatewayClient, file: string): Promise<StoredPolicy> =>
+export const applyPolicyFile = async (gateway: GatewayClient, file: string): Promise<StoredPolicy | ScheduledView> =>
   applyProposal(gateway, await proposePolicy(gateway, file));

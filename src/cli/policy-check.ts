@@ -7,7 +7,6 @@ import { ownerOf } from "../policy/compare.ts";
 import type { Finding } from "../policy/finding.ts";
 import { checkPolicy } from "../policy/lint.ts";
 import { parsePolicy, policyHash, type ResolvedPolicy } from "../policy/parse.ts";
-import { requireSupported } from "../policy/supported.ts";
 import { readPolicyFiles, type PolicyFiles, type ReadPolicy } from "./policy-files.ts";
 
 /** The chain's own rule for addresses; the vault applies the same. */
@@ -15,9 +14,9 @@ export const checkAccount = (account: string): void => void parseAddress(address
 
 const filesOf = ({ files }: Pick<PolicyFiles, "files">): ReadonlyMap<string, string> => new Map(Object.entries(files));
 
-/** @throws {GatewayError} `policy-invalid`, `policy-unsupported`, as the vault would */
+/** @throws {GatewayError} `policy-invalid`, as the vault would */
 export const resolvePolicy = (read: PolicyFiles): ResolvedPolicy =>
-  requireSupported(parsePolicy(read.entry, filesOf(read), checkAccount));
+  parsePolicy(read.entry, filesOf(read), checkAccount);
 
 export type CheckedFile = {
   readonly file: string;

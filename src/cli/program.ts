@@ -8,6 +8,7 @@ import { clientCommands } from "./commands/client.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { devCommand } from "./commands/dev.ts";
 import { freezeCommands } from "./commands/freeze.ts";
+import { governanceCommands } from "./commands/governance.ts";
 import { logCommands } from "./commands/log.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { processCommands } from "./commands/processes.ts";
@@ -32,6 +33,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   requestCommands(program);
   freezeCommands(program, host);
   approvalCommands(program);
+  governanceCommands(program);
   recoverCommand(program, host);
   logCommands(program);
   assetCommands(program);

@@ -183,6 +183,23 @@ export const PolicyAnswer = z
   .object({ ...PolicyVersion, entry: Text, files: z.record(Text, Text) })
   .meta({ id: "Policy" });
 
+/** A signed change that waits until `activeAt`. */
+export const ScheduledPolicyAnswer = z
+  .object({
+    client: ClientId,
+    version: Count,
+    hash: Text,
+    previousHash: Text.nullable(),
+    activeAt: Time,
+    leaf: Count,
+    signatures: z.array(z.object({ person: CallerName, signature: Text })),
+    entry: Text,
+    files: z.record(Text, Text),
+  })
+  .meta({ id: "ScheduledPolicy" });
+
+export const WaitingPolicyAnswer = z.object({ client: ClientId, scheduled: ScheduledPolicyAnswer.nullable() });
+
 export const PolicyVersionListAnswer = z.object({
   client: ClientId,
   versions: z.array(z.object({ ...PolicyVersion, active: z.boolean() })),

@@ -40,21 +40,22 @@ export type Change = {
   readonly count?: number;
 };
 
-export function diffPolicies(before: CompiledPolicy, after: CompiledPolicy): PolicyDiff {
+/** @param withinMs for the proof; what it has not proven by then is `unproved` */
+export function diffPolicies(before: CompiledPolicy, after: CompiledPolicy, withinMs = Infinity): PolicyDiff {
   const pair = { before, after };
   return verdictOf([
     ...(before.owner === after.owner ? [] : [loosening("authority-wider", "whose the assets are changes")]),
     ...diffAuthority(pair),
     ...diffRegistry(pair),
     ...diffBook(pair),
-    ...diffRules(pair, after.client, before.groups, after.groups),
+    ...diffRules(pair, after.client, { before: before.groups, after: after.groups }, withinMs),
     ...diffFees(pair, true),
     ...diffLimits(pair),
   ]);
 }
 
 /** The house denies, limits and runs the gateway: all that is not denied counts as permitted. */
-export function diffHouses(before: CompiledHouse, after: CompiledHouse): PolicyDiff {
+export function diffHouses(before: CompiledHouse, after: CompiledHouse, withinMs = Infinity): PolicyDiff {
   const pair = { before, after };
   const quorum = compare(
     "policyQuorum",
@@ -71,7 +72,7 @@ export function diffHouses(before: CompiledHouse, after: CompiledHouse): PolicyD
     ...delay,
     ...diffAuthority(pair),
     ...diffRegistry(pair),
-    ...diffRules(pair, SOME_CLIENT, new Map(), new Map()),
+    ...diffRules(pair, SOME_CLIENT, { before: new Map(), after: new Map() }, withinMs),
     ...diffFees(pair, false),
     ...diffLimits(pair),
   ]);
@@ -177,17 +178,25 @@ const reachedAnyway = (policy: Compiled, account: Account): boolean =>
 
 type Standing = { readonly permitted: boolean; readonly asked: Asked };
 
-function diffRules(pair: Pair, client: ClientId, groupsBefore: Groups, groupsAfter: Groups): Change[] {
+function diffRules(
+  pair: Pair,
+  client: ClientId,
+  groups: { readonly before: Groups; readonly after: Groups },
+  withinMs: number,
+): Change[] {
   const found = new Map<Change["kind"], { first: Atom; count: number }>();
   const note = (kind: Change["kind"], atom: Atom) => {
     const entry = found.get(kind);
     if (entry) entry.count += 1;
     else found.set(kind, { first: atom, count: 1 });
   };
-  const order = new AskOrder(pair, groupsBefore, groupsAfter);
+  const order = new AskOrder(pair, groups.before, groups.after);
+  const until = performance.now() + withinMs;
   try {
-    for (const atom of atomsOf(client, [pair.before, pair.after], OPERATION_KINDS))
+    for (const atom of atomsOf(client, [pair.before, pair.after], OPERATION_KINDS)) {
+      if (performance.now() > until) throw new TooManyAtoms(`it takes longer than ${withinMs} ms`);
       classify(atom, pair, client, order, note);
+    }
   } catch (error) {
     if (!(error instanceof TooManyAtoms)) throw error;
     return [loosening("unproved", `what changes is too much to be proved: ${error.message}`)];

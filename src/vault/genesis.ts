@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { GatewayError } from "../domain/errors.ts";
 import { HOUSE } from "../domain/names.ts";
-import { compilers } from "./policies.ts";
+import { compilers } from "./compilers.ts";
 import { appendLeaf } from "./log.ts";
 import type { ClientRow, LogToken, PinRow, PolicyRow, Store, TokenRef } from "./ports.ts";
 

@@ -11,6 +11,8 @@ export type LeafType =
   | "key-disabled"
   | "key-retired"
   | "pin-changed"
+  | "policy-scheduled"
+  | "policy-cancelled"
   | "policy-applied"
   | "authorized"
   | "attempted"

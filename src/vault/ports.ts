@@ -231,6 +231,13 @@ export type PolicyRow = {
   readonly leaf: number;
 };
 
+/** A signed change that waits; verified again when its time has come. */
+export type ScheduledPolicyRow = Omit<PolicyRow, "appliedAt"> & {
+  readonly by: CallerName;
+  /** Ms since 1970. */
+  readonly activeAt: number;
+};
+
 /** A version as a list names it: without the document. */
 export type PolicyVersionRow = Omit<PolicyRow, "entry" | "files">;
 
@@ -310,6 +317,10 @@ export interface StoreReader {
   policy(client: ClientId, version?: number): Promise<PolicyRow | undefined>;
   /** Every version that was ever applied, newest first, below `before`. */
   policyVersions(client: ClientId, page: { before?: number; limit: number }): Promise<PolicyVersionRow[]>;
+  /** Of each client at most one. */
+  scheduledPolicy(client: ClientId): Promise<ScheduledPolicyRow | undefined>;
+  /** All of them, without their documents. */
+  scheduledPolicies(): Promise<Pick<ScheduledPolicyRow, "client" | "activeAt">[]>;
   /** Whose document first declared that caller key: a key belongs to one client for ever. */
   callerKeyOwner(key: string): Promise<ClientId | undefined>;
   /** Since when the active policies have named each address of that client's book, without a break. */
@@ -356,6 +367,9 @@ export interface StoreReader {
 }
 
 export interface StoreTransaction extends StoreReader {
+  /** MUST fail where the client has one already. */
+  putScheduledPolicy(row: ScheduledPolicyRow): Promise<void>;
+  removeScheduledPolicy(client: ClientId): Promise<void>;
   /** A client begins without freezes. */
   insertClient(row: ClientRow): Promise<void>;
   /** Those that are in force from now on; `status` follows: `frozen` with one of the client itself, else `active`. */

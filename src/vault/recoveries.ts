@@ -2,8 +2,9 @@ import { GatewayError } from "../domain/errors.ts";
 import { HOUSE } from "../domain/names.ts";
 import { recoverySigningText, type HeadText, type Lost } from "../domain/recovery.ts";
 import type { TreeHead } from "../tlog/checkpoint.ts";
-import { requireQuorum, type OfficerSignature } from "./officers.ts";
-import { compilers } from "./policies.ts";
+import type { OfficerSignature } from "../domain/governance.ts";
+import { requireQuorum } from "./officers.ts";
+import { compilers } from "./compilers.ts";
 import type { RecoveryRow, StoreReader } from "./ports.ts";
 
 /* Recoveries that officers have decided, as the store holds them: believed only by their signatures. */

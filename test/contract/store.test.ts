@@ -22,6 +22,7 @@ import type {
   PolicyRow,
   RecoveryRow,
   RequestRow,
+  ScheduledPolicyRow,
   Store,
   StoreReader,
   StoreTransaction,
@@ -247,6 +248,40 @@ for (const implementation of IMPLEMENTATIONS) {
         await reopen();
         const keys = await read((reader) => reader.keys(ACME));
         assert.deepEqual(keys.map(plain), [plain(keyRow({ state: "disabled" })), plain(keyRow(other))]);
+      });
+
+      it("of each client one change of policy waits, with its document, until it is taken away", async () => {
+        const waiting = (client: ClientId, activeAt: number): ScheduledPolicyRow => ({
+          client,
+          version: 2,
+          hash: "sha256:ab",
+          previousHash: null,
+          entry: "policy.yaml",
+          files: { "policy.yaml": "version: 2\n" },
+          signatures: [{ person: "officer" as CallerName, signature: "AAAA" }],
+          by: "officer" as CallerName,
+          activeAt,
+          leaf: 5,
+        });
+        await write(async (transaction) => {
+          await transaction.insertClient(clientRow(ACME));
+          await transaction.insertClient(clientRow(BLUE));
+          await transaction.putScheduledPolicy(waiting(BLUE, NOW + 1));
+          await transaction.putScheduledPolicy(waiting(ACME, NOW));
+        });
+        await refused((transaction) => transaction.putScheduledPolicy(waiting(ACME, NOW + 5)));
+        await write(async (transaction) => {
+          await transaction.removeScheduledPolicy(ACME);
+          assert.equal(await transaction.scheduledPolicy(ACME), undefined);
+          await transaction.putScheduledPolicy(waiting(ACME, NOW + 7));
+        });
+        await reopen();
+        await write((transaction) => transaction.removeScheduledPolicy(BLUE));
+        await read(async (reader) => {
+          assert.deepEqual(await reader.scheduledPolicy(ACME), waiting(ACME, NOW + 7));
+          assert.equal(await reader.scheduledPolicy(BLUE), undefined);
+          assert.deepEqual(await reader.scheduledPolicies(), [{ client: ACME, activeAt: NOW + 7 }]);
+        });
       });
 
       it("freezes are in force as they were put last, change the revision, and are no other client's", async () => {

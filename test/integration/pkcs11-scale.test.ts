@@ -6,7 +6,7 @@ import { evmAccount, addressOfPublicKey } from "../../src/chains/evm/address.ts"
 import type { ClientId, KeyName } from "../../src/domain/names.ts";
 import { Pins } from "../../src/vault/pins.ts";
 import { Directory } from "../../src/vault/directory.ts";
-import { compilers } from "../../src/vault/policies.ts";
+import { compilers } from "../../src/vault/compilers.ts";
 import type { KeyRow, PinRow, TokenRef } from "../../src/vault/ports.ts";
 import { reopened, SCRATCH_PIN, scratchHsm, type ScratchHsm } from "../support/softhsm.ts";
 import { CHAIN, testVault, type TestVault } from "../support/vault.ts";

@@ -18,7 +18,8 @@ import type { Gateway } from "../../src/vault/gateway.ts";
 import { writeGenesis } from "../../src/vault/genesis.ts";
 import { Pins } from "../../src/vault/pins.ts";
 import { refusing, type Checkpoints } from "../../src/vault/checkpoints.ts";
-import { applyPolicy, compilers } from "../../src/vault/policies.ts";
+import { compilers } from "../../src/vault/compilers.ts";
+import { changePolicy } from "../../src/vault/policies.ts";
 import type { Hsm, KeyRow, LogToken, PolicyRow, Store } from "../../src/vault/ports.ts";
 import { Registers } from "../../src/vault/registers.ts";
 import { recoveryOf } from "../../src/vault/recovery.ts";
@@ -209,13 +210,16 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
     }));
     return { ...files, signatures };
   };
-  const apply: TestVault["apply"] = async (client, document, officers, assets) =>
-    applyPolicy(
+  const apply: TestVault["apply"] = async (client, document, officers, assets) => {
+    const changed = await changePolicy(
       { store, directory, origin: GATEWAY },
       client as ClientId,
       await signedPolicy(client, document, officers, assets),
       "officer" as CallerName,
     );
+    if ("policy" in changed) return changed.policy;
+    throw new Error(`version ${changed.scheduled.version} waits`);
+  };
 
   await addClient(gateway, "acme" as ClientId, "operator" as CallerName);
   const wanted = { name: "hot-1" as KeyName, chains: [CHAIN], purpose: "transactions" as const };

@@ -4,7 +4,7 @@ import { Transaction } from "ethers";
 import { policySigningText } from "../../src/domain/api.ts";
 import { newCaller, type CallerFile } from "../../src/sdk/caller-file.ts";
 import type { Report } from "../../src/cli/log/verify.ts";
-import { compilers } from "../../src/vault/policies.ts";
+import { compilers } from "../../src/vault/compilers.ts";
 import { exportedBy, verified } from "./exported-log.ts";
 import { ConnectionLost, type Connection, type SocketAnswer } from "./killable-vault.ts";
 import { leavesOf, type CheckedLeaf } from "./log-check.ts";

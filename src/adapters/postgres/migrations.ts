@@ -179,4 +179,12 @@ export const MIGRATIONS: readonly string[] = [
     lost          text NOT NULL
   );
   `,
+  `
+  -- A signed change of policy that waits: its row as JSON, with the document.
+  CREATE TABLE scheduled_policies (
+    client    text COLLATE "C" PRIMARY KEY REFERENCES clients (id),
+    active_at bigint NOT NULL,
+    change    text NOT NULL
+  );
+  `,
 ];

@@ -2,7 +2,7 @@ import type { Account } from "../../domain/chain.ts";
 import type { CounterId } from "../../domain/decision.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { RequestState } from "../../domain/request.ts";
-import type { Authorized, StoreReader } from "../../vault/ports.ts";
+import type { Authorized, ScheduledPolicyRow, StoreReader } from "../../vault/ports.ts";
 import type { CounterEnd, CounterStretch } from "./memory.ts";
 import {
   checkpointRow,
@@ -48,6 +48,15 @@ export function questions(ask: Ask) {
         )
       ).map(keyRow),
     pins: async (name: string) => (await ask("SELECT * FROM pins WHERE name = $1 ORDER BY version", name)).map(pinRow),
+    scheduledPolicy: async (client: ClientId) => {
+      const row = await one("SELECT change FROM scheduled_policies WHERE client = $1", client);
+      return row && (JSON.parse(row["change"]!) as ScheduledPolicyRow);
+    },
+    scheduledPolicies: async () =>
+      (await ask("SELECT client, active_at FROM scheduled_policies ORDER BY client")).map((row) => ({
+        client: row["client"]!,
+        activeAt: row["active_at"]!,
+      })),
     owners: async (accounts: readonly Account[]): Promise<Map<Account, ClientId>> => {
       const rows = await ask("SELECT account, client FROM accounts WHERE account = ANY ($1)", accounts);
       return new Map(rows.map((row) => [row["account"]! as Account, row["client"]! as ClientId]));

@@ -221,6 +221,15 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         state,
         sealed,
       ),
+    putScheduledPolicy: async (row) =>
+      group.statement(
+        "INSERT INTO scheduled_policies (client, active_at, change) VALUES ($1, $2, $3)",
+        row.client,
+        row.activeAt,
+        JSON.stringify(row),
+      ),
+    removeScheduledPolicy: async (client) =>
+      group.statement("DELETE FROM scheduled_policies WHERE client = $1", client),
     removePin: async (name, version) =>
       group.statement("DELETE FROM pins WHERE name = $1 AND version = $2", name, version),
     owners: async (accounts) => {

@@ -159,4 +159,12 @@ export const MIGRATIONS: readonly string[] = [
     lost          TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  -- A signed change of policy that waits: its row as JSON, with the document.
+  CREATE TABLE scheduled_policies (
+    client    TEXT PRIMARY KEY REFERENCES clients (id),
+    active_at INTEGER NOT NULL,
+    change    TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -15,6 +15,7 @@ import type {
   RequestRow,
   Store,
   StoreTransaction,
+  ScheduledPolicyRow,
 } from "../../vault/ports.ts";
 import { groupCommit } from "./group-commit.ts";
 import { openDatabase } from "./schema.ts";
@@ -319,6 +320,23 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         state,
         sealed,
       ),
+    scheduledPolicy: async (client) => {
+      const row = one("SELECT change FROM scheduled_policies WHERE client = ?", client);
+      return row && (JSON.parse(row["change"]!) as ScheduledPolicyRow);
+    },
+    scheduledPolicies: async () =>
+      all("SELECT client, active_at FROM scheduled_policies ORDER BY client").map((row) => ({
+        client: row["client"]!,
+        activeAt: row["active_at"]!,
+      })),
+    putScheduledPolicy: async (row) =>
+      run(
+        "INSERT INTO scheduled_policies (client, active_at, change) VALUES (?, ?, ?)",
+        row.client,
+        row.activeAt,
+        JSON.stringify(row),
+      ),
+    removeScheduledPolicy: async (client) => run("DELETE FROM scheduled_policies WHERE client = ?", client),
     removePin: async (name, version) => run("DELETE FROM pins WHERE name = ? AND version = ?", name, version),
 
     owners: async (accounts) => {

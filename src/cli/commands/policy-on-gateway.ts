@@ -1,12 +1,15 @@
+import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import type { PolicyVersionView, SigningRequestView } from "../../domain/api.ts";
 import type { Decision } from "../../domain/decision.ts";
+import { cancellationSigningText, type ScheduledView } from "../../domain/governance.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { explainDecision, reasonText } from "../../policy/decision-text.ts";
 import type { GatewayClient } from "../../sdk/client.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
+import { signText } from "../officers.ts";
 import { withKey, type KeyOptions } from "../person-signer.ts";
 import { output, table } from "../output.ts";
 import { applyProposal, proposePolicy, signProposal, type Proposal, type StoredPolicy } from "../policy-apply.ts";
@@ -48,6 +51,12 @@ export function policyGatewayCommands(policy: Command): void {
     .addOption(asOption())
     .addOption(jsonOption())
     .action(apply);
+  withKey(policy.command("cancel"))
+    .description("end a change that waits, as any one policy officer")
+    .addOption(clientOption())
+    .addOption(asOption())
+    .addOption(jsonOption())
+    .action(cancel);
   policy
     .command("show")
     .description("what is active, since when, by whose signatures")
@@ -158,7 +167,9 @@ async function apply(
   );
   output(options.json).result(
     { ...applied, ...proposalJson(proposal) },
-    `${applied.client}: version ${applied.version} is active\n  ${applied.hash}, leaf ${applied.leaf}`,
+    "activeAt" in applied
+      ? `${applied.client}: version ${applied.version} waits until ${applied.activeAt}\n  ${applied.hash}, leaf ${applied.leaf}\n  any officer may end it: portcullis policy cancel --client ${applied.client}`
+      : `${applied.client}: version ${applied.version} is active\n  ${applied.hash}, leaf ${applied.leaf}`,
   );
 }
 
@@ -191,6 +202,24 @@ async function confirm(
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await terminal.question(`${what} version ${proposal.version}? [y/N] `).finally(() => terminal.close());
   if (!/^y(es)?$/i.test(answer.trim())) throw new GatewayError("not-confirmed", "nothing was signed");
+}
+
+// ---- cancel -----------------------------------------------------------------------------------------------------
+
+async function cancel(options: CommonOptions & KeyOptions): Promise<void> {
+  const gateway = gatewayOf(options);
+  const client = clientOf(gateway, options);
+  const path = `/v1/clients/${client}/policy`;
+  const { scheduled } = await gateway.get<{ scheduled: ScheduledView | null }>(`${path}/scheduled`);
+  if (!scheduled) throw new GatewayError("policy-not-found", `no change of the policy of \`${client}\` waits`);
+  const { version, hash } = scheduled;
+  const text = cancellationSigningText({ origin: gateway.caller.gateway, client, version, hash });
+  const body = { policy: hash, signature: signText(gateway, text, keyOf(options)) };
+  const ended = await gateway.call<ScheduledView>("POST", `${path}/cancellation`, {
+    body,
+    idempotencyKey: randomUUID(),
+  });
+  output(options.json).result(ended, `${client}: version ${version} does not become active\n  ${hash}`);
 }
 
 // ---- show -------------------------------------------------------------------------------------------------------

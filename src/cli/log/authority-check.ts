@@ -2,6 +2,8 @@ import { OFFICER_NAMESPACE } from "../../domain/approval.ts";
 import { policySigningText } from "../../domain/api.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { compileClient, compileHouse, type CompiledHouse, type CompiledPolicy } from "../../policy/compile.ts";
+import { cancellationSigningText } from "../../domain/governance.ts";
+import { compareDocuments } from "../../policy/compare.ts";
 import { resolvePolicy } from "../policy-check.ts";
 import type { Findings } from "./findings.ts";
 import type { PolicyLine } from "./format.ts";
@@ -14,15 +16,32 @@ export type AppliedOpening = {
   readonly policy: string;
   readonly previousPolicy: string | null;
   readonly signatures: Signatures;
+  /** Of one that had to wait: since which leaf. */
+  readonly scheduled?: number;
+};
+
+export type ScheduledOpening = Omit<AppliedOpening, "scheduled"> & { readonly activeAt: number };
+
+export type CancelledOpening = {
+  readonly version: number;
+  readonly policy: string;
+  readonly scheduled: number;
+  readonly because: string;
+  readonly signature?: Signatures[number];
 };
 
 export type DecidedUnder = { readonly hash: string; readonly houseHash: string };
+
+type Place = { readonly leaf: number; readonly at: number };
+/** Whether signatures are verified too, and for which log they are. */
+type Signed = { readonly origin: string; readonly check: boolean };
 
 /** Which policy was active at each leaf, and by whose signatures it became so (I15). */
 export class AuthorityCheck {
   readonly #findings: Findings;
   readonly #documents = new Map<string, PolicyLine>();
   readonly #active = new Map<string, { readonly hash: string; readonly version: number }>();
+  readonly #waiting = new Map<string, { readonly leaf: number; readonly hash: string; readonly activeAt: number }>();
   readonly #callerKeys = new Map<string, Set<string>>();
   readonly policies = new Map<string, CompiledPolicy>();
   house: CompiledHouse | undefined;
@@ -39,11 +58,7 @@ export class AuthorityCheck {
   }
 
   /** @param check whether officers' signatures are verified too */
-  apply(
-    client: string,
-    opening: AppliedOpening,
-    { leaf, origin, check }: { leaf: number; origin: string; check: boolean },
-  ): void {
+  apply(client: string, opening: AppliedOpening, { leaf, at, origin, check }: Place & Signed): void {
     const { version, policy: hash, previousPolicy: previousHash } = opening;
     const before = this.#active.get(client);
     if (before && before.version >= version)
@@ -52,7 +67,65 @@ export class AuthorityCheck {
       this.#findings.add("policy-order", `leaf ${leaf} follows on another policy than the one that was active`, leaf);
     const text = policySigningText({ origin, client, version, hash, previousHash });
     if (check) this.checkQuorum("policy", opening.signatures, text, leaf, this.barred);
+    this.#checkDelay(client, opening, { leaf, at });
     this.begin(client, { version, hash }, leaf);
+  }
+
+  /** A change begins to wait: signed by then, and for as long as the house asks. */
+  schedule(client: string, opening: ScheduledOpening, { leaf, at, origin, check }: Place & Signed): void {
+    const { version, policy: hash, previousPolicy: previousHash, activeAt } = opening;
+    const text = policySigningText({ origin, client, version, hash, previousHash });
+    if (check) this.checkQuorum("policy", opening.signatures, text, leaf, this.barred);
+    if (this.house && activeAt < at + this.house.policyDelayMs)
+      this.#findings.add(
+        "policy-delay",
+        `leaf ${leaf} schedules a policy sooner than the house's \`policyDelay\``,
+        leaf,
+      );
+    this.#waiting.set(client, { leaf, hash, activeAt });
+  }
+
+  /** Whoever ends a change that waits is an officer, or it is ended by what it was held against. */
+  cancel(client: string, opening: CancelledOpening, { leaf, origin, check }: Omit<Place, "at"> & Signed): void {
+    const { version, policy: hash, because, signature } = opening;
+    if (this.#waiting.get(client)?.leaf !== opening.scheduled)
+      this.#findings.add("policy-order", `leaf ${leaf} cancels a change that does not wait`, leaf);
+    this.#waiting.delete(client);
+    if (because !== "officer" || !check || !this.house) return;
+    this.signatures += 1;
+    const officer = this.house.callers.get((signature?.person ?? "") as never);
+    const text = cancellationSigningText({ origin, client, version, hash });
+    const isOfficers =
+      officer?.role === "policy-officer" && verifiesPerson(officer.keys, text, signature!.signature, OFFICER_NAMESPACE);
+    if (!isOfficers)
+      this.#findings.add(
+        "policy-signature",
+        `leaf ${leaf}: \`${signature?.person}\` has not signed this cancellation`,
+        leaf,
+      );
+  }
+
+  /** What the house makes wait has waited, unless it only tightens: that is proven here again. */
+  #checkDelay(client: string, { policy: hash, scheduled }: AppliedOpening, { leaf, at }: Place): void {
+    const waited = this.#waiting.get(client);
+    const add = (message: string) => this.#findings.add("policy-delay", `leaf ${leaf} ${message}`, leaf);
+    this.#waiting.delete(client);
+    if (scheduled !== undefined) {
+      if (waited?.leaf !== scheduled || waited.hash !== hash) add("applies a policy that was not waiting");
+      else if (at < waited.activeAt) add("applies a policy before its time had come");
+      return;
+    }
+    if (!this.house?.policyDelayMs || this.#isTighter(client, hash)) return;
+    add("applies at once what is not proven to be only tightening");
+  }
+
+  #isTighter(client: string, hash: string): boolean {
+    const [before, after] = [this.#active.get(client)?.hash, hash].map(
+      (each) => each !== undefined && this.#documents.get(`${client}/${each}`),
+    );
+    if (!before || !after) return false;
+    const verdict = compareDocuments(resolvePolicy(before), resolvePolicy(after)).diff?.verdict;
+    return verdict === "tightening" || verdict === "none";
   }
 
   /** Makes it the active one: leaf 0's without signatures, every other one's with. */

@@ -7,7 +7,13 @@ import type { Hash } from "../../tlog/hashes.ts";
 import { formatVkey, noteKey, parseVkey, type NoteKey } from "../../tlog/note.ts";
 import { ApprovalCheck, type RequestOpening } from "./approval-check.ts";
 import { AttemptsCheck } from "./attempts-check.ts";
-import { AuthorityCheck, type AppliedOpening, type DecidedUnder } from "./authority-check.ts";
+import {
+  AuthorityCheck,
+  type AppliedOpening,
+  type CancelledOpening,
+  type DecidedUnder,
+  type ScheduledOpening,
+} from "./authority-check.ts";
 import { Findings, type Finding } from "./findings.ts";
 import { FreezeCheck, type UnfrozenOpening } from "./freeze-check.ts";
 import { FORMAT, parseLine, type HeaderLine, type LeafLine } from "./format.ts";
@@ -196,6 +202,10 @@ export class LogVerifier {
         return this.#takeGenesis(leaf, opening);
       case "policy-applied":
         return this.#takePolicy(leaf, opening as unknown as AppliedOpening);
+      case "policy-scheduled":
+        return this.#authority.schedule(client, opening as unknown as ScheduledOpening, this.#signedAt(leaf));
+      case "policy-cancelled":
+        return this.#authority.cancel(client, opening as unknown as CancelledOpening, this.#signedAt(leaf));
       case "key-created":
         return this.#takeKey(client, opening);
       case "authorized":
@@ -240,6 +250,10 @@ export class LogVerifier {
     }
   }
 
+  #signedAt({ index, at }: Opened) {
+    return { leaf: index, at, origin: this.#header!.origin, check: this.#options.signatures };
+  }
+
   /** Leaf 0 names the log's keys and the founding house policy: all authority traces to it (I15). */
   #takeGenesis({ index, client }: Opened, opening: Opening): void {
     if (index !== 0 || client !== "house")
@@ -254,7 +268,7 @@ export class LogVerifier {
 
   #takePolicy({ index, at, client }: Opened, opening: AppliedOpening): void {
     const { signatures: check } = this.#options;
-    this.#authority.apply(client, opening, { leaf: index, origin: this.#header!.origin, check });
+    this.#authority.apply(client, opening, { leaf: index, at, origin: this.#header!.origin, check });
     this.#windows.recount(client);
     this.#approvals.hold(client, at);
   }

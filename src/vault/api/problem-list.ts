@@ -137,12 +137,12 @@ const ASKING = {
     "the policy does not follow on the active one",
     "fetch the active policy and begin there",
   ),
+  "policy-scheduled": conflict("another change of this policy waits already", "wait, or have an officer cancel it"),
   "not-frozen": conflict("there is no such freeze"),
   "not-moved": conflict("it is said that nothing was lost, of a store that was not moved", "say what is true"),
   "clock-differs": conflict("the store's clock is not what the officer's shows", "set the clocks"),
   "reserved-name": unacceptable("the name is one of the gateway's own"),
   "label-invalid": unacceptable("a token's label is not one that every module keeps"),
-  "policy-unsupported": unacceptable("the policy asks for what this version does not do"),
   "policy-invalid": unacceptable(
     "the policy document cannot be used; `findings` says why",
     "`portcullis policy check`",

@@ -11,6 +11,7 @@ import { StateFilter, type ClientBody, type SigningRequestView } from "../../dom
 import type { z } from "zod";
 import type { ChainId } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
+import type { CancellationBody } from "../../domain/governance.ts";
 import { asJson } from "../../domain/json.ts";
 import { isFinal, type RequestId, type RequestState } from "../../domain/request.ts";
 import { HOUSE, type KeyName } from "../../domain/names.ts";
@@ -18,9 +19,10 @@ import { attestKeys } from "../attest.ts";
 import { addClient, adoptClient, createKey, endKey, rotatePin, setPin } from "../clients.ts";
 import { evaluateOnly } from "../evaluate-only.ts";
 import { freezeView } from "../frozen.ts";
-import { applyPolicy } from "../policies.ts";
-import type { KeyRow, PolicyRow, RequestRow } from "../ports.ts";
+import { changePolicy } from "../policies.ts";
+import type { KeyRow, PolicyRow, RequestRow, ScheduledPolicyRow } from "../ports.ts";
 import { viewOf } from "../record.ts";
+import { cancelScheduled } from "../scheduled-policies.ts";
 import { settleRequest } from "../recover.ts";
 import { sign } from "../sign.ts";
 import { fittingPage, pageSize } from "./page.ts";
@@ -229,7 +231,31 @@ export async function listPolicyVersions({ gateway, client, query }: Call): Prom
 
 export async function putPolicy({ gateway, client, caller, body }: Call<PolicyBody>): Promise<Answer> {
   const { store, directory, name: origin } = gateway;
-  return { status: 200, body: policyView(await applyPolicy({ store, directory, origin }, client, body, caller.name)) };
+  const changed = await changePolicy({ store, directory, origin }, client, body, caller.name);
+  return "policy" in changed
+    ? { status: 200, body: policyView(changed.policy) }
+    : { status: 202, body: scheduledView(changed.scheduled) };
+}
+
+const scheduledView = ({ by: _, activeAt, ...row }: ScheduledPolicyRow) => ({
+  ...row,
+  activeAt: new Date(activeAt).toISOString(),
+});
+
+export async function getScheduledPolicy({ gateway, client }: Call): Promise<Answer> {
+  const row = await gateway.store.read((reader) => reader.scheduledPolicy(client));
+  return { status: 200, body: { client, scheduled: row ? scheduledView(row) : null } };
+}
+
+export async function postPolicyCancellation({
+  gateway,
+  client,
+  caller,
+  body,
+}: Call<CancellationBody>): Promise<Answer> {
+  const { store, directory, name: origin } = gateway;
+  const row = await cancelScheduled({ store, directory, origin }, client, body, caller.name);
+  return { status: 200, body: scheduledView(row) };
 }
 
 export async function listClients({ gateway }: Call): Promise<Answer> {

@@ -13,6 +13,7 @@ import { ObservationBody, ReportBody, StatementBody } from "../../domain/custody
 import { FreezeBody, UnfreezeBody } from "../../domain/freeze.ts";
 import { ApprovalBody } from "../../domain/approval.ts";
 import { RecoveryBody } from "../../domain/recovery.ts";
+import { CancellationBody } from "../../domain/governance.ts";
 import type { Role } from "../../domain/names.ts";
 import type { Broadcast } from "../../domain/rpc.ts";
 import type { Caller } from "../auth/authenticate.ts";
@@ -310,6 +311,24 @@ export const ROUTES: readonly Route[] = [
   }),
   route({
     method: "GET",
+    path: "/v1/clients/{client}/policy/scheduled",
+    summary: "shows a signed change of the policy that waits",
+    answers: { 200: a.WaitingPolicyAnswer },
+    roles: READERS,
+    handle: rest.getScheduledPolicy,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/policy/cancellation",
+    summary: "ends a change of the policy that waits, by any one officer's signature",
+    answers: { 200: a.ScheduledPolicyAnswer },
+    problems: ["policy-not-found", "policy-signatures", "wrong-namespace"],
+    roles: ["policy-officer", "operator"],
+    body: CancellationBody,
+    handle: rest.postPolicyCancellation,
+  }),
+  route({
+    method: "GET",
     path: "/v1/clients/{client}/decisions",
     summary: "lists decisions with the facts that led to them",
     answers: { 200: a.DecisionListAnswer },
@@ -321,8 +340,8 @@ export const ROUTES: readonly Route[] = [
     method: "PUT",
     path: "/v1/clients/{client}/policy",
     summary: "applies a policy that the officers have signed",
-    answers: { 200: a.PolicyAnswer },
-    problems: ["policy-signatures", "policy-conflict", "policy-invalid"],
+    answers: { 200: a.PolicyAnswer, 202: a.ScheduledPolicyAnswer },
+    problems: ["policy-signatures", "wrong-namespace", "policy-conflict", "policy-scheduled", "policy-invalid"],
     roles: ["policy-officer"],
     body: PolicyBody,
     handle: rest.putPolicy,

@@ -4,7 +4,7 @@ import { policySigningText, type PolicyBody } from "../../../src/domain/api.ts";
 import type { CallerName, ClientId } from "../../../src/domain/names.ts";
 import { privateKeyOf } from "../../../src/sdk/caller-file.ts";
 import { StaleDirectory } from "../../../src/vault/directory.ts";
-import { applyPolicy } from "../../../src/vault/policies.ts";
+import { changePolicy } from "../../../src/vault/policies.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
 import {
   acmePolicy,
@@ -40,7 +40,7 @@ describe("sentence 10: applying (vault/policies)", () => {
   });
   const put = (body: PolicyBody, client = "acme") => {
     const { store, directory } = vault.gateway;
-    return applyPolicy({ store, directory, origin: GATEWAY }, client as ClientId, body, "officer" as CallerName);
+    return changePolicy({ store, directory, origin: GATEWAY }, client as ClientId, body, "officer" as CallerName);
   };
   const refusedAs = (attempt: Promise<unknown>, code: string) =>
     assert.rejects(attempt, (error: unknown) => {
@@ -61,7 +61,7 @@ describe("sentence 10: applying (vault/policies)", () => {
     const signedAs = async (fields: Partial<Parameters<typeof policySigningText>[0]>): Promise<PolicyBody> => {
       const body = await vault.signedPolicy("acme", next());
       const row = (await vault.store.read((reader) => reader.policy("acme" as ClientId)))!;
-      const { hash } = (await import("../../../src/vault/policies.ts")).compilers.client(body);
+      const { hash } = (await import("../../../src/vault/compilers.ts")).compilers.client(body);
       const text = policySigningText({
         origin: GATEWAY,
         client: "acme",

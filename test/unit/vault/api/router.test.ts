@@ -25,6 +25,8 @@ const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "POST /v1/clients/{client}/keys": ["operator"],
   "GET /v1/clients/{client}/policy": EVERYBODY,
   "GET /v1/clients/{client}/policy/versions": EVERYBODY,
+  "GET /v1/clients/{client}/policy/scheduled": EVERYBODY,
+  "POST /v1/clients/{client}/policy/cancellation": ["policy-officer", "operator"],
   "GET /v1/clients/{client}/decisions": ["policy-officer", "auditor"],
   "PUT /v1/clients/{client}/policy": ["policy-officer"],
   "GET /v1/clients": ["operator", "policy-officer", "auditor"],
