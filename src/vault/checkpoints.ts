@@ -54,8 +54,7 @@ export class Checkpoints {
     const note = await parts.anchor.read();
     // A vault that has no anchor yet believes its store once: whoever can delete the file could replace it as well.
     if (note !== undefined) checkpoints.#seen = readAnchor(note, key);
-    await growTree(parts.store);
-    await checkpoints.#check();
+    await checkpoints.#growAndCheck();
     return checkpoints;
   }
 
@@ -76,7 +75,13 @@ export class Checkpoints {
 
   /** Holds the store against what was promised, at once. */
   look(): Promise<void> {
-    return (this.#round = this.#round.then(() => this.#check()).catch((error: unknown) => this.#report(error)));
+    return (this.#round = this.#round.then(() => this.#growAndCheck()).catch((error: unknown) => this.#report(error)));
+  }
+
+  /** The tiles may be behind the leaves of which they are made. */
+  async #growAndCheck(): Promise<void> {
+    if (!(await movedFrom(this.#parts.store))) await growTree(this.#parts.store);
+    await this.#check();
   }
 
   /** Looks for something new every so often. */
@@ -120,6 +125,8 @@ export class Checkpoints {
 
   /** I19: the store contains what was promised, or nothing happens until it does again. */
   async #check(): Promise<void> {
+    const moved = await movedFrom(this.#parts.store);
+    if (moved) return void (this.#refusal = moved);
     const seen = this.#seen;
     if (!seen || (await this.#parts.store.read((reader) => this.#keeps(reader, seen)))) {
       this.#refusal = undefined;
@@ -187,6 +194,16 @@ export class Checkpoints {
     await anchor.write(last.note);
     this.#seen = { size, root };
   }
+}
+
+/** Why nothing is written in the history that answers now, where it is not the log's own. */
+async function movedFrom({ history }: Store): Promise<GatewayError | undefined> {
+  const { writtenIn, found } = (await history?.read()) ?? {};
+  if (writtenIn === found) return undefined;
+  return new GatewayError("store-moved", `expected the history \`${writtenIn}\`, found \`${found}\``, {
+    facts: { writtenIn, found },
+    hint: "after a failover the last COMMITs may be missing: `portcullis recover --after-failover`; docs/operations.md",
+  });
 }
 
 function readAnchor(note: string, key: NoteKey): TreeHead {

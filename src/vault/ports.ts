@@ -440,9 +440,25 @@ export type Expected = {
  * behind and does not disturb the others. `work` may run more than once and awaits nothing but the transaction.
  */
 export interface Store {
+  /** Absent where the log cannot be moved under a running vault: a file is a file. */
+  readonly history?: StoreHistory;
   write<T>(work: (transaction: StoreTransaction) => Promise<T>, expected?: Expected): Promise<T>;
   read<T>(work: (reader: StoreReader) => Promise<T>): Promise<T>;
   close(): Promise<void>;
+}
+
+/**
+ * A database server has a history, which a failover or a restore ends and another one continues: the last COMMITs may be
+ * missing in it. While the log stands in another history than the one it was written in, `write` fails (`store-moved`).
+ */
+export interface StoreHistory {
+  /** Texts that are equal as long as nothing has moved. @throws {GatewayError} `store-unavailable` */
+  read(): Promise<{ readonly writtenIn: string; readonly found: string }>;
+  /**
+   * `write`, in a history that is not the log's: once it has committed, it is the log's own for every vault.
+   * @throws {GatewayError} `store-moved` if another one than `found` answers by then
+   */
+  adopt<T>(found: string, work: (transaction: StoreTransaction) => Promise<T>): Promise<T>;
 }
 
 // ------------------------------------------------------------------------------------------------------- the anchor

@@ -40,7 +40,8 @@ export async function isGivenUp(reader: StoreReader, origin: string, head: TreeH
 export async function passedSize(reader: StoreReader, origin: string, from: number): Promise<number> {
   let passed = 0;
   for (const row of await reader.recoveries()) {
-    if (row.promisedSize < from || row.promisedSize <= passed) continue;
+    // Where nothing was lost, no promise was given up.
+    if (row.lost === "nothing" || row.promisedSize < from || row.promisedSize <= passed) continue;
     if (await isSigned(reader, origin, row)) passed = row.promisedSize;
   }
   return passed;

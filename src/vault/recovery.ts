@@ -57,19 +57,21 @@ export function recoveryOf(parts: RecoveryDependencies): Recovery {
   };
 }
 
-const NO_HISTORY = "none";
+const historyOf = async ({ history }: Store): Promise<{ writtenIn: string; found: string }> =>
+  (await history?.read()) ?? { writtenIn: "none", found: "none" };
 
 async function stateOf(parts: RecoveryDependencies): Promise<RecoveryView> {
   const { origin, logKey, store } = parts;
+  const history = await historyOf(store);
   return store.read(async (reader) => {
     const heads = await holdAgainst(reader, [parts.promised()]);
     const last = await reader.lastLeaf();
     return {
       origin,
       ...heads,
-      history: NO_HISTORY,
-      writtenIn: NO_HISTORY,
-      refused: parts.refusal()?.code ?? null,
+      history: history.found,
+      writtenIn: history.writtenIn,
+      refused: history.found === history.writtenIn ? (parts.refusal()?.code ?? null) : "store-moved",
       logKey,
       lastLeafAt: last ? new Date(last.at).toISOString() : null,
     };
@@ -92,27 +94,41 @@ const headText = ({ size, root }: TreeHead): HeadText => ({ size, root: Buffer.f
 
 /**
  * One transaction: the `restored` leaf and, unless nothing was lost, a freeze of every client; windows that reach back
- * before this moment count as full from now on.
- * @throws {GatewayError} `clock-differs`, `officer-signatures`, `not-moved`, a checkpoint that is not this log's
+ * before this moment count as full from now on. Where the store has moved, it is where it is from now on.
+ * @throws {GatewayError} `clock-differs`, `officer-signatures`, `not-moved`, `promise-broken`, a checkpoint that is not this log's
  */
-function recover(parts: RecoveryDependencies, body: RecoveryBody, by: CallerName): Promise<RecoveryRow> {
+async function recover(parts: RecoveryDependencies, body: RecoveryBody, by: CallerName): Promise<RecoveryRow> {
   const { store, directory, origin, logKey } = parts;
   const key = parseVkey(logKey);
   const kept = body.checkpoints.map((note) => openCheckpoint(Buffer.from(note), key));
   const house = directory.house;
-  return store.write(async (transaction) => {
+  const { writtenIn, found } = await historyOf(store);
+  const isMoved = writtenIn !== found;
+  if (body.lost === "nothing" && !isMoved) throw notMoved();
+  const work = async (transaction: StoreTransaction): Promise<RecoveryRow> => {
     if ((await transaction.policyHash(HOUSE)) !== house.policy.hash) throw new StaleDirectory(HOUSE);
     const now = await requireSeen(transaction, Date.parse(body.seen));
     const heads = await holdAgainst(transaction, [parts.promised(), ...kept]);
-    const facts: RecoveryFacts = { origin, ...heads, history: NO_HISTORY };
-    if (body.lost === "nothing") throw notMoved();
+    if (body.lost === "nothing") requireKept(heads);
+    const facts: RecoveryFacts = { origin, ...heads, history: found };
     const barred = frozenCallers((await transaction.client(HOUSE))!);
     requireQuorum(house.policy, body.signatures, recoverySigningText(facts, body.lost), RECOVERY, barred);
     const row = await recordRecovery(transaction, facts, body, by);
     await transaction.confirmTime(now);
-    await freezeAll(transaction, row);
+    if (body.lost === "unknown") await freezeAll(transaction, row);
     return row;
-  });
+  };
+  return isMoved ? store.history!.adopt(found, work) : store.write(work);
+}
+
+/** The newest checkpoint is the one witness of what a server had: against it nobody's word counts. */
+function requireKept({ store, promised }: Pick<RecoveryFacts, "store" | "promised">): void {
+  if (promised.size === store.size && promised.root === store.root) return;
+  throw new GatewayError(
+    "promise-broken",
+    `expected a store that contains the checkpoint of ${promised.size} leaves, found one of ${store.size} that does not`,
+    { facts: { store, promised }, hint: "something was lost: `portcullis recover --after-restore`" },
+  );
 }
 
 const notMoved = () =>

@@ -8,6 +8,7 @@ import { postgresStatus } from "../../src/adapters/postgres/status.ts";
 import type { PostgresOptions } from "../../src/adapters/postgres/session.ts";
 import { openPostgresStore } from "../../src/adapters/postgres/store.ts";
 import type { CounterId } from "../../src/domain/decision.ts";
+import { GatewayError } from "../../src/domain/errors.ts";
 import type { RequestId } from "../../src/domain/request.ts";
 import type { Store } from "../../src/vault/ports.ts";
 import { PostgresServer } from "../support/postgres.ts";
@@ -219,6 +220,60 @@ describe("the store in PostgreSQL", function () {
     assert.equal((await postgresStatus(options)).reasons[0]?.code, "store-moved");
     await sql("UPDATE portcullis.head SET timeline = timeline - 1");
     await claim(store, "meanwhile");
+  });
+
+  describe("a history that is not the log's", () => {
+    const heads = () => store.history!.read();
+    beforeEach(async () => {
+      await claim(store, "before");
+      await sql("UPDATE portcullis.head SET timeline = timeline + 1");
+    });
+
+    it("can be read, and is not written in", async () => {
+      await assert.rejects(claim(store, "meanwhile"), code("store-moved"));
+      assert.equal(await holder(store, "before"), "before");
+      const { writtenIn, found } = await heads();
+      assert.notEqual(writtenIn, found);
+    });
+
+    it("becomes the log's own with the work that adopts it, and other works wait neither before nor after", async () => {
+      const other = await openPostgresStore(options);
+      const { found } = await heads();
+      const [before, adopted, after] = await Promise.allSettled([
+        claim(store, "too early"),
+        store.history!.adopt(found, (transaction) => transaction.insertClaim("adopted", "r" as RequestId)),
+        claim(store, "late"),
+      ]);
+      assert.deepEqual([before.status, adopted.status, after.status], ["rejected", "fulfilled", "fulfilled"]);
+      assert.deepEqual(await heads(), { writtenIn: found, found });
+      await claim(other, "elsewhere");
+      await other.close();
+      assert.deepEqual(
+        [await holder(store, "too early"), await holder(store, "adopted"), await holder(store, "elsewhere")],
+        [undefined, "r", "elsewhere"],
+      );
+    });
+
+    it("does not become it where the work fails, half-way or at once, or where another one answers", async () => {
+      const { found } = await heads();
+      const fails = async (): Promise<never> => Promise.reject(new GatewayError("refused", "no"));
+      await assert.rejects(store.history!.adopt(found, fails), code("refused"));
+      await assert.rejects(
+        store.history!.adopt(found, async (transaction) => {
+          await transaction.insertClaim("half", "r" as RequestId);
+          await transaction.claimedBy("asked"); // what was written so far is sent ahead of the question
+          return fails();
+        }),
+        code("refused"),
+      );
+      await assert.rejects(
+        store.history!.adopt(`${found}1`, async () => undefined),
+        code("store-moved"),
+      );
+      assert.notEqual((await heads()).writtenIn, found);
+      await assert.rejects(claim(store, "meanwhile"), code("store-moved"));
+      assert.equal(await holder(store, "half"), undefined);
+    });
   });
 
   describe("lost at COMMIT", () => {

@@ -56,6 +56,27 @@ export class PostgresServer {
     return server;
   }
 
+  /** A standby that follows this server, with a folder of its own; it serves nobody who writes until it is promoted. */
+  async standby(): Promise<PostgresServer> {
+    const server = new PostgresServer(mkdtempSync(join(tmpdir(), "portcullis-pg-")));
+    if (server.#user.uid !== undefined) chownSync(server.folder, server.#user.uid, server.#user.gid);
+    const from = ["-h", this.folder, "-p", String(PORT), "-U", OWNER];
+    const flags = ["-D", server.#data, "-R", "-X", "stream", "-c", "fast", "--no-sync"];
+    execFileSync(program("pg_basebackup"), [...from, ...flags], {
+      ...server.#user,
+      cwd: server.folder,
+      stdio: "ignore",
+    });
+    server.set({ unix_socket_directories: `'${server.folder}'` });
+    await server.start();
+    return server;
+  }
+
+  /** From now on it is a primary, in a history of its own. */
+  async promote(): Promise<void> {
+    await this.as("postgres", (client) => client.query("SELECT pg_promote(true, 30)"));
+  }
+
   get #data(): string {
     return join(this.folder, "data");
   }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { GatewayError } from "../../domain/errors.ts";
 import type { Expected, StoreTransaction } from "../../vault/ports.ts";
 import { asGatewayError, isConsequence, isConstraintViolation, isRolledBack } from "./errors.ts";
-import { headOf, LOCK_HEAD, requireDurable, requireSchema } from "./head.ts";
+import { clusterFrom, headOf, LOCK_HEAD, requireDurable, requireSameCluster, requireSchema } from "./head.ts";
 import { Memory } from "./memory.ts";
 import { prefetch } from "./prefetch.ts";
 import { CLOCK } from "./reader.ts";
@@ -14,6 +14,8 @@ type Work = (transaction: StoreTransaction) => Promise<unknown>;
 type Job = {
   readonly work: Work;
   readonly expected: Expected;
+  /** The history that becomes the log's own with this work, which is a group by itself. */
+  readonly adopts: string | undefined;
   readonly since: number;
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
@@ -54,9 +56,9 @@ export class GroupCommit {
     this.#clock = clock;
   }
 
-  run(work: Work, expected: Expected): Promise<never> {
+  run(work: Work, expected: Expected, adopts?: string): Promise<never> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ work, expected, since: performance.now(), resolve, reject });
+      this.#queue.push({ work, expected, adopts, since: performance.now(), resolve, reject });
       this.#running ??= this.#drain();
     });
   }
@@ -70,8 +72,13 @@ export class GroupCommit {
   async #drain(): Promise<void> {
     // One turn of the event loop lets everything that has just arrived join the group.
     await new Promise(setImmediate);
-    while (this.#queue.length > 0) await this.#settle(this.#queue.splice(0, GROUP_MAX));
+    while (this.#queue.length > 0) await this.#settle(this.#nextGroup());
     this.#running = undefined;
+  }
+
+  #nextGroup(): Job[] {
+    const alone = this.#queue.findIndex(({ adopts }) => adopts !== undefined);
+    return this.#queue.splice(0, alone === -1 ? GROUP_MAX : Math.min(Math.max(alone, 1), GROUP_MAX));
   }
 
   async #settle(group: Job[]): Promise<void> {
@@ -156,11 +163,15 @@ export class GroupCommit {
     const head = headOf(locked!);
     requireSchema(head.schema);
     requireDurable(head);
+    const adopts = group[0]!.adopts;
+    requireSameCluster(adopts === undefined ? head : clusterFrom(adopts), session.cluster!);
     if (this.#memory.version !== head.version) this.#memory.forget(); // another vault wrote since
     this.#memory.version = head.version;
     ahead.into(this.#memory, fetched);
     const now = this.#clock ? this.#clock() : (time![0]!["now"]! as number);
-    return { transaction: new GroupTransaction(session, this.#memory, now), version: head.version };
+    const transaction = new GroupTransaction(session, this.#memory, now);
+    if (adopts !== undefined) transaction.adopt(session.cluster!);
+    return { transaction, version: head.version };
   }
 
   /** Everything in one flight; the server answers COMMIT with what became of it. */
@@ -194,12 +205,13 @@ export class GroupCommit {
       const session = await this.#connect().catch(() => undefined);
       try {
         if (session) {
-          const [, , found] = await allOf([
+          const [, head, found] = await allOf([
             session.run("BEGIN"),
             session.run(LOCK_HEAD),
             session.run("SELECT writer FROM commits WHERE version = $1", [version]),
             session.run("ROLLBACK"),
           ]);
+          requireSameCluster(headOf(head!), session.cluster!);
           this.#session = session;
           return found![0]?.["writer"] === writer;
         }

@@ -3,11 +3,9 @@ import { MIGRATIONS } from "./migrations.ts";
 import type { Row, Session } from "./session.ts";
 
 /** What the log's one row says, and what the server says of itself in the same breath. */
-export type Head = {
+export type Head = Cluster & {
   readonly schema: number;
   readonly version: number;
-  readonly systemIdentifier: string;
-  readonly timeline: number;
   readonly settings: Readonly<Record<string, string>>;
 };
 
@@ -64,6 +62,9 @@ export function requireDurable({ settings }: Pick<Head, "settings">): void {
 
 export type Cluster = { readonly systemIdentifier: string; readonly timeline: number };
 
+/** A cluster's history as officers name it. */
+export const historyText = ({ systemIdentifier, timeline }: Cluster): string => `${systemIdentifier}/${timeline}`;
+
 /** The cluster that answers, and its history. A standby has none that could be written on. */
 export async function clusterOf(session: Session): Promise<Cluster> {
   const [row] = await session.run(
@@ -75,15 +76,20 @@ export async function clusterOf(session: Session): Promise<Cluster> {
   return { systemIdentifier: row!["system"]!, timeline: parseInt((row!["file"]! as string).slice(0, 8), 16) };
 }
 
+export function clusterFrom(history: string): Cluster {
+  const [systemIdentifier = "", timeline] = history.split("/");
+  return { systemIdentifier, timeline: Number(timeline) };
+}
+
 /** @throws {GatewayError} `store-moved`: another history may lack what was promised in this one */
 export function requireSameCluster(head: Cluster, found: Cluster): void {
-  if (head.systemIdentifier === found.systemIdentifier && head.timeline === found.timeline) return;
+  if (historyText(head) === historyText(found)) return;
   throw new GatewayError(
     "store-moved",
     `expected cluster ${head.systemIdentifier} on timeline ${head.timeline}, found ${found.systemIdentifier} on timeline ${found.timeline}`,
     {
       facts: { expected: head, found },
-      hint: "after a failover or a restore the last COMMITs may be missing: see `Failover` in docs/operations.md",
+      hint: "after a failover or a restore the last COMMITs may be missing: `portcullis recover --after-failover`, and `After a failover` in docs/operations.md",
     },
   );
 }

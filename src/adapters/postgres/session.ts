@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import pg from "pg";
 import { GatewayError } from "../../domain/errors.ts";
 import { asGatewayError } from "./errors.ts";
+import type { Cluster } from "./head.ts";
 
 export type PostgresOptions = {
   /** A name or address, or the absolute path of the folder of the server's Unix socket. */
@@ -45,6 +46,8 @@ function nameOf(text: string): string {
 
 /** One connection, pipelined: statements leave at once and are answered in their order. */
 export class Session {
+  /** Whose server it speaks to, as it said at the beginning. */
+  cluster: Cluster | undefined;
   readonly #client: pg.Client;
   #lost: Error | undefined;
 

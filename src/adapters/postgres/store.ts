@@ -1,7 +1,7 @@
 import type { Store } from "../../vault/ports.ts";
 import { asGatewayError } from "./errors.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { clusterOf, HEAD, headOf, requireDurable, requireSameCluster } from "./head.ts";
+import { clusterOf, HEAD, headOf, historyText, requireDurable } from "./head.ts";
 import { requireMigrated } from "./migrate.ts";
 import { snapshotReader } from "./reader.ts";
 import { Readers } from "./readers.ts";
@@ -12,7 +12,7 @@ const PATIENCE_MS = 5_000;
 /**
  * The store that many vaults share. Its schema is made by `migratePostgres`, never from here.
  * @param clock of tests, ms; by default the database's
- * @throws {GatewayError} `store-too-new`, `store-too-old`, `store-not-durable`, `store-moved`, `store-unavailable`
+ * @throws {GatewayError} `store-too-new`, `store-too-old`, `store-not-durable`, `store-unavailable`
  */
 export async function openPostgresStore(options: PostgresOptions, clock?: () => number): Promise<Store> {
   const { patienceMs = PATIENCE_MS } = options;
@@ -22,6 +22,14 @@ export async function openPostgresStore(options: PostgresOptions, clock?: () => 
   const group = new GroupCommit(connect, patienceMs, clock);
   const readers = new Readers(connect, patienceMs, options.readers);
   return {
+    history: {
+      read: () =>
+        readers.use(async (session) => {
+          const head = headOf(await session.run(HEAD).catch(refuse));
+          return { writtenIn: historyText(head), found: historyText(session.cluster!) };
+        }),
+      adopt: (found, work) => group.run(work, {}, found),
+    },
     write: (work, expected = {}) => group.run(work, expected),
     read: (work) =>
       readers.use(async (session) => {
@@ -45,14 +53,17 @@ const refuse = (error: unknown): never => {
   throw asGatewayError(error);
 };
 
-/** Every connection may meet another server than the one before it: each is asked who it is. */
+/**
+ * Every connection may meet another server than the one before it: each is asked who it is. What there is can be read
+ * in any history; whether it is the log's own is asked under the log's lock, before anything is written.
+ */
 async function connectChecked(options: PostgresOptions): Promise<Session> {
   const session = await Session.open(options);
   try {
     await requireMigrated(session);
     const head = headOf(await session.run(HEAD));
     requireDurable(head);
-    requireSameCluster(head, await clusterOf(session));
+    session.cluster = await clusterOf(session);
     return session;
   } catch (error) {
     session.abandon();

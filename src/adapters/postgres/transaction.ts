@@ -2,6 +2,7 @@ import { GatewayError } from "../../domain/errors.ts";
 import { HOUSE, type ClientId } from "../../domain/names.ts";
 import type { RequestId } from "../../domain/request.ts";
 import type { LeafRow, StoreTransaction } from "../../vault/ports.ts";
+import type { Cluster } from "./head.ts";
 import { idempotencyIndex, remembered, type CounterEnd, type Memory } from "./memory.ts";
 import { PendingWrites } from "./pending-writes.ts";
 import { questions, totalBefore, type Ask } from "./reader.ts";
@@ -79,6 +80,11 @@ export class GroupTransaction {
   statement(text: string, ...values: unknown[]): void {
     this.#note();
     this.#pending.run(text, ...values);
+  }
+
+  /** From COMMIT on the log stands in this cluster's history. */
+  adopt({ systemIdentifier, timeline }: Cluster): void {
+    this.#pending.run("UPDATE head SET system_identifier = $1, timeline = $2", systemIdentifier, timeline);
   }
 
   #note(): void {

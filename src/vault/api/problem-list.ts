@@ -139,6 +139,10 @@ const ASKING = {
   ),
   "policy-scheduled": conflict("another change of this policy waits already", "wait, or have an officer cancel it"),
   "not-frozen": conflict("there is no such freeze"),
+  "promise-broken": conflict(
+    "it is said that nothing was lost, and the store lacks what was promised",
+    "`portcullis recover --after-restore`",
+  ),
   "not-moved": conflict("it is said that nothing was lost, of a store that was not moved", "say what is true"),
   "clock-differs": conflict("the store's clock is not what the officer's shows", "set the clocks"),
   "reserved-name": unacceptable("the name is one of the gateway's own"),

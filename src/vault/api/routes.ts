@@ -453,7 +453,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/recovery",
     summary: "goes on after a restore or a failover, by the officers' quorum",
     answers: { 200: a.RecoveredAnswer },
-    problems: ["officer-signatures", "not-moved", "clock-differs"],
+    problems: ["officer-signatures", "not-moved", "promise-broken", "clock-differs"],
     roles: ["policy-officer"],
     body: RecoveryBody,
     handle: putRecovery,

@@ -19,7 +19,7 @@ import { route } from "../../../src/vault/api/router.ts";
 import { Checkpoints, TURN_MS } from "../../../src/vault/checkpoints.ts";
 import type { Gateway } from "../../../src/vault/gateway.ts";
 import { appendLeaf } from "../../../src/vault/log.ts";
-import type { Store } from "../../../src/vault/ports.ts";
+import type { Store, StoreHistory } from "../../../src/vault/ports.ts";
 import { exportedBy, verified } from "../../support/exported-log.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
 import { signedBy, unfreezing } from "../../support/officers.ts";
@@ -139,6 +139,13 @@ describe("recovery after a restore", () => {
     await place.checkpoints.round();
     const get = async <T>(target: string): Promise<T> => (await ask<T>(place, "inspector", "GET", target)).body;
     return verified(await exportedBy({ get }));
+  };
+
+  const signedNote = async ({ size, root }: { size: number; root: Buffer }): Promise<string> => {
+    const text = formatCheckpoint({ origin: GATEWAY, size, root });
+    const key = noteKey(GATEWAY, "ed25519", await vault.logToken.publicKey("checkpoint"));
+    const signature = await vault.logToken.sign("checkpoint", text);
+    return formatNote({ text, signatures: [{ name: key.name, id: key.id, signature }] });
   };
 
   it("nothing is signed before it, and whoever may sees what is there and what was promised", async () => {
@@ -331,13 +338,52 @@ describe("recovery after a restore", () => {
         );
       }
     });
+  });
 
-    const signedNote = async ({ size, root }: { size: number; root: Buffer }): Promise<string> => {
-      const text = formatCheckpoint({ origin: GATEWAY, size, root });
-      const key = noteKey(GATEWAY, "ed25519", await vault.logToken.publicKey("checkpoint"));
-      const signature = await vault.logToken.sign("checkpoint", text);
-      return formatNote({ text, signatures: [{ name: key.name, id: key.id, signature }] });
+  describe("after a failover", () => {
+    const moved = (): Store => {
+      const copy = copied("moved");
+      let writtenIn = "1/1";
+      const read = async () => ({ writtenIn, found: "1/2" });
+      const adopt: StoreHistory["adopt"] = (found, work) => copy.write(work).finally(() => (writtenIn = found));
+      return { ...copy, history: { read, adopt } };
     };
+
+    it("in which nothing was lost: no client is frozen, and limits count what was spent", async () => {
+      const place = await placeOn(moved(), anchor);
+      assert.deepEqual(await signing(place), [503, "store-moved"]);
+      assert.equal((await recover(place, { lost: "nothing" }))[0], 200);
+      assert.deepEqual(await signing(place), [201, "signed"]);
+      assert.deepEqual(await signing(place, 21), [403, "denied-by-policy", "over-limit"]);
+      const { findings, restorations } = await report(place);
+      assert.deepEqual(
+        [findings, restorations.map(({ lost, history }) => [lost, history])],
+        [[], [["nothing", "1/2"]]],
+      );
+    });
+
+    it("it is not said where the anchor shows otherwise", async () => {
+      anchor.note = await signedNote({ size: anchor.size + 1, root: Buffer.alloc(32, 4) });
+      const place = await placeOn(moved(), anchor);
+      assert.deepEqual(await recover(place, { lost: "nothing" }), [409, "promise-broken"]);
+      assert.deepEqual(await signing(place), [503, "store-moved"]);
+      assert.equal((await recover(place))[0], 200);
+      assert.deepEqual(await signing(place), [409, "client-frozen"]);
+    });
+
+    it("nor where a checkpoint that was handed over does", async () => {
+      const place = await placeOn(moved(), anchor);
+      const kept = await signedNote({ size: anchor.size - 1, root: Buffer.alloc(32, 5) });
+      assert.deepEqual(await recover(place, { lost: "nothing", checkpoints: [kept] }), [409, "promise-broken"]);
+    });
+
+    it("no promise was given up: another vault's anchor that is not in the store still refuses it", async () => {
+      const store = moved();
+      await recover(await placeOn(store, anchor), { lost: "nothing" });
+      const other = new KeptAnchor();
+      other.note = await signedNote({ size: anchor.size - 1, root: Buffer.alloc(32, 6) });
+      assert.deepEqual(await signing(await placeOn(store, other)), [503, "store-rolled-back"]);
+    });
   });
 
   describe("whoever can write to the store", () => {
