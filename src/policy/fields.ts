@@ -114,7 +114,7 @@ export const PublicKey = z
   )
   .refine(isPublicKey, PUBLIC_KEY)
   .describe(
-    "Public key: `ed25519:<base64 of 32 bytes>`, `ecdsa-p256:<base64 of the uncompressed point>`, an OpenSSH public key line without its comment (Ed25519, P-256, security keys), or `webauthn:<origin> <relying party> <base64 of the credential's uncompressed P-256 point>`. Only `ed25519:` signs requests to the gateway; people approve with any of them.",
+    "Public key: `ed25519:<base64 of 32 bytes>`, `ecdsa-p256:<base64 of the uncompressed point>`, an OpenSSH public key line without its comment (Ed25519, P-256, security keys), or `webauthn:<origin> <relying party> <base64 of the credential's uncompressed P-256 point>`. `ed25519:` and `ecdsa-p256:` sign requests to the gateway; people approve with any of them.",
   );
 
 export const DURATION_UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

@@ -31,14 +31,29 @@ export type CallerFile = z.infer<typeof CallerFile>;
 export const GatewayFile = CallerFile.pick({ gateway: true, url: true, answersKey: true, statementKey: true });
 export type GatewayFile = z.infer<typeof GatewayFile>;
 
-const ED25519_SPKI_BYTES = 12;
+/** SubjectPublicKeyInfo is a head of fixed length, then the key as policies declare it. */
+const KINDS = { ed25519: { prefix: "ed25519:", head: 12 }, ec: { prefix: "ecdsa-p256:", head: 26 } } as const;
 
-export const publicKeyText = (key: KeyObject): string =>
-  `ed25519:${createPublicKey(key).export({ format: "der", type: "spki" }).subarray(ED25519_SPKI_BYTES).toString("base64")}`;
+export function publicKeyText(key: KeyObject): string {
+  const { prefix, head } = KINDS[key.asymmetricKeyType as keyof typeof KINDS];
+  return `${prefix}${createPublicKey(key).export({ format: "der", type: "spki" }).subarray(head).toString("base64")}`;
+}
+
+export type CallerAlgorithm = "ed25519" | "ecdsa-p256";
+
+const newPrivateKey = (algorithm: CallerAlgorithm): KeyObject =>
+  algorithm === "ed25519"
+    ? generateKeyPairSync("ed25519").privateKey
+    : generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
 
 /** A new key pair in a file's shape; the private half never goes anywhere else. */
-export function newCaller(gateway: GatewayFile, caller: string, client?: string): CallerFile {
-  const { privateKey } = generateKeyPairSync("ed25519");
+export function newCaller(
+  gateway: GatewayFile,
+  caller: string,
+  client?: string,
+  algorithm: CallerAlgorithm = "ed25519",
+): CallerFile {
+  const privateKey = newPrivateKey(algorithm);
   return {
     kind: "portcullis/caller/v1",
     caller,

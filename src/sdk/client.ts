@@ -51,17 +51,25 @@ export type Transport = (
 export const connect = (file: string | CallerFile, transport?: Transport): GatewayClient =>
   new GatewayClient(typeof file === "string" ? readCallerFile(file) : file, transport);
 
+/** RFC 9421, section 3.3, by what node:crypto calls the key. */
+const ALGORITHMS = {
+  ed25519: { name: "ed25519", hash: null },
+  ec: { name: "ecdsa-p256-sha256", hash: "sha256" },
+} as const;
+
 /** Signs requests as one caller, and believes no answer that the vault has not signed. */
 export class GatewayClient {
   readonly caller: CallerFile;
   readonly #transport: Transport | undefined;
   readonly #privateKey: KeyObject;
+  readonly #algorithm: (typeof ALGORITHMS)[keyof typeof ALGORITHMS];
   readonly #verifier: AnswerVerifier;
 
   constructor(caller: CallerFile, transport?: Transport) {
     this.caller = caller;
     this.#transport = transport;
     this.#privateKey = privateKeyOf(caller);
+    this.#algorithm = ALGORITHMS[this.#privateKey.asymmetricKeyType as keyof typeof ALGORITHMS];
     this.#verifier = new AnswerVerifier(caller);
   }
 
@@ -149,7 +157,7 @@ export class GatewayClient {
     const input = signatureInput(components, {
       created: Math.floor(nowMs / 1000),
       keyid: this.caller.caller,
-      alg: "ed25519",
+      alg: this.#algorithm.name,
       tag: gatewayTag(this.caller.gateway),
     });
     const base = requestSignatureBase(
@@ -157,7 +165,8 @@ export class GatewayClient {
       components,
       input,
     );
-    const signature = sign(null, Buffer.from(base), this.#privateKey).toString("base64");
+    const key = { key: this.#privateKey, dsaEncoding: "ieee-p1363" } as const;
+    const signature = sign(this.#algorithm.hash, Buffer.from(base), key).toString("base64");
     return {
       signature,
       headers: {

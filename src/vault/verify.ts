@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { createPublicKey, verify } from "node:crypto";
+import { createPublicKey, verify, type KeyObject } from "node:crypto";
 import { GatewayError } from "../domain/errors.ts";
 
 /** libsecp256k1's native addon alone: the package's JavaScript fallback is never loaded (and never silently used). */
@@ -93,3 +93,7 @@ export function verifyP256(signature64: Uint8Array, message: Uint8Array, publicK
   const low = Buffer.from((P256_ORDER - s).toString(16).padStart(64, "0"), "hex");
   return Uint8Array.from([...signature64.subarray(0, 32), ...low]);
 }
+
+/** @param point65 SEC 1 uncompressed @throws {Error} where the bytes are no point of P-256 */
+export const p256PublicKey = (point65: Uint8Array): KeyObject =>
+  createPublicKey({ key: Buffer.concat([P256_SPKI, point65]), format: "der", type: "spki" });

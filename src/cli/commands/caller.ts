@@ -1,7 +1,7 @@
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { GatewayError } from "../../domain/errors.ts";
 import { CallerName } from "../../domain/names.ts";
-import { newCaller, readGatewayFile, writeCallerFile } from "../../sdk/caller-file.ts";
+import { newCaller, readGatewayFile, writeCallerFile, type CallerAlgorithm } from "../../sdk/caller-file.ts";
 import { jsonOption, type CommonOptions } from "../options.ts";
 import { output } from "../output.ts";
 
@@ -14,13 +14,16 @@ export function callerCommands(program: Command): void {
     .description("make a caller's key pair and its caller file")
     .requiredOption("--gateway <file>", "gateway.json, as `portcullis init` wrote it")
     .option("--client <id>", "the client that the caller belongs to")
+    .addOption(
+      new Option("--algorithm <name>", "of the key pair").choices(["ed25519", "ecdsa-p256"]).default("ed25519"),
+    )
     .option("--out <file>", "where to write the caller file (0600); default NAME.json")
     .addOption(jsonOption())
-    .action((name: string, options: CommonOptions & { gateway: string; out?: string }) => {
+    .action((name: string, options: CommonOptions & { gateway: string; algorithm: CallerAlgorithm; out?: string }) => {
       if (!CallerName.safeParse(name).success)
         throw new GatewayError("usage", "expected a name of 1 to 24 characters of `a-z`, `0-9` and `-`");
       const path = options.out ?? `${name}.json`;
-      const caller = newCaller(readGatewayFile(options.gateway), name, options.client);
+      const caller = newCaller(readGatewayFile(options.gateway), name, options.client, options.algorithm);
       writeCallerFile(path, caller);
       output(options.json).result(
         { file: path, caller: name, publicKey: caller.publicKey },

@@ -20,6 +20,24 @@ export function verifiesEd25519(key: string, message: string, signatureBase64: s
   return verify(null, Buffer.from(message), object, Buffer.from(signatureBase64, "base64"));
 }
 
+/** @param key `ecdsa-p256:` and base64 of the uncompressed point @param signatureBase64 of r ‖ s */
+function verifiesP256(key: string, message: string, signatureBase64: string): boolean {
+  const point = /^ecdsa-p256:([A-Za-z0-9+/]+=*)$/.exec(key)?.[1];
+  if (point === undefined) return false;
+  const [x, y] = [1, 33].map((at) =>
+    Buffer.from(point, "base64")
+      .subarray(at, at + 32)
+      .toString("base64url"),
+  );
+  const object = createPublicKey({ key: { kty: "EC", crv: "P-256", x: x!, y: y! }, format: "jwk" });
+  return verify(
+    "sha256",
+    Buffer.from(message),
+    { key: object, dsaEncoding: "ieee-p1363" },
+    Buffer.from(signatureBase64, "base64"),
+  );
+}
+
 /**
  * @param signature `0x` and 65 bytes: r, s, recovery
  * @param publicKey SEC 1 uncompressed, hex
@@ -72,6 +90,7 @@ export function refuteEvidence(
     input.components,
     input.input,
   );
-  const holds = [...expected.keys].some((key) => verifiesEd25519(key, base, signature.base64));
+  const verifies = input.parameters.alg === "ed25519" ? verifiesEd25519 : verifiesP256;
+  const holds = [...expected.keys].some((key) => verifies(key, base, signature.base64));
   return holds ? undefined : "its signature does not verify under a key of that caller";
 }

@@ -12,7 +12,7 @@ import {
 } from "../../domain/http-signature.ts";
 import type { CallerName, ClientId, Role } from "../../domain/names.ts";
 import type { RequestHead } from "../protocol.ts";
-import { ed25519PublicKey } from "../verify.ts";
+import { ed25519PublicKey, p256PublicKey } from "../verify.ts";
 
 /** A caller whose signature over the raw bytes was verified here. */
 export type Caller = { readonly name: CallerName; readonly role: Role; readonly of: ClientId };
@@ -55,7 +55,8 @@ export async function authenticate(
     );
   const base = Buffer.from(requestSignatureBase(signedRequest(request), input.components, input.input));
   // Two keys may be valid at once, for rotation.
-  if (!(await verifiesWithAny(caller.keys, base, signature64))) {
+  const algorithm = input.parameters.alg as Algorithm; // checkParameters has seen to it
+  if (!(await verifiesWithAny(caller.keys, algorithm, base, signature64))) {
     throw refusal("signature-invalid", `the signature is not one of \`${input.parameters.keyid}\` over these bytes`);
   }
   return { name: input.parameters.keyid as CallerName, role: caller.role, of: caller.of };
@@ -91,8 +92,10 @@ function readSignature({ headers }: ReceivedRequest): { input: ParsedSignatureIn
 }
 
 function checkParameters({ parameters }: ParsedSignatureInput, gateway: string, nowMs: number): void {
-  if (parameters.alg !== "ed25519")
-    throw refusal("signature-algorithm", `expected \`ed25519\`, found \`${parameters.alg}\``);
+  if (!isAlgorithm(parameters.alg)) {
+    const known = Object.keys(KEYS_OF).map((alg) => `\`${alg}\``);
+    throw refusal("signature-algorithm", `expected ${known.join(" or ")}, found \`${parameters.alg}\``);
+  }
   if (parameters.tag !== gatewayTag(gateway)) {
     throw refusal("wrong-gateway", `expected the tag \`${gatewayTag(gateway)}\`, found \`${parameters.tag}\``);
   }
@@ -127,27 +130,49 @@ const signedRequest = ({ method, target, headers }: ReceivedRequest) => ({
   idempotencyKey: headers["idempotency-key"],
 });
 
+/** RFC 9421, section 3.3: a signature is verified with a key of its own algorithm and no other. */
+const KEYS_OF = {
+  ed25519: { prefix: "ed25519:", bytes: 32, hash: null, parse: ed25519PublicKey },
+  "ecdsa-p256-sha256": { prefix: "ecdsa-p256:", bytes: 65, hash: "sha256", parse: p256PublicKey },
+} as const;
+type Algorithm = keyof typeof KEYS_OF;
+const isAlgorithm = (alg: string): alg is Algorithm => Object.hasOwn(KEYS_OF, alg);
+
 /** Parsed once: a caller's key is used on every request. Bounded by the callers that policies declare. */
 const keyObjects = new Map<string, KeyObject>();
 
 /** In libuv's pool: the thread that decides for everybody has better to do. */
 const verifyInPool = promisify(
-  (base: Uint8Array, key: KeyObject, signature64: Uint8Array, done: (error: Error | null, holds: boolean) => void) =>
-    verify(null, base, key, signature64, done),
+  (
+    hash: "sha256" | null,
+    base: Uint8Array,
+    key: KeyObject,
+    signature64: Uint8Array,
+    done: (error: Error | null, holds: boolean) => void,
+  ) => verify(hash, base, { key, dsaEncoding: "ieee-p1363" }, signature64, done),
 );
 
-async function verifiesWithAny(keys: readonly string[], base: Uint8Array, signature64: Uint8Array): Promise<boolean> {
+async function verifiesWithAny(
+  keys: readonly string[],
+  algorithm: Algorithm,
+  base: Uint8Array,
+  signature64: Uint8Array,
+): Promise<boolean> {
   for (const key of keys) {
-    const keyObject = keyObjectOf(key);
-    if (keyObject && (await verifyInPool(base, keyObject, signature64))) return true;
+    const keyObject = keyObjectOf(key, algorithm);
+    if (keyObject && (await verifyInPool(KEYS_OF[algorithm].hash, base, keyObject, signature64))) return true;
   }
   return false;
 }
 
-function keyObjectOf(key: string): KeyObject | undefined {
-  const match = /^ed25519:([A-Za-z0-9+/]{43}=)$/.exec(key);
-  if (!match) return undefined; // another kind of key signs approvals, not requests
+function keyObjectOf(key: string, algorithm: Algorithm): KeyObject | undefined {
+  const { prefix, bytes, parse } = KEYS_OF[algorithm];
+  if (!key.startsWith(prefix)) return undefined; // of another algorithm, or one that signs approvals
   let keyObject = keyObjects.get(key);
-  if (!keyObject) keyObjects.set(key, (keyObject = ed25519PublicKey(Buffer.from(match[1]!, "base64"))));
+  if (!keyObject) {
+    const raw = Buffer.from(key.slice(prefix.length), "base64");
+    if (raw.length !== bytes) return undefined;
+    keyObjects.set(key, (keyObject = parse(raw)));
+  }
   return keyObject;
 }

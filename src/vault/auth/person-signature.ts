@@ -1,9 +1,9 @@
-import { createHash, createPublicKey, verify, type KeyObject } from "node:crypto";
+import { createHash, verify, type KeyObject } from "node:crypto";
 import type { PersonSignature } from "../../domain/approval.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { parsePersonKey, type PersonKey } from "../../domain/person-key.ts";
 import { parseSshSignature, sshSignedBytes, type SshPublicKey, type SshSignature } from "../../domain/ssh.ts";
-import { ed25519PublicKey } from "../verify.ts";
+import { ed25519PublicKey, p256PublicKey } from "../verify.ts";
 import { verifyAssertion } from "./webauthn.ts";
 
 /** A text as a person signed it, and what the signature must have been made for. */
@@ -89,10 +89,4 @@ function sshMessage(key: SshPublicKey, { flags, counter }: SshSignature, bytes: 
 function verifiesBySsh({ algorithm, raw }: SshPublicKey, message: Buffer, signature64: Uint8Array): boolean {
   if (algorithm.includes("ed25519")) return verify(null, message, ed25519PublicKey(raw), signature64);
   return verify("sha256", message, { key: p256PublicKey(raw), dsaEncoding: "ieee-p1363" }, signature64);
-}
-
-/** @returns a key that verifies nothing where the bytes are no point: OpenSSL throws, which the caller sees as a fault */
-function p256PublicKey(point65: Uint8Array): KeyObject {
-  const [x, y] = [point65.subarray(1, 33), point65.subarray(33)].map((half) => Buffer.from(half).toString("base64url"));
-  return createPublicKey({ key: { kty: "EC", crv: "P-256", x: x!, y: y! }, format: "jwk" });
 }

@@ -131,6 +131,26 @@ describe("vault/auth/authenticate", () => {
     assert.equal(await refusal(() => check(POST, NOW, known(next.publicKey))), "signature-invalid");
   });
 
+  it("a P-256 key signs as ecdsa-p256-sha256, and neither algorithm's key verifies the other's", async () => {
+    const p256 = newCaller(file, "payouts", undefined, "ecdsa-p256");
+    const { headers } = new GatewayClient(p256).signRequest("POST", TARGET, BODY, "withdrawal-1", NOW);
+    assert.match(headers["signature-input"]!, /;alg="ecdsa-p256-sha256";/);
+    const request = { ...POST, headers };
+    assert.equal((await check(request, NOW, known(p256.publicKey))).name, "payouts");
+    assert.equal((await check(request, NOW, known(file.publicKey, p256.publicKey))).name, "payouts", "a rotation");
+    assert.equal(await refusal(() => check(request, NOW, known(file.publicKey))), "signature-invalid");
+    assert.equal(await refusal(() => check(POST, NOW, known(p256.publicKey))), "signature-invalid");
+    const renamed = { "signature-input": headers["signature-input"]!.replace("ecdsa-p256-sha256", "ed25519") };
+    assert.equal(
+      await refusal(() => check(withHeaders(request, renamed), NOW, known(p256.publicKey))),
+      "signature-invalid",
+    );
+    const other = { ...request, body: Buffer.from("{}") };
+    assert.equal(await refusal(() => check(other, NOW, known(p256.publicKey))), "digest-mismatch");
+    const swapped = withHeaders(request, { "idempotency-key": "withdrawal-2" });
+    assert.equal(await refusal(() => check(swapped, NOW, known(p256.publicKey))), "signature-invalid");
+  });
+
   it("a key that signs approvals signs no requests", async () => {
     assert.equal(
       await refusal(() => check(POST, NOW, known(`ssh-ed25519 ${file.publicKey.slice(8)}`))),
