@@ -121,6 +121,12 @@ export const RefusedRequestAnswer = ProblemAnswer.extend({ request: SigningReque
   description: "a problem, and the signing request that ended with it",
 });
 
+export const BatchAnswer = z.object({
+  answers: z
+    .array(z.object({ status: z.int(), body: z.union([SigningRequestAnswer, RefusedRequestAnswer]) }))
+    .describe("of each request, in their order: the status and body that it would be answered with alone"),
+});
+
 const cursor = Text.nullable().describe("for the next page; null on the last");
 
 export const SigningRequestListAnswer = z.object({ requests: z.array(SigningRequestAnswer), cursor });

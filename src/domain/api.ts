@@ -50,6 +50,15 @@ export type Payload = z.infer<typeof Payload>;
 export const SigningRequestBody = z.strictObject({
   key: KeyName,
   payload: Payload,
+  notAfter: z.iso
+    .datetime()
+    .optional()
+    .describe("nothing is signed for this request after that; by the gateway's clock, in UTC"),
+  replaces: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/, "expected the id of a signing request")
+    .optional()
+    .describe("the signing request whose transaction this one replaces: at another price, or to cancel it"),
   reference: z
     .string()
     .max(256)
@@ -57,6 +66,14 @@ export const SigningRequestBody = z.strictObject({
     .describe("the caller's own words for this withdrawal; kept, never interpreted"),
 });
 export type SigningRequestBody = z.infer<typeof SigningRequestBody>;
+
+/** As many as one caller's signature and one answer carry. */
+export const BATCH_MAX = 100;
+
+export const BatchBody = z.strictObject({
+  requests: z.array(SigningRequestBody).min(1).max(BATCH_MAX).describe("each is decided on its own, in this order"),
+});
+export type BatchBody = z.infer<typeof BatchBody>;
 
 /** What an evaluation asks: a signing request that will not be made. */
 export const EvaluationBody = SigningRequestBody.extend({
@@ -209,6 +226,9 @@ export type SigningRequestView = {
   readonly submittedAt: string;
   readonly changedAt: string;
   readonly reference?: string;
+  readonly notAfter?: string;
+  /** The request whose transaction this one replaces. */
+  readonly replaces?: string;
   readonly intent?: Json;
   readonly decision?: Json;
   /** Who has approved, in their order; whether each still counts is asked when the request is decided. */

@@ -19,6 +19,8 @@ export type DecisionFacts = {
   readonly approvals: readonly { readonly person: CallerName; readonly at: number }[];
   /** For each account that the intent names: whose it is. Accounts of nobody here are absent. */
   readonly owners: ReadonlyMap<Account, ClientId>;
+  /** Of a replacement: what the transactions whose place it takes have reserved in each counter. It adds the rest (I12). */
+  readonly covered?: ReadonlyMap<CounterId, bigint>;
   /** For each account of the client's address book: since when the active policies have held it without a break. */
   readonly heldSince: ReadonlyMap<Account, number>;
   /** For each counter that `charges` named: what its window holds already. A counter that is absent denies. */

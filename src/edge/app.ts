@@ -93,7 +93,7 @@ function headOf(request: Request): Omit<RequestHead, "id"> {
 
 /** The vault answers the same signing request the same way for ever; other changes are not sent twice. */
 const isRepeatable = ({ method, path }: Request): boolean =>
-  method === "GET" || (method === "POST" && /\/(signing-requests|evaluations)$/.test(path));
+  method === "GET" || (method === "POST" && /\/(signing-requests(\/batch)?|evaluations)$/.test(path));
 
 function problem(response: Response, status: number, code: string, detail: string): void {
   const body = JSON.stringify({

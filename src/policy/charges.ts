@@ -28,7 +28,13 @@ export function chargesIn({ client, house }: { readonly client: Scene; readonly 
   const charges: LimitCharge[] = [];
   for (const limit of client.policy.limits) chargeLimit(limit, client, charges);
   for (const limit of house.policy.limits) chargeLimit(limit, house, charges);
-  return charges;
+  const { covered } = client.facts;
+  return covered ? charges.flatMap((each) => withoutCovered(each, covered)) : charges;
+}
+
+function withoutCovered({ limit, charge }: LimitCharge, covered: ReadonlyMap<CounterId, bigint>): LimitCharge[] {
+  const amount = charge.amount - (covered.get(charge.counter) ?? 0n);
+  return amount > 0n ? [{ limit, charge: { ...charge, amount } }] : [];
 }
 
 function chargeLimit(limit: CompiledLimit, scene: Scene, charges: LimitCharge[]): void {

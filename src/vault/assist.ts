@@ -1,7 +1,13 @@
 import type { Filling } from "../chains/evm/fields.ts";
 import type { Assist } from "../domain/rpc.ts";
 
-const FIELDS = ["gas", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas", "nonce"] as const satisfies readonly (keyof Assist)[];
+const FIELDS = [
+  "gas",
+  "gasPrice",
+  "maxFeePerGas",
+  "maxPriorityFeePerGas",
+  "nonce",
+] as const satisfies readonly (keyof Assist)[];
 const QUANTITY = /^0x(?:0|[1-9a-f][0-9a-f]{0,63})$/;
 
 /**

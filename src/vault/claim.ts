@@ -12,8 +12,9 @@ import { evaluate, type EvaluateOptions } from "../policy/evaluate.ts";
 import { countingApprovals, type RecordedApproval } from "./approvals.ts";
 import type { ClientEntry, HouseEntry } from "./directory.ts";
 import type { ReadPayload, Understood } from "./payloads.ts";
-import type { Authorized, KeyRow, RequestRow, StoreReader } from "./ports.ts";
-import { readRecord, withRecord } from "./record.ts";
+import type { KeyRow, RequestRow, StoreReader } from "./ports.ts";
+import { authorizationOf, readRecord, withRecord } from "./record.ts";
+import { coveredBy, replacedBy, replacedNonce } from "./replacement.ts";
 
 /* Steps 2 and 3 of sign.ts, in parts: which request this is, which facts it meets, what is decided. */
 
@@ -29,6 +30,8 @@ export type Submission = {
   readonly evidence: Readonly<Record<string, string>>;
   /** For fields that the body left out; never believed further than the policy allows. */
   readonly assist?: Filling;
+  /** Of a batch: the request that keeps the evidence for all of them, once there is one. */
+  readonly carrier?: { id?: RequestId };
 };
 
 /** Bytes and digest of the `authorized` leaf: they stand for as long as the request does. */
@@ -44,6 +47,8 @@ export type Situation = Understood & {
   readonly request: RequestRow;
   /** As the caller wrote it. */
   readonly payload: Payload;
+  /** Whose place it would take, the latest first. */
+  readonly replaced: readonly RequestRow[];
 };
 
 /** A request not signed this long after its authorization is decided again at the new time (DESIGN section 3). */
@@ -73,7 +78,8 @@ export function standing(row: RequestRow, now: number): Claimed | undefined {
   return { row, authorization: { unsigned: Buffer.from(unsigned!, "hex"), digest32: Buffer.from(digest!, "hex") } };
 }
 
-export function newRequest(submission: Submission, now: number): RequestRow {
+/** @param evidence what stays beside the decision */
+export function newRequest(submission: Submission, now: number, evidence = submission.evidence): RequestRow {
   const { body } = submission;
   const row: Omit<RequestRow, "record" | "outcome"> = {
     id: requestId(now),
@@ -91,8 +97,26 @@ export function newRequest(submission: Submission, now: number): RequestRow {
   return withRecord(row, {
     payloadType: body.payload.type,
     ...(body.reference === undefined ? {} : { reference: body.reference }),
-    evidence: submission.evidence,
+    ...(body.notAfter === undefined ? {} : { notAfter: Date.parse(body.notAfter) }),
+    ...(body.replaces === undefined ? {} : { replaces: body.replaces as RequestId }),
+    evidence,
   });
+}
+
+/**
+ * The signed bytes of a batch are kept once: by the request that was recorded first, and named by the others. Asked in
+ * the transaction that names it, since the one that recorded it may have been undone.
+ */
+export async function evidenceFor(reader: StoreReader, submission: Submission): Promise<Submission["evidence"]> {
+  const { client, carrier, evidence } = submission;
+  const isKept = carrier?.id !== undefined && (await reader.requestStanding(client, carrier.id)) !== undefined;
+  return isKept ? { batch: carrier.id! } : evidence;
+}
+
+/** Those of the same batch that come after it keep its name instead of the bytes. */
+export function carrying({ carrier }: Submission, claimed: Claimed): Claimed {
+  if (carrier && readRecord(claimed.row).evidence["batch"] === undefined) carrier.id = claimed.row.id;
+  return claimed;
 }
 
 /** Sorts by time, as cursors want it; 80 random bits, so that nobody guesses another's. */
@@ -100,17 +124,30 @@ const requestId = (now: number): RequestId =>
   `${now.toString(16).padStart(12, "0")}${randomBytes(10).toString("hex")}` as RequestId;
 
 /** The nonce that the caller left out is the next of its account, as this transaction sees it; it never skips (I12). */
-export async function understandNow(
+async function understandNow(
   reader: StoreReader,
   request: RequestRow,
   payload: ReadPayload,
-  assist: Filling = {},
+  assist: Filling,
 ): Promise<Understood> {
   const { unsigned } = readRecord(request);
   // Decided again: the bytes of the first authorization stand, or the second would be another transaction.
   if (unsigned !== undefined) return payload.understandBytes(Buffer.from(unsigned, "hex"));
-  if (payload.nonceOf === undefined) return payload.understand(assist);
-  return payload.understand({ ...assist, nonce: await freeNonce(reader, payload.nonceOf, assist.nonce) });
+  const { nonceOf } = payload;
+  if (nonceOf === undefined) return payload.understand(assist);
+  const nonce = (await replacedNonce(reader, request)) ?? (await freeNonce(reader, nonceOf, assist.nonce));
+  return payload.understand({ ...assist, nonce });
+}
+
+/** @throws {GatewayError} what the decoder refuses; `not-replaceable` */
+export async function understandReplacing(
+  reader: StoreReader,
+  request: RequestRow,
+  payload: ReadPayload,
+  assist: Filling = {},
+): Promise<Understood & Pick<Situation, "replaced">> {
+  const understood = await understandNow(reader, request, payload, assist);
+  return { ...understood, replaced: await replacedBy(reader, request, understood) };
 }
 
 /**
@@ -129,7 +166,7 @@ export async function loadFacts(
   situation: Situation,
   approvals: readonly RecordedApproval[] = readRecord(situation.request).approvals ?? [],
 ): Promise<DecisionFacts> {
-  const { client, house, key, request, intent } = situation;
+  const { client, house, key, request, intent, replaced } = situation;
   const now = await reader.now();
   const base = {
     now,
@@ -138,7 +175,10 @@ export async function loadFacts(
     key: key.name,
     owners: await reader.owners(accountsOf(intent)),
   };
-  const charges = chargesOf({ client: client.policy!, house: house.policy }, intent, base);
+  const policies = { client: client.policy!, house: house.policy };
+  const whole = chargesOf(policies, intent, base);
+  const covered = replaced.length > 0 ? await coveredBy(reader, replaced, whole) : undefined;
+  const charges = covered ? chargesOf(policies, intent, { ...base, covered }) : whole;
   const spent = new Map<CounterId, bigint>();
   for (const charge of charges) {
     const known = await spentByOthers(reader, charge, request);
@@ -146,6 +186,7 @@ export async function loadFacts(
   }
   return {
     ...base,
+    ...(covered ? { covered } : {}),
     keyPurpose: key.purpose,
     submittedAt: request.submittedAt,
     approvals: countingApprovals(situation, approvals, now),
@@ -170,12 +211,6 @@ async function spentByOthers(reader: StoreReader, charge: Charge, request: Reque
   const own = authorizationOf(request);
   return own.at > charge.windowStartsAt ? spent - (await reader.spentAt(charge.counter, own)) : spent;
 }
-
-/** Where the spend of an authorized request is counted. */
-export const authorizationOf = (request: RequestRow): Authorized => ({
-  at: readRecord(request).authorizedAt!,
-  leaf: request.decisionLeaf!,
-});
 
 /** Every account whose owner a decision may ask for. */
 export const accountsOf = (intent: Intent): Account[] => [
@@ -211,7 +246,8 @@ export async function decide(
   const decision = evaluate({ client: client.policy!, house: house.policy }, intent, facts, options);
   for (const claim of intent.claims) {
     const holder = await reader.claimedBy(claimId(claim));
-    if (holder === undefined || holder === request.id) continue;
+    // That it may take the holder's place was found out when it was understood.
+    if (holder === undefined || holder === request.id || holder === situation.replaced[0]?.id) continue;
     if (await signedSameAuthorization(reader, request, claim, holder)) continue;
     const detail = `nonce ${claim.nonce} of this account is already authorized for request \`${holder}\``;
     return {

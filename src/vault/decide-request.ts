@@ -7,7 +7,7 @@ import { asJson } from "../domain/json.ts";
 import type { CallerName, ClientId, KeyName } from "../domain/names.ts";
 import type { RequestId } from "../domain/request.ts";
 import { contentOf, countingApprovals, intentHash, readDecision, type RecordedApproval } from "./approvals.ts";
-import { decide, loadFacts, understandNow, type Situation } from "./claim.ts";
+import { decide, loadFacts, understandReplacing, type Situation } from "./claim.ts";
 import { requireCurrent, type ClientEntry, type Directory, type HouseEntry } from "./directory.ts";
 import { readPayload } from "./payloads.ts";
 import type { KeyRow, RequestRow, Store, StoreReader, StoreTransaction } from "./ports.ts";
@@ -46,7 +46,7 @@ export async function waitingNow(
   const { payload: asked, approvals = [] } = readRecord(request);
   const { payload } = SigningRequestBody.parse({ key: request.key, payload: asked });
   const read = readPayload(payload, { key, registry: client.policy!.registry });
-  const situation = { client, house, key, request, payload, ...(await understandNow(reader, request, read)) };
+  const situation = { client, house, key, request, payload, ...(await understandReplacing(reader, request, read)) };
   const facts = await loadFacts(reader, situation);
   const now = await reader.now();
   const counting = new Set(countingApprovals(situation, approvals, now).map(({ person }) => person));

@@ -3,7 +3,7 @@ import { GatewayError } from "../domain/errors.ts";
 import type { Intent } from "../domain/intent.ts";
 import type { Json } from "../domain/json.ts";
 import type { CallerName, ClientId } from "../domain/names.ts";
-import { decide, loadFacts, newRequest, understandNow } from "./claim.ts";
+import { decide, loadFacts, newRequest, understandReplacing } from "./claim.ts";
 import { requireCurrent } from "./directory.ts";
 import { readPayload } from "./payloads.ts";
 import { shownDecision } from "./record.ts";
@@ -29,7 +29,7 @@ export async function evaluateOnly(
     await requireCurrent(reader, client, house);
     const submission = { client: clientId, caller, idempotencyKey: "", bodyHash: "", body, evidence: {} };
     const request = newRequest(submission, await reader.now());
-    const understood = await understandNow(reader, request, payload);
+    const understood = await understandReplacing(reader, request, payload);
     const { intent, digest32 } = understood;
     const situation = { client, house, key, request, payload: body.payload, ...understood };
     const facts = await loadFacts(reader, situation);

@@ -336,7 +336,17 @@ export interface StoreReader {
   /** Newest first, after the cursor. */
   requests(
     client: ClientId,
-    filter: { caller?: CallerName; state?: RequestState; before?: RequestId; limit: number },
+    filter: {
+      caller?: CallerName;
+      state?: RequestState;
+      key?: KeyName;
+      reference?: string;
+      /** Of submission, ms. */
+      since?: number;
+      until?: number;
+      before?: RequestId;
+      limit: number;
+    },
   ): Promise<RequestRow[]>;
   /** Exact sum of entries with `at > windowStartsAt`; MUST NOT get slower as entries get more. */
   spent(counter: CounterId, windowStartsAt: number): Promise<bigint>;

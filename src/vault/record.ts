@@ -2,9 +2,9 @@ import type { Payload, Problem, SigningRequestView } from "../domain/api.ts";
 import type { Decision, Reason } from "../domain/decision.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { asJson, type Json } from "../domain/json.ts";
-import type { RequestState } from "../domain/request.ts";
+import type { RequestId, RequestState } from "../domain/request.ts";
 import type { RecordedApproval } from "./approvals.ts";
-import type { LeafRef, RequestRow } from "./ports.ts";
+import type { Authorized, LeafRef, RequestRow } from "./ports.ts";
 
 /** A problem as it is kept: without the status, which belongs to HTTP. */
 export type StoredProblem = {
@@ -21,6 +21,9 @@ export type Settlement = "given-back" | "counted";
 export type RequestRecord = {
   readonly payloadType: string;
   readonly reference?: string;
+  /** Ms since 1970: nothing is signed for it after that. */
+  readonly notAfter?: number;
+  readonly replaces?: RequestId;
   /** The caller's signed request, so that an auditor sees that the client's own service asked. */
   readonly evidence: Readonly<Record<string, string>>;
   /** Of a request that waits or has waited: it is read again whenever somebody decides about it. */
@@ -54,9 +57,20 @@ export const recordedDecision = (decision: Decision): Decision => asJson(decisio
 /** The row with these texts, and its record ready to be read. */
 export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: RequestRecord): RequestRow {
   const { payloadType, reference, evidence, unsigned, authorizedAt, decisionLeaf, outcomeLeaf, result } = record;
-  const { attempts, attemptedAt, unsignedAttempts, payload, approvals } = record;
+  const { attempts, attemptedAt, unsignedAttempts, payload, approvals, notAfter, replaces } = record;
   const recovery = { attempts, attemptedAt, unsignedAttempts };
-  const asked = { payloadType, reference, evidence, payload, approvals, unsigned, authorizedAt, ...recovery };
+  const asked = {
+    payloadType,
+    reference,
+    evidence,
+    notAfter,
+    replaces,
+    payload,
+    approvals,
+    unsigned,
+    authorizedAt,
+    ...recovery,
+  };
   const changed = {
     ...row,
     record: JSON.stringify({ ...asked, decisionLeaf }),
@@ -95,6 +109,12 @@ function parseRecord({ record, decision, outcome }: RequestRow): RequestRecord {
   );
   return { ...found, ...Object.fromEntries(inLeaf) };
 }
+
+/** Where the spend of an authorized request is counted. */
+export const authorizationOf = (request: RequestRow): Authorized => ({
+  at: readRecord(request).authorizedAt!,
+  leaf: request.decisionLeaf!,
+});
 
 export const attemptsOf = ({ attempts, unsignedAttempts }: RequestRecord): { made: number; unsigned: number } => ({
   made: attempts ?? 1,
@@ -157,10 +177,10 @@ export function denialProblem(decision: Decision): StoredProblem {
 
 /** `pending` says what is missing; once nothing is and the delay is over, the same POST signs: `ready`; too late: `expired`. */
 function shownState(row: RequestRow, record: RequestRecord, now: number): RequestState {
-  const { decision } = record;
+  const { decision, notAfter = Infinity } = record;
   if (row.state !== "pending" || !decision) return row.state;
   const { outcome, missing, expiresAt = Infinity } = decision;
-  if (expiresAt <= now) return "expired";
+  if (expiresAt <= now || now > notAfter) return "expired";
   const isOver = missing.approvals.length === 0 && (missing.notBefore ?? Infinity) <= now;
   return outcome === "allow" || isOver ? "ready" : "pending";
 }
@@ -210,6 +230,8 @@ export function viewOf(
     submittedAt: new Date(row.submittedAt).toISOString(),
     changedAt: new Date(row.changedAt).toISOString(),
     ...(record.reference === undefined ? {} : { reference: record.reference }),
+    ...(record.notAfter === undefined ? {} : { notAfter: new Date(record.notAfter).toISOString() }),
+    ...(record.replaces === undefined ? {} : { replaces: record.replaces }),
     ...(record.intent === undefined ? {} : { intent: record.intent }),
     ...(record.decision === undefined ? {} : { decision: shownDecision(record.decision) }),
     ...(record.approvals === undefined ? {} : { approvals: record.approvals.map(shownApproval) }),

@@ -22,7 +22,11 @@ type Opening = {
   readonly key: KeyName;
   readonly intent: Json;
   readonly spend?: "given-back" | "counted";
+  readonly replaces?: string;
 };
+
+/** Where a request's spend stands at present, and whose place it took. */
+type Counted = Authorized & Pick<Opening, "replaces"> & { failed?: true };
 
 type Recount = {
   /** `house`, or the client whose document it is. */
@@ -39,7 +43,7 @@ const PAGE = 500;
 /** @throws {GatewayError} `policy-conflict` if a symbol that was spent under means another asset now */
 export async function recount(transaction: StoreTransaction, task: Recount): Promise<void> {
   await transaction.clearSpend(task.of);
-  const counted = new Map<string, Authorized>();
+  const counted = new Map<string, Counted>();
   for (let from = 0, page: LeafRow[]; (page = await transaction.leaves(from, PAGE)).length > 0; from += PAGE)
     for (const leaf of page) if (concerns(leaf, task)) await recountLeaf(transaction, leaf, counted, task);
 }
@@ -49,25 +53,38 @@ const concerns = ({ client }: LeafRow, { of, compiled }: Recount): boolean => co
 async function recountLeaf(
   transaction: StoreTransaction,
   leaf: LeafRow,
-  counted: Map<string, Authorized>,
+  counted: Map<string, Counted>,
   task: Recount,
 ): Promise<void> {
   const opening = JSON.parse(leaf.opening) as Opening;
   const moved = opening.type === "authorized" || (opening.type === "failed" && opening.spend === "given-back");
+  const standing = counted.get(opening.request);
+  if (opening.type === "failed" && standing) standing.failed = true;
   if (!moved) return;
   // Authorized again: the spend stands at the new moment alone. Given back: it is as if it had never been.
-  const earlier = counted.get(opening.request);
-  if (earlier) await transaction.removeSpend(earlier);
+  if (standing) await transaction.removeSpend(standing);
   counted.delete(opening.request);
   if (opening.type !== "authorized") return;
-  counted.set(opening.request, { at: leaf.at, leaf: leaf.index });
-  await countAuthorization(transaction, leaf, opening, task);
+  const { replaces } = opening;
+  await countAuthorization(transaction, leaf, opening, versionsOf(replaces, counted), task);
+  counted.set(opening.request, { at: leaf.at, leaf: leaf.index, ...(replaces === undefined ? {} : { replaces }) });
+}
+
+/** Those whose place it takes; of one that failed nothing is covered (see `coveredBy`). */
+function versionsOf(replaces: string | undefined, counted: ReadonlyMap<string, Counted>): Authorized[] {
+  const versions: Authorized[] = [];
+  for (let id = replaces; id !== undefined; id = counted.get(id)?.replaces) {
+    const version = counted.get(id);
+    if (version && !version.failed) versions.push(version);
+  }
+  return versions;
 }
 
 async function countAuthorization(
   transaction: StoreTransaction,
   { client, at, index }: LeafRow,
   { caller, key, intent: written }: Opening,
+  versions: readonly Authorized[],
   { compiled, directory, before }: Recount,
 ): Promise<void> {
   const known = directory.find(client);
@@ -79,9 +96,13 @@ async function countAuthorization(
   const intent = intentFromJson(written);
   if (before && compiled.of === "client") requireSameAssets(intent, before, compiled.registry);
   const owners = await transaction.owners(accountsOf(intent));
-  for (const charge of chargesOf(policies, intent, { now: at, client, caller, key, owners }))
-    if (charge.of === compiled.of)
-      await transaction.addSpend(charge.counter, { at, leaf: index, amount: charge.amount });
+  const facts = { now: at, client, caller, key, owners };
+  for (const charge of chargesOf(policies, intent, facts)) {
+    if (charge.of !== compiled.of) continue;
+    let { amount } = charge;
+    for (const version of versions) amount -= await transaction.spentAt(charge.counter, version);
+    if (amount > 0n) await transaction.addSpend(charge.counter, { at, leaf: index, amount });
+  }
 }
 
 /**

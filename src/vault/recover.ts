@@ -2,10 +2,11 @@ import { GatewayError } from "../domain/errors.ts";
 import { claimId, intentFromJson } from "../domain/intent.ts";
 import type { CallerName, ClientId } from "../domain/names.ts";
 import { isFinal, type RequestId } from "../domain/request.ts";
-import { authorizationOf, AUTHORIZATION_VALID_MS } from "./claim.ts";
+import { AUTHORIZATION_VALID_MS } from "./claim.ts";
 import type { ClientEntry } from "./directory.ts";
 import type { RequestRow, StoreTransaction } from "./ports.ts";
-import { finalProblem, readRecord, settlementOf, type Settlement } from "./record.ts";
+import { authorizationOf, finalProblem, readRecord, settlementOf, type Settlement } from "./record.ts";
+import { handOver } from "./replacement.ts";
 import { settle } from "./reserve.ts";
 import { attemptName, type SignDependencies } from "./sign.ts";
 
@@ -85,7 +86,10 @@ async function isForgotten(transaction: StoreTransaction, request: RequestRow): 
 /** The spend goes at the moment at which it was counted, as if it had never been; what was claimed can be claimed anew. */
 async function giveBack(transaction: StoreTransaction, request: RequestRow): Promise<void> {
   await transaction.removeSpend(authorizationOf(request));
-  for (const claim of intentFromJson(readRecord(request).intent).claims) {
+  const { intent, replaces } = readRecord(request);
+  for (const claim of intentFromJson(intent).claims) {
+    // A replacement that was never made: the nonce is the replaced transaction's, as it was before.
+    if (replaces !== undefined && (await handOver(transaction, claim, request.id, replaces))) continue;
     if ((await transaction.claimedBy(claimId(claim))) !== request.id) continue;
     await transaction.removeClaim(claimId(claim));
     const next = await transaction.nextNonce(claim.account);

@@ -1,17 +1,18 @@
 import type { Decision } from "../domain/decision.ts";
 import { contentOf } from "./approvals.ts";
 import { addressOf } from "../domain/chain.ts";
-import type { GatewayError } from "../domain/errors.ts";
+import { GatewayError } from "../domain/errors.ts";
 import { claimId, type Intent } from "../domain/intent.ts";
 import { asJson, type Json } from "../domain/json.ts";
 import type { RequestState } from "../domain/request.ts";
-import { authorizationOf, type Claimed, type Situation } from "./claim.ts";
+import type { Claimed, Situation } from "./claim.ts";
 import type { ClientEntry } from "./directory.ts";
 import { appendLeaf, type LeafContent, type LeafType } from "./log.ts";
 import { encodeSignedPayload, type Understood } from "./payloads.ts";
 import type { RequestRow, StoreTransaction } from "./ports.ts";
 import {
   attemptsOf,
+  authorizationOf,
   denialProblem,
   finalProblem,
   readRecord,
@@ -20,6 +21,7 @@ import {
   withRecord,
   type RequestRecord,
 } from "./record.ts";
+import { handOver } from "./replacement.ts";
 import type { RecoverableSignature } from "./verify.ts";
 
 /* Steps 4 and 7 of sign.ts, in parts: a decision, then an outcome, each in one transaction with its leaf. */
@@ -114,6 +116,8 @@ async function take(
   claim: Intent["claims"][number],
   request: RequestRow,
 ): Promise<void> {
+  const { replaces } = readRecord(request);
+  if (replaces !== undefined && (await handOver(transaction, claim, replaces, request.id))) return;
   // Decided: whoever holds it signed the very authorization that is carried here.
   if (claim.authorization !== undefined && (await transaction.claimedBy(claimId(claim))) !== undefined) return;
   await transaction.insertClaim(claimId(claim), request.id);
@@ -139,6 +143,28 @@ export const refuse = (
     problem: finalProblem(error),
   });
 
+export const isLapsed = (request: RequestRow, now: number): boolean => now > (readRecord(request).notAfter ?? Infinity);
+
+const LAPSED = { authorized: "failed", pending: "expired" } as const;
+
+/**
+ * Its caller wants nothing signed for it any more. What was authorized fails, and its spend stays counted.
+ * @param request new, or as it stands; one that has ended meanwhile stays as it ended
+ */
+export async function lapse(
+  transaction: StoreTransaction,
+  client: ClientEntry,
+  request: RequestRow,
+): Promise<RequestRow> {
+  const isNew = request.decisionLeaf === null;
+  const row = isNew ? request : (await transaction.request(request.client, request.id))!;
+  if (!isNew && row.state !== "authorized" && row.state !== "pending") return row;
+  const state = isNew ? "denied" : LAPSED[row.state as keyof typeof LAPSED];
+  const at = new Date(readRecord(row).notAfter!).toISOString();
+  const problem = finalProblem(new GatewayError("request-expired", `nothing is signed for this request after ${at}`));
+  return settle(transaction, { client, request: row }, state, { problem });
+}
+
 /** Writes leaf and row of a decision. @param said what the leaf says besides @param type where it is not the state's own */
 export async function settle(
   transaction: StoreTransaction,
@@ -151,6 +177,7 @@ export async function settle(
   const record = { ...readRecord(request), ...change };
   const { at, opening, ...decisionLeaf } = await appendLeaf(transaction, client.row, type, {
     request: request.id,
+    replaces: record.replaces,
     caller: request.caller,
     key: request.key,
     bodyHash: request.bodyHash,

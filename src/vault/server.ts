@@ -110,7 +110,8 @@ function fitting({
   body,
 }: Answer): Pick<Answer, "status" | "headers" | "broadcast"> & { readonly bytes: Uint8Array } {
   const bytes = bodyBytes(body);
-  if (bytes.length <= MAX_BODY_BYTES) return { status, headers: headers ?? {}, bytes, ...(broadcast ? { broadcast } : {}) };
+  if (bytes.length <= MAX_BODY_BYTES)
+    return { status, headers: headers ?? {}, bytes, ...(broadcast ? { broadcast } : {}) };
   const problem = problemOfError(
     new GatewayError("answer-too-large", "the answer is larger than a frame", { hint: "ask for less: `limit=50`" }),
   );

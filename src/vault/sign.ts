@@ -1,12 +1,14 @@
 import { GatewayError } from "../domain/errors.ts";
 import { attemptAgain, recordUnsigned, withhold } from "./attempts.ts";
 import {
+  carrying,
   decide,
+  evidenceFor,
   findRequest,
   loadFacts,
   newRequest,
   standing,
-  understandNow,
+  understandReplacing,
   type Claimed,
   type Situation,
   type Submission,
@@ -17,7 +19,8 @@ import { freezeOf, isFrozenSince } from "./frozen.ts";
 import { readPayload, type ReadPayload } from "./payloads.ts";
 import { mintPermit } from "./permit.ts";
 import type { KeyRow, RequestRow, Store, StoreTransaction, Token } from "./ports.ts";
-import { recordSignature, refuse, reserve } from "./reserve.ts";
+import { isLapsed, lapse, recordSignature, refuse, reserve } from "./reserve.ts";
+import { readRecord } from "./record.ts";
 import type { UnpaidRequests } from "./unpaid.ts";
 import { verifySecp256k1 } from "./verify.ts";
 
@@ -98,12 +101,16 @@ async function runSteps(
       if (known?.state === "authorized") return { row: known };
       throw signer;
     }
-    if (found) return attemptAgain(transaction, client, found);
     if (known?.state !== "authorized") unpaid.requireRoom(caller);
-    const request = known ?? newRequest(submission, await transaction.now());
+    const request =
+      known ?? newRequest(submission, await transaction.now(), await evidenceFor(transaction, submission));
     begun = request;
+    if (isLapsed(request, await transaction.now())) return { row: await lapse(transaction, client, request) };
+    if (found) return attemptAgain(transaction, client, found);
     const understood =
-      payload instanceof GatewayError ? payload : await refusalOr(() => understandNow(transaction, request, payload, submission.assist));
+      payload instanceof GatewayError
+        ? payload
+        : await refusalOr(() => understandReplacing(transaction, request, payload, submission.assist));
     if (understood instanceof GatewayError) return { row: await refuse(transaction, client, request, understood) };
     const { payload: asked } = submission.body;
     const situation: Situation = { client, house, key: signer.key, request, payload: asked, ...understood };
@@ -119,10 +126,10 @@ async function runSteps(
   };
   const claims = payload instanceof GatewayError ? [] : payload.claims;
   const claimed = await store
-    .write(claim, { requests: [submission], claims })
+    .write(async (transaction) => carrying(submission, await claim(transaction)), { requests: [submission], claims })
     .catch((error: unknown) => ({ row: outcomeUnknown(error, begun) }));
   const { row, authorization }: Claimed = claimed;
-  if (begun && !authorization) unpaid.count(caller, submission.evidence["body"]?.length ?? 0);
+  if (begun && !authorization) unpaid.count(caller, readRecord(row).evidence["body"]?.length ?? 0);
   if (!authorization || signer instanceof GatewayError) return row;
   const { unsigned, digest32 } = authorization;
   const { key, token } = signer;
@@ -147,6 +154,8 @@ async function runSteps(
     const recorded = await store.write(async (transaction) => {
       // I16: whoever froze it meanwhile has been answered, or will be after this transaction.
       if (await isFrozenSince(transaction, { client, house }, row)) return withhold(transaction, client, row);
+      // The signature is destroyed: whoever set the time may have begun anew.
+      if (isLapsed(row, await transaction.now())) return lapse(transaction, client, row);
       return recordSignature(transaction, client, row, unsigned, signature);
     });
     stepDone?.("Record");

@@ -110,16 +110,24 @@ export function questions(ask: Ask) {
       return row && requestRow(row);
     },
     requests: async (client: ClientId, filter: Parameters<StoreReader["requests"]>[1]) => {
-      const { caller = null, state = null, before = null, limit } = filter;
+      const { caller = null, state = null, key = null, reference = null } = filter;
+      const { since = null, until = null, before = null, limit } = filter;
       const rows = await ask(
         `${REQUESTS} WHERE requests.client = $1 AND ($2::text IS NULL OR caller = $2)
            AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR id < $4)
+           AND ($6::text IS NULL OR key = $6) AND ($7::bigint IS NULL OR submitted_at >= $7)
+           AND ($8::bigint IS NULL OR submitted_at < $8)
+           AND ($9::text IS NULL OR record::jsonb ->> 'reference' = $9)
          ORDER BY id DESC LIMIT $5`,
         client,
         caller,
         state,
         before,
         limit,
+        key,
+        since,
+        until,
+        reference,
       );
       return rows.map(requestRow);
     },

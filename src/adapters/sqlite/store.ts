@@ -425,12 +425,18 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       );
       return row && requestRow(row);
     },
-    requests: async (client, { caller = null, state = null, before = null, limit }) =>
+    requests: async (
+      client,
+      { caller = null, state = null, key = null, reference = null, since = null, until = null, before = null, limit },
+    ) =>
       all(
         `${REQUESTS} WHERE requests.client = @client AND (@caller IS NULL OR caller = @caller)
-           AND (@state IS NULL OR state = @state) AND (@before IS NULL OR id < @before)
+           AND (@state IS NULL OR state = @state) AND (@key IS NULL OR key = @key)
+           AND (@since IS NULL OR submitted_at >= @since) AND (@until IS NULL OR submitted_at < @until)
+           AND (@reference IS NULL OR json_extract(record, '$.reference') = @reference)
+           AND (@before IS NULL OR id < @before)
          ORDER BY id DESC LIMIT @limit`,
-        { client, caller, state, before, limit },
+        { client, caller, state, key, reference, since, until, before, limit },
       ).map(requestRow),
     insertRequest: async (row) =>
       run(

@@ -20,6 +20,7 @@ import { FORMAT, parseLine, type HeaderLine, type LeafLine } from "./format.ts";
 import { RestoreCheck, type Restoration, type RestoredOpening } from "./restore-check.ts";
 import { refuteEvidence, verifiesSecp256k1 } from "./signatures.ts";
 import { TreeCheck } from "./tree-check.ts";
+import { ReplacementCheck } from "./replacement-check.ts";
 import { WindowCheck } from "./window-check.ts";
 
 /*
@@ -72,6 +73,7 @@ export class LogVerifier {
   readonly #tree = new TreeCheck(this.#findings);
   readonly #authority = new AuthorityCheck(this.#findings);
   readonly #attempts = new AttemptsCheck(this.#findings);
+  readonly #replacements = new ReplacementCheck(this.#findings);
   readonly #freezes = new FreezeCheck(this.#findings, this.#authority);
   readonly #owners = new Map<Account, ClientId>();
   readonly #windows = new WindowCheck(this.#findings, {
@@ -311,7 +313,9 @@ export class LogVerifier {
       caller: caller as CallerName,
       key: key as KeyName,
       intent: opening["intent"],
+      ...(opening["replaces"] === undefined ? {} : { replaces: opening["replaces"] as string }),
     };
+    this.#replacements.authorize(authorized);
     this.#windows.authorize(authorized, opening["decision"] as never);
     this.#approvals.authorize({ index, at, client }, opening as unknown as RequestOpening);
   }
@@ -341,6 +345,8 @@ export class LogVerifier {
     if (this.#open.get(request)?.client !== client)
       return this.#findings.add("not-authorized", `leaf ${index} fails what no leaf before it authorizes`, index);
     if (this.#attempts.fail(request, opening["spend"], index)) this.#windows.giveBack(request);
+    else this.#windows.fail(request);
+    this.#replacements.end(request);
     this.#end(request);
   }
 
@@ -351,6 +357,7 @@ export class LogVerifier {
     const add = (code: string, message: string) => this.#findings.add(code, message, index);
     if (this.#ended.has(request)) return add("signed-twice", `leaf ${index} signs a request that had ended`);
     this.#attempts.sign(request, index);
+    this.#replacements.end(request);
     this.#end(request);
     if (authorization?.leaf !== opening["authorized"] || authorization?.client !== client)
       return add("not-authorized", `leaf ${index} is signed, and no leaf before it authorizes that`);

@@ -14,6 +14,8 @@ export type Authorized = {
   readonly client: ClientId;
   readonly caller: CallerName;
   readonly key: KeyName;
+  /** The request whose place it takes: it reserves only what it adds. */
+  readonly replaces?: string;
   /** As JSON holds it: kept, since the past is counted again when a limit changes. */
   readonly intent: unknown;
 };
@@ -54,6 +56,10 @@ class Counter {
     this.#sum += amount;
   }
 
+  amountOf(request: string): bigint {
+    return this.#entries.findLast((entry) => entry.request === request)?.amount ?? 0n;
+  }
+
   remove(request: string): void {
     const place = this.#entries.findLastIndex((entry) => entry.request === request);
     const [entry] = place < 0 ? [] : this.#entries.splice(place, 1);
@@ -74,6 +80,8 @@ export class WindowCheck {
   #counters = new Map<string, Counter>();
   readonly #past = new Map<string, Authorized>();
   #restoredAt = -Infinity;
+  /** What they reserved covers nothing of what replaces them. */
+  readonly #failed = new Set<string>();
   /** Sums that were held against a cap. */
   checked = 0;
 
@@ -134,10 +142,22 @@ export class WindowCheck {
     }
   }
 
+  fail(request: string): void {
+    this.#failed.add(request);
+  }
+
+  #covered({ replaces }: Authorized, counter: string): bigint {
+    const versions = new Set<string>(); // a log that was made up may go round in a circle
+    for (let id = replaces; id !== undefined && !versions.has(id); id = this.#past.get(id)?.replaces) versions.add(id);
+    let sum = 0n;
+    for (const id of versions) if (!this.#failed.has(id)) sum += this.#counter(counter).amountOf(id);
+    return sum;
+  }
+
   /** As if it had never been, at the moment at which it was counted. */
   giveBack(request: string): void {
     const before = this.#past.get(request);
-    if (before) for (const { counter } of this.#chargesOf(before) ?? []) this.#counter(counter).remove(request);
+    if (before) for (const counter of this.#counters.values()) counter.remove(request);
     this.#past.delete(request);
   }
 
@@ -168,7 +188,8 @@ export class WindowCheck {
     }
   }
 
-  #chargesOf({ client, caller, key, at, intent: json, leaf }: Authorized): Charged[] | undefined {
+  #chargesOf(authorized: Authorized): Charged[] | undefined {
+    const { client, caller, key, at, intent: json, leaf } = authorized;
     const [policy, house] = [this.#policies.get(client), this.#house()];
     if (!policy || !house) return undefined;
     const intent = intentFromJson(json);
@@ -178,10 +199,14 @@ export class WindowCheck {
       if (owner) owners.set(account, owner);
     }
     try {
-      return chargesOf({ client: policy, house }, intent, { now: at, client, caller, key, owners }).map((charge) => ({
+      const whole = chargesOf({ client: policy, house }, intent, { now: at, client, caller, key, owners });
+      const added = whole.map((charge) => ({
         ...charge,
-        limit: limitOf(charge.of === "house" ? house : policy, charge.limit),
+        amount: charge.amount - this.#covered(authorized, charge.counter),
       }));
+      return added
+        .filter(({ amount }) => amount > 0n)
+        .map((charge) => ({ ...charge, limit: limitOf(charge.of === "house" ? house : policy, charge.limit) }));
     } catch (error) {
       this.#findings.add("not-countable", `leaf ${leaf}: ${(error as Error).message}`, leaf);
       return undefined;

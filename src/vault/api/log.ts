@@ -100,7 +100,10 @@ async function evidenceFor(reader: StoreReader, { client, opening, index }: Leaf
   const row = request === undefined ? undefined : await reader.request(client, request);
   if (!row) return undefined;
   const { evidence, decisionLeaf } = readRecord(row);
-  return decisionLeaf?.index === index ? evidence : undefined;
+  if (decisionLeaf?.index !== index) return undefined;
+  const { batch } = evidence;
+  const carrier = batch === undefined ? undefined : await reader.request(client, batch as RequestId);
+  return carrier ? readRecord(carrier).evidence : evidence;
 }
 
 function countIn(query: URLSearchParams, name: string, byDefault: number, max: number): number {

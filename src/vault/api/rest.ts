@@ -14,13 +14,13 @@ import { GatewayError } from "../../domain/errors.ts";
 import type { CancellationBody } from "../../domain/governance.ts";
 import { asJson } from "../../domain/json.ts";
 import { isFinal, type RequestId, type RequestState } from "../../domain/request.ts";
-import { HOUSE, type KeyName } from "../../domain/names.ts";
+import { HOUSE, type CallerName, type KeyName } from "../../domain/names.ts";
 import { attestKeys } from "../attest.ts";
 import { addClient, adoptClient, createKey, endKey, rotatePin, setPin } from "../clients.ts";
 import { evaluateOnly } from "../evaluate-only.ts";
 import { freezeView } from "../frozen.ts";
 import { changePolicy } from "../policies.ts";
-import type { KeyRow, PolicyRow, RequestRow, ScheduledPolicyRow } from "../ports.ts";
+import type { KeyRow, PolicyRow, RequestRow, ScheduledPolicyRow, StoreReader } from "../ports.ts";
 import { viewOf } from "../record.ts";
 import { cancelScheduled } from "../scheduled-policies.ts";
 import { settleRequest } from "../recover.ts";
@@ -41,14 +41,14 @@ export async function postSigningRequest(call: Call<SigningRequestBody>): Promis
 }
 
 /** By the clock that decides: what waits becomes ready, or too late, without anybody doing anything. */
-const shownAt = async ({ store }: Call["gateway"], row: RequestRow): Promise<number> =>
+export const shownAt = async ({ store }: Call["gateway"], row: RequestRow): Promise<number> =>
   row.state === "pending" ? store.read((reader) => reader.now()) : row.changedAt;
 
 export const viewNow = async (gateway: Call["gateway"], row: RequestRow): Promise<SigningRequestView> =>
   viewOf(row, await shownAt(gateway, row), (problem) => problemOf(problem, row.id));
 
 /** One final answer per request: the same row gives the same bytes, however often it is asked for. */
-function answerOf(row: RequestRow, now: number): Answer {
+export function answerOf(row: RequestRow, now: number): Answer {
   const view = viewOf(row, now, (problem) => problemOf(problem, row.id));
   if (view.problem) {
     const { problem, ...request } = view;
@@ -122,6 +122,7 @@ export async function listSigningRequests({ gateway, client, caller, query }: Ca
     limit: limit + 1,
     ...(caller.role === "wallet-service" ? { caller: caller.name } : {}),
     ...(state ? { state } : {}),
+    ...narrowed(query, caller),
     ...(before ? { before } : {}),
   };
   const [rows, now] = await gateway.store.read(
@@ -131,6 +132,20 @@ export async function listSigningRequests({ gateway, client, caller, query }: Ca
   const requests = fittingPage(views);
   const cursor = requests.length < rows.length ? requests.at(-1)!.id : null;
   return { status: 200, body: { requests, cursor } };
+}
+
+/** The router has held the query against its schema. */
+function narrowed(query: URLSearchParams, caller: Call["caller"]): Partial<Parameters<StoreReader["requests"]>[1]> {
+  const [key, by, reference, since, until] = ["key", "caller", "reference", "since", "until"].map(
+    (name) => query.get(name) ?? undefined,
+  );
+  return {
+    ...(key === undefined ? {} : { key: key as KeyName }),
+    ...(by === undefined || caller.role === "wallet-service" ? {} : { caller: by as CallerName }),
+    ...(reference === undefined ? {} : { reference }),
+    ...(since === undefined ? {} : { since: Date.parse(since) }),
+    ...(until === undefined ? {} : { until: Date.parse(until) }),
+  };
 }
 
 function stateFilter(text: string | null): RequestState | undefined {

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import {
+  BatchBody,
   ClientBody,
   ClockBody,
   EvaluationBody,
@@ -25,6 +26,7 @@ import { openApiDocument } from "./openapi.ts";
 import * as q from "./queries.ts";
 import * as approvals from "./approvals.ts";
 import * as custody from "./custody.ts";
+import { postBatch } from "./batch.ts";
 import { listDecisions } from "./decisions.ts";
 import { getFreezes, postFreeze, postUnfreeze } from "./freezing.ts";
 import * as log from "./log.ts";
@@ -148,6 +150,17 @@ export const ROUTES: readonly Route[] = [
     body: SigningRequestBody,
     checksItself: true,
     handle: rest.postSigningRequest,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/signing-requests/batch",
+    summary: "asks for up to 100 signatures; each is decided and answered on its own",
+    answers: { 200: a.BatchAnswer },
+    problems: ["too-many-denied"],
+    roles: ["wallet-service"],
+    body: BatchBody,
+    checksItself: true,
+    handle: postBatch,
   }),
   route({
     method: "GET",

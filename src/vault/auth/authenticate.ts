@@ -20,7 +20,9 @@ export type Caller = { readonly name: CallerName; readonly role: Role; readonly 
 /** A caller as its policy document declares it. */
 export type DeclaredCaller = { readonly role: Role; readonly keys: readonly string[]; readonly of: ClientId };
 
-export type ReceivedRequest = Pick<RequestHead, "method" | "target" | "headers" | "assist"> & { readonly body: Uint8Array };
+export type ReceivedRequest = Pick<RequestHead, "method" | "target" | "headers" | "assist"> & {
+  readonly body: Uint8Array;
+};
 
 /** How far a caller's clock may be from ours, seconds. */
 const CREATED_WITHIN_S = 60;

@@ -12,6 +12,7 @@ import { CHAIN, newKey, REQUESTS, testVault, transferBody, type TestVault } from
 const EVERYBODY = ["wallet-service", "approver", "policy-officer", "operator", "observer", "secured-party", "auditor"];
 const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "POST /v1/clients/{client}/signing-requests": ["wallet-service"],
+  "POST /v1/clients/{client}/signing-requests/batch": ["wallet-service"],
   "GET /v1/clients/{client}/signing-requests": ["wallet-service", "approver", "operator", "auditor"],
   "GET /v1/clients/{client}/signing-requests/{id}": ["wallet-service", "approver", "operator", "auditor"],
   "GET /v1/clients/{client}/signing-requests/{id}/approvals": ["wallet-service", "approver", "operator", "auditor"],

@@ -1,0 +1,45 @@
+import type { BatchBody } from "../../domain/api.ts";
+import { GatewayError } from "../../domain/errors.ts";
+import { StaleDirectory } from "../directory.ts";
+import type { RequestRow } from "../ports.ts";
+import { sign } from "../sign.ts";
+import { problemOfError } from "./problems.ts";
+import { answerOf, shownAt } from "./rest.ts";
+import type { Answer, Call } from "./routes.ts";
+
+/*
+ * Many signing requests under one signature of their caller. Each is a request of its own: decided, recorded, signed and
+ * answered as if it had come alone; what they share is a round trip, a commit, and the caller's signature as evidence.
+ */
+
+export async function postBatch(call: Call<BatchBody>): Promise<Answer> {
+  const { requests } = call.body;
+  const carrier: Carrier = {};
+  const settled = await Promise.allSettled(requests.map((_, index) => signItem(call, index, carrier)));
+  // All have ended: those that were decided are answered as they were when all is asked again.
+  for (const item of settled) if (item.status === "rejected" && item.reason instanceof StaleDirectory) throw item.reason;
+  const answers = await Promise.all(settled.map((item) => itemAnswer(call, item)));
+  return { status: 200, body: { answers: answers.map(({ status, body }) => ({ status, body })) } };
+}
+
+/** The request of the batch that keeps the caller's signed bytes for all of them. */
+type Carrier = { id?: RequestRow["id"] };
+
+/** A blank stands in no caller's own key: an item's is nobody else's. */
+const itemKey = (batchKey: string, index: number): string => `${batchKey} ${index}`;
+
+async function signItem(call: Call<BatchBody>, index: number, carrier: Carrier): Promise<RequestRow> {
+  const { gateway, client, caller, bodyHash, body, evidence } = call;
+  const idempotencyKey = itemKey(call.idempotencyKey, index);
+  const submission = { client, caller: caller.name, idempotencyKey, bodyHash, body: body.requests[index]!, evidence };
+  const row = await sign(gateway, { ...submission, carrier });
+  gateway.changed.notify(row);
+  return row;
+}
+
+async function itemAnswer({ gateway }: Call, item: PromiseSettledResult<RequestRow>): Promise<Answer> {
+  if (item.status === "fulfilled") return answerOf(item.value, await shownAt(gateway, item.value));
+  if (!(item.reason instanceof GatewayError)) gateway.fault(item.reason);
+  const problem = problemOfError(item.reason);
+  return { status: problem.status, body: problem };
+}
