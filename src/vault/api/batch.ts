@@ -17,7 +17,8 @@ export async function postBatch(call: Call<BatchBody>): Promise<Answer> {
   const carrier: Carrier = {};
   const settled = await Promise.allSettled(requests.map((_, index) => signItem(call, index, carrier)));
   // All have ended: those that were decided are answered as they were when all is asked again.
-  for (const item of settled) if (item.status === "rejected" && item.reason instanceof StaleDirectory) throw item.reason;
+  for (const item of settled)
+    if (item.status === "rejected" && item.reason instanceof StaleDirectory) throw item.reason;
   const answers = await Promise.all(settled.map((item) => itemAnswer(call, item)));
   return { status: 200, body: { answers: answers.map(({ status, body }) => ({ status, body })) } };
 }

@@ -48,7 +48,7 @@ describe("vault/replacement", () => {
     assert.equal(body.code === "denied-by-policy" ? body.reason : body.code, code);
   };
   const priced = (maxFeePerGas: number): Fields => ({ maxFeePerGas: String(maxFeePerGas) });
-  const transactionOf = ({ result }: View) => Transaction.from(result!.signedTransaction!);
+  const transactionOf = ({ result }: View) => Transaction.from(result!.signedTransaction);
   const spent = async () => {
     const { body } = await vault.call("payouts", "POST", "/v1/clients/acme/evaluations", transferBody(1));
     return Number((body as { decision: { limits: { spent: string }[] } }).decision.limits[0]!.spent);
