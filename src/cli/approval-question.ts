@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import canonicalizeModule from "canonicalize";
-import { completeTransaction, parseFields } from "../chains/evm/fields.ts";
+import { completeTransaction, leavesFeeOpen, parseFields } from "../chains/evm/fields.ts";
 import { decodeUnsigned, encodeUnsigned } from "../chains/evm/transaction.ts";
 import type { ApprovalView, Payload } from "../domain/api.ts";
-import { intentContent } from "../domain/approval.ts";
+import { intentContent, type IntentContent } from "../domain/approval.ts";
 import { evmChainId } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
 import type { Intent } from "../domain/intent.ts";
@@ -62,31 +62,39 @@ function requireSame(what: string, said: string, found: string): void {
   });
 }
 
-type Content = Parameters<typeof intentContent>[1];
-
 function decodeHere(
-  { payload, accounts, intent: said }: NonNullable<ApprovalView["waiting"]>,
-  { registry }: CompiledPolicy,
-): { intent: Intent; content: Content } {
+  { payload, filling, accounts, intent: said }: NonNullable<ApprovalView["waiting"]>,
+  { registry, fees }: CompiledPolicy,
+): { intent: Intent; content: IntentContent } {
   const { chain } = said as { chain: string };
   const account = accounts.find((candidate) => candidate.startsWith(`${chain}:`));
   if (account === undefined) throw new GatewayError("wrong-chain", `the key has no account on \`${chain}\``);
-  const unsigned = payload.type === "evm-transaction" ? transactionBytes(payload, chain) : undefined;
-  const whole = unsigned ? { type: "evm-transaction" as const, unsigned: hex(unsigned) } : payload;
-  const { intent, digest } = decodePayload({ chain: chain, payload: whole, account }, registry);
-  if (!unsigned) return { intent, content: { digest: digest.slice(2) } };
-  return { intent, content: { callData: sha256(decodeUnsigned(unsigned).data) } };
+  if (payload.type !== "evm-transaction") {
+    const { intent, digest } = decodePayload({ chain, payload, account }, registry);
+    return { intent, content: { digest: digest.slice(2) } };
+  }
+  const unsigned = transactionBytes(payload, chain, filling);
+  const whole = { type: payload.type, unsigned: `0x${Buffer.from(unsigned).toString("hex")}` };
+  const { intent } = decodePayload({ chain, payload: whole, account }, registry);
+  const callData = sha256(decodeUnsigned(unsigned).data);
+  const isOpen = payload.transaction !== undefined && leavesFeeOpen(parseFields(payload.transaction));
+  const feeCap = String(fees.get(intent.fee.asset) ?? "uncapped");
+  return { intent, content: isOpen ? { callData, feeCap } : { callData } };
 }
 
 /** With a nonce of 0 where the caller left it out: what is approved does not cover it. */
-function transactionBytes(payload: Extract<Payload, { type: "evm-transaction" }>, chain: string): Uint8Array {
+function transactionBytes(
+  payload: Extract<Payload, { type: "evm-transaction" }>,
+  chain: string,
+  filling: Readonly<Record<string, string>>,
+): Uint8Array {
   const chainId = evmChainId(chain)!;
-  if (payload.unsigned === undefined)
-    return encodeUnsigned(completeTransaction(parseFields(payload.transaction), { nonce: 0n, chainId }));
+  if (payload.unsigned === undefined) {
+    const filled = Object.fromEntries(Object.entries(filling).map(([name, value]) => [name, BigInt(value)]));
+    return encodeUnsigned(completeTransaction(parseFields(payload.transaction), { ...filled, nonce: 0n, chainId }));
+  }
   const bytes = Buffer.from(payload.unsigned.slice(2), "hex");
   if (decodeUnsigned(bytes).chainId !== chainId)
     throw new GatewayError("approval-mismatch", `the transaction is not for \`${chain}\`: sign nothing`);
   return bytes;
 }
-
-const hex = (bytes: Uint8Array): string => `0x${Buffer.from(bytes).toString("hex")}`;

@@ -137,6 +137,7 @@ export const ApprovalsAnswer = z.object({
     .object({
       origin: Text,
       payload: Payload,
+      filling: z.record(Text, Text),
       accounts: z.array(Text),
       chains: z.array(Text),
       intent: Intent,

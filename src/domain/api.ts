@@ -192,6 +192,8 @@ export type ApprovalView = {
   readonly waiting?: {
     readonly origin: string;
     readonly payload: Payload;
+    /** What would be filled in for fields that it left out; when it is signed, they are filled anew. */
+    readonly filling: Readonly<Record<string, string>>;
     /** Of the key: what the payload is read with. */
     readonly accounts: readonly string[];
     readonly chains: readonly string[];

@@ -74,11 +74,21 @@ export function parseApprovalText(text: string): ApprovalFields | undefined {
  */
 export const intentContent = (
   { client, key, intent }: { readonly client: string; readonly key: string; readonly intent: Intent },
-  content: { readonly callData: string } | { readonly digest: string },
+  content: IntentContent,
 ): Json => {
-  const { chain, account, operations, fee } = intent;
+  const { chain, account, operations } = intent;
+  const fee = "feeCap" in content ? { asset: intent.fee.asset, max: content.feeCap } : intent.fee;
   return asJson({ type: "portcullis/intent/v1", client, key, chain, account, operations, fee, ...content });
 };
+
+/** What an intent does not say of its payload. */
+export type IntentContent =
+  | {
+      readonly callData: string;
+      /** Where the caller left gas or prices out: the policy's fee cap, up to which they are filled; or `uncapped`. */
+      readonly feeCap?: string;
+    }
+  | { readonly digest: string };
 
 const Base64Url = z.string().regex(/^[A-Za-z0-9_-]{1,4000}$/, "expected base64url without padding");
 

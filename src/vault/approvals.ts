@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import canonicalizeModule from "canonicalize";
+import { leavesFeeOpen, parseFields } from "../chains/evm/fields.ts";
 import { decodeUnsigned } from "../chains/evm/transaction.ts";
 import {
   APPROVAL_NAMESPACE,
   approvalText,
   intentContent,
+  type IntentContent,
   parseApprovalText,
   type ApprovalBody,
   type ApprovalFields,
@@ -42,10 +44,12 @@ export function intentHash(situation: Situation): string {
 }
 
 /** What the intent does not say of the payload. It stands in the leaves, so that the hash can be made again from them. */
-export const contentOf = ({ payload, unsigned, digest32 }: Situation): Parameters<typeof intentContent>[1] =>
-  payload.type === "evm-transaction"
-    ? { callData: sha256(decodeUnsigned(unsigned).data) }
-    : { digest: Buffer.from(digest32).toString("hex") };
+export function contentOf({ client, payload, intent, unsigned, digest32 }: Situation): IntentContent {
+  if (payload.type !== "evm-transaction") return { digest: Buffer.from(digest32).toString("hex") };
+  const callData = sha256(decodeUnsigned(unsigned).data);
+  if (payload.transaction === undefined || !leavesFeeOpen(parseFields(payload.transaction))) return { callData };
+  return { callData, feeCap: String(client.policy!.fees.get(intent.fee.asset) ?? "uncapped") };
+}
 
 /** Verified again from the texts themselves: what is not signed for exactly this counts for nothing. */
 export function countingApprovals(

@@ -49,6 +49,8 @@ export type Situation = Understood & {
   readonly payload: Payload;
   /** Whose place it would take, the latest first. */
   readonly replaced: readonly RequestRow[];
+  /** For fields that it left out. */
+  readonly assist?: Filling | undefined;
 };
 
 /** A request not signed this long after its authorization is decided again at the new time (DESIGN section 3). */

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import type { Filling } from "../chains/evm/fields.ts";
 import { SigningRequestBody } from "../domain/api.ts";
 import type { ApprovalBody, Verdict } from "../domain/approval.ts";
 import type { Decision, Missing } from "../domain/decision.ts";
@@ -43,10 +44,17 @@ export async function waitingNow(
     });
   }
   const key = keyOf(client, request.key);
-  const { payload: asked, approvals = [] } = readRecord(request);
+  const { payload: asked, filling = {}, approvals = [] } = readRecord(request);
   const { payload } = SigningRequestBody.parse({ key: request.key, payload: asked });
   const read = readPayload(payload, { key, registry: client.policy!.registry });
-  const situation = { client, house, key, request, payload, ...(await understandReplacing(reader, request, read)) };
+  const situation = {
+    client,
+    house,
+    key,
+    request,
+    payload,
+    ...(await understandReplacing(reader, request, read, fillingFrom(filling))),
+  };
   const facts = await loadFacts(reader, situation);
   const now = await reader.now();
   const counting = new Set(countingApprovals(situation, approvals, now).map(({ person }) => person));
@@ -58,6 +66,9 @@ export async function waitingNow(
     now,
   };
 }
+
+const fillingFrom = (filling: Readonly<Record<string, string>>): Filling =>
+  Object.fromEntries(Object.entries(filling).map(([name, value]) => [name, BigInt(value)]));
 
 /** Whether it can sign at the moment is asked when it has to: people may decide while its token is away. */
 function keyOf(client: ClientEntry, name: KeyName): KeyRow {

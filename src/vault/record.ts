@@ -28,6 +28,8 @@ export type RequestRecord = {
   readonly evidence: Readonly<Record<string, string>>;
   /** Of a request that waits or has waited: it is read again whenever somebody decides about it. */
   readonly payload?: Payload;
+  /** What was filled in for fields that the payload left out: when it is signed, they are filled anew. */
+  readonly filling?: Readonly<Record<string, string>>;
   readonly approvals?: readonly RecordedApproval[];
   readonly intent?: Json;
   /** As `recordedDecision` made it: JSON throughout. */
@@ -57,7 +59,7 @@ export const recordedDecision = (decision: Decision): Decision => asJson(decisio
 /** The row with these texts, and its record ready to be read. */
 export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: RequestRecord): RequestRow {
   const { payloadType, reference, evidence, unsigned, authorizedAt, decisionLeaf, outcomeLeaf, result } = record;
-  const { attempts, attemptedAt, unsignedAttempts, payload, approvals, notAfter, replaces } = record;
+  const { attempts, attemptedAt, unsignedAttempts, payload, filling, approvals, notAfter, replaces } = record;
   const recovery = { attempts, attemptedAt, unsignedAttempts };
   const asked = {
     payloadType,
@@ -66,6 +68,7 @@ export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: 
     notAfter,
     replaces,
     payload,
+    filling,
     approvals,
     unsigned,
     authorizedAt,

@@ -73,7 +73,11 @@ async function wait(transaction: StoreTransaction, situation: Situation, decided
   const before = readRecord(request).decision;
   const unchanged = before !== undefined && JSON.stringify(before.missing) === JSON.stringify(decided.decision.missing);
   if (unchanged) return request;
-  return settle(transaction, situation, "pending", { ...decided, payload: situation.payload });
+  return settle(transaction, situation, "pending", {
+    ...decided,
+    payload: situation.payload,
+    ...(situation.assist === undefined ? {} : { filling: asJson(situation.assist) as Record<string, string> }),
+  });
 }
 
 async function authorize(

@@ -113,7 +113,15 @@ async function runSteps(
         : await refusalOr(() => understandReplacing(transaction, request, payload, submission.assist));
     if (understood instanceof GatewayError) return { row: await refuse(transaction, client, request, understood) };
     const { payload: asked } = submission.body;
-    const situation: Situation = { client, house, key: signer.key, request, payload: asked, ...understood };
+    const situation: Situation = {
+      client,
+      house,
+      key: signer.key,
+      request,
+      payload: asked,
+      assist: submission.assist,
+      ...understood,
+    };
     const facts = await loadFacts(transaction, situation);
     stepDone?.("Claim");
 

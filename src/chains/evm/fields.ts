@@ -144,6 +144,10 @@ export function completeTransaction(
   return assemble(partial, values as Required<Filling>);
 }
 
+/** Whether the highest fee is known only when what was left out is filled: whoever approves, approves up to a cap. */
+export const leavesFeeOpen = (partial: PartialTransaction): boolean =>
+  (["gas", ...pricesOf(partial.type)] as const).some((name) => partial[name] === undefined);
+
 /** What is filled in comes from untrusted help: a node behind the edge. */
 function checkWidth(value: bigint | undefined, name: keyof Filling): void {
   if (value !== undefined && value >> BigInt(FILLING_BITS[name]) !== 0n) throw tooLarge(name, FILLING_BITS[name]);

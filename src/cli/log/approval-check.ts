@@ -1,6 +1,12 @@
 import { createHash } from "node:crypto";
 import canonicalizeModule from "canonicalize";
-import { APPROVAL_NAMESPACE, intentContent, parseApprovalText, type PersonSignature } from "../../domain/approval.ts";
+import {
+  APPROVAL_NAMESPACE,
+  intentContent,
+  parseApprovalText,
+  type IntentContent,
+  type PersonSignature,
+} from "../../domain/approval.ts";
 import type { Account } from "../../domain/chain.ts";
 import type { DecisionFacts } from "../../domain/decision.ts";
 import { intentFromJson } from "../../domain/intent.ts";
@@ -21,7 +27,7 @@ export type RequestOpening = {
   readonly key: string;
   readonly intent?: unknown;
   /** What the intent does not say of the payload: `callData` or `digest`, where somebody approved it. */
-  readonly content?: Parameters<typeof intentContent>[1];
+  readonly content?: IntentContent;
   readonly person?: string;
   readonly text?: string;
   readonly signature?: PersonSignature;
@@ -128,6 +134,7 @@ export class ApprovalCheck {
     const asked = policy && this.#askedFor(place, opening, policy);
     if (!asked || asked.expireAfterMs === undefined) return;
     const add = (code: string, message: string) => this.#findings.add(code, `leaf ${index} ${message}`, index);
+    if (isAboveCap(opening)) add("approval-fee", "authorizes a higher fee than was approved");
     const submittedAt = this.#begun.get(request)!;
     if (at >= submittedAt + asked.expireAfterMs) add("approval-late", "authorizes a request that had lapsed");
     const counting = (this.#approvals.get(request) ?? []).filter(
@@ -173,6 +180,12 @@ export class ApprovalCheck {
     );
     return askedBy(matching);
   }
+}
+
+/** What was left out was approved up to a cap. */
+function isAboveCap({ content, intent }: RequestOpening): boolean {
+  if (content === undefined || !("feeCap" in content) || content.feeCap === "uncapped") return false;
+  return intentFromJson(intent).fee.max > BigInt(content.feeCap);
 }
 
 function hashOf(client: string, { key, intent, content }: RequestOpening): string | undefined {

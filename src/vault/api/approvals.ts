@@ -4,6 +4,7 @@ import { asJson } from "../../domain/json.ts";
 import type { RequestId } from "../../domain/request.ts";
 import { cancelRequest, decideRequest, waitingNow, type Waiting } from "../decide-request.ts";
 import { requireCurrent } from "../directory.ts";
+import { readRecord } from "../record.ts";
 import { readOwn, viewNow } from "./rest.ts";
 import type { Answer, Call } from "./routes.ts";
 
@@ -34,6 +35,7 @@ function shownWaiting(
   return {
     origin,
     payload,
+    filling: readRecord(situation.request).filling ?? {},
     accounts: key.accounts,
     chains: key.chains,
     intent: asJson(intent),

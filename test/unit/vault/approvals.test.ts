@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { ApprovalView, SigningRequestView } from "../../../src/domain/api.ts";
 import { approvalText, type ApprovalFields } from "../../../src/domain/approval.ts";
 import type { Answer } from "../../../src/vault/api/routes.ts";
+import { sign } from "../../../src/vault/sign.ts";
 import { checkLog, logOf } from "../../support/log-check.ts";
 import {
   edPerson,
@@ -342,6 +343,32 @@ describe("approvals", () => {
     await approve(id, people.ben);
     assert.equal(stateOf(await ask("between", 5)), "signed");
     assert.equal(stateOf(await ask("w-1")), "signed");
+  });
+
+  describe("gas and prices that were left out", () => {
+    const at = (price: bigint) =>
+      sign(vault.gateway, {
+        client: "acme" as never,
+        caller: "payouts" as never,
+        idempotencyKey: "open",
+        bodyHash: "00",
+        body: {
+          key: "hot-1" as never,
+          payload: { type: "evm-transaction", transaction: { to: `0x${"1".repeat(40)}`, value: "50" } },
+        },
+        evidence: {},
+        assist: { gas: 1n, maxFeePerGas: price, maxPriorityFeePerGas: 0n },
+      });
+    for (const [price, state] of [
+      [1000n, "signed"],
+      [1001n, "denied"],
+    ] as const)
+      it(`are filled anew when it is signed, up to the cap of 1000 that was approved: at ${price} it is ${state}`, async () => {
+        const { id } = await at(3n);
+        await approve(id, people.ann);
+        await approve(id, people.ben);
+        assert.equal((await at(price)).state, state);
+      });
   });
 
   it("a request that nobody signed in time is shown as expired, and ends so", async () => {
