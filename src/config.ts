@@ -49,87 +49,101 @@ export type PostgresStore = z.infer<typeof PostgresStore>;
 export const TEST_NAME = "test-";
 
 /** `portcullis.yaml`: one schema, read once. Paths are relative to the file. */
-const Config = z.strictObject({
-  gateway: GatewayName.describe("name of this gateway: in every caller's signature, and origin of the log"),
-  hsm: z.strictObject({
-    module: z.string().describe("the vendor's PKCS#11 library"),
-    environment: Environment,
-    sessionsPerToken: z.int().min(1).max(256).default(8),
-    queueLimit: z.int().min(1).max(10_000).default(256).describe("signatures that may wait for a session, per token"),
-    logToken: TokenRef,
-    gatewayToken: TokenRef,
-    own: z
-      .strictObject({ module: z.string(), environment: Environment })
-      .optional()
-      .describe("another library for `logToken` and `gatewayToken`"),
-    soPinShares: z
-      .tuple([z.string(), z.string()])
-      .optional()
-      .describe("two folders for the shares of new tokens' SO PINs; without it they are not kept"),
-    hangSeconds: z.int().min(1).max(600).default(5).describe("a call that takes longer ends the vault"),
-  }),
-  store: z
-    .strictObject({ sqlite: z.string().optional(), postgres: PostgresStore.optional() })
-    .refine(({ sqlite, postgres }) => (sqlite === undefined) !== (postgres === undefined), {
-      message: "expected either `sqlite` or `postgres`",
-    }),
-  log: z
-    .strictObject({
-      anchor: z.string().optional().describe("file that keeps the newest checkpoint; outside the store's folder"),
-    })
-    .default({}),
-  clock: z
-    .strictObject({
-      gapHours: z
-        .number()
-        .positive()
-        .max(24 * 366)
-        .default(1)
-        .describe("how long the log may have been silent at a start before an officer has to confirm the clock"),
-      test: z
-        .string()
+const Config = z
+  .strictObject({
+    gateway: GatewayName.describe("name of this gateway: in every caller's signature, and origin of the log"),
+    hsm: z.strictObject({
+      module: z.string().describe("the vendor's PKCS#11 library"),
+      environment: Environment,
+      sessionsPerToken: z.int().min(1).max(256).default(8),
+      queueLimit: z.int().min(1).max(10_000).default(256).describe("signatures that may wait for a session, per token"),
+      logToken: TokenRef,
+      gatewayToken: TokenRef,
+      own: z
+        .strictObject({ module: z.string(), environment: Environment })
         .optional()
-        .describe("a file with the milliseconds by which time is moved: for gateways in tests, named `test-…`"),
-    })
-    .prefault({}),
-  vault: z.strictObject({
-    socket: z.string().describe("Unix socket between edge and vault; its folder is all that they share"),
-    bootSecret: BootSecret.describe("where the gateway token's PIN is read"),
-    unpaid: z
+        .describe("another library for `logToken` and `gatewayToken`"),
+      soPinShares: z
+        .tuple([z.string(), z.string()])
+        .optional()
+        .describe("two folders for the shares of new tokens' SO PINs; without it they are not kept"),
+      hangSeconds: z.int().min(1).max(600).default(5).describe("a call that takes longer ends the vault"),
+    }),
+    store: z
+      .strictObject({ sqlite: z.string().optional(), postgres: PostgresStore.optional() })
+      .refine(({ sqlite, postgres }) => (sqlite === undefined) !== (postgres === undefined), {
+        message: "expected either `sqlite` or `postgres`",
+      }),
+    log: z
       .strictObject({
-        requestsPerMinute: z.int().min(1).max(1_000_000).default(600),
-        bytesPerMinute: z
-          .int()
-          .min(4 * 1024 * 1024)
-          .max(1024 * 1024 * 1024)
-          .default(8 * 1024 * 1024),
+        anchor: z.string().optional().describe("file that keeps the newest checkpoint; outside the store's folder"),
       })
-      .prefault({})
-      .describe("how many denied and pending requests of one caller are recorded, and bytes of their bodies"),
-  }),
-  edge: z.strictObject({
-    listen: z
-      .string()
-      .regex(/^[^:]+:[0-9]{1,5}$/, "expected `host:port`")
-      .default("127.0.0.1:8420"),
-    admin: z
-      .string()
-      .regex(/^[^:]+:[0-9]{1,5}$/, "expected `host:port`")
-      .optional()
-      .describe("where /metrics is; without it nowhere"),
-    user: z.string().default("portcullis-edge").describe("as root, the edge runs under this user"),
-    tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
-    bodyBytes: z
-      .int()
-      .min(1024)
-      .max(4 * 1024 * 1024)
-      .default(256 * 1024),
-    inFlight: z.int().min(1).max(10_000).default(1024),
-  }),
-}).refine(({ gateway, clock }) => clock.test === undefined || gateway.startsWith(TEST_NAME), {
-  message: `expected a gateway whose name begins with \`${TEST_NAME}\`: no other's clock can be moved`,
-  path: ["clock", "test"],
-});
+      .default({}),
+    clock: z
+      .strictObject({
+        gapHours: z
+          .number()
+          .positive()
+          .max(24 * 366)
+          .default(1)
+          .describe("how long the log may have been silent at a start before an officer has to confirm the clock"),
+        test: z
+          .string()
+          .optional()
+          .describe("a file with the milliseconds by which time is moved: for gateways in tests, named `test-…`"),
+      })
+      .prefault({}),
+    vault: z.strictObject({
+      socket: z.string().describe("Unix socket between edge and vault; its folder is all that they share"),
+      bootSecret: BootSecret.describe("where the gateway token's PIN is read"),
+      unpaid: z
+        .strictObject({
+          requestsPerMinute: z.int().min(1).max(1_000_000).default(600),
+          bytesPerMinute: z
+            .int()
+            .min(4 * 1024 * 1024)
+            .max(1024 * 1024 * 1024)
+            .default(8 * 1024 * 1024),
+        })
+        .prefault({})
+        .describe("how many denied and pending requests of one caller are recorded, and bytes of their bodies"),
+    }),
+    edge: z.strictObject({
+      listen: z
+        .string()
+        .regex(/^[^:]+:[0-9]{1,5}$/, "expected `host:port`")
+        .default("127.0.0.1:8420"),
+      admin: z
+        .string()
+        .regex(/^[^:]+:[0-9]{1,5}$/, "expected `host:port`")
+        .optional()
+        .describe("where /metrics is; without it nowhere"),
+      user: z.string().default("portcullis-edge").describe("as root, the edge runs under this user"),
+      tls: z
+        .strictObject({
+          cert: z.string(),
+          key: z.string(),
+          clientCa: z.string().exactOptional().describe("who has no certificate of this authority does not come in"),
+        })
+        .optional(),
+      hosts: z
+        .array(z.string().regex(/^[a-z0-9.-]{1,253}$/, "expected a host name in lower case"))
+        .default([])
+        .describe("names that callers use for this gateway, beside its addresses and `localhost`"),
+      requestsPerSecond: z.int().min(1).max(1_000_000).default(10_000).describe("of one address"),
+      log: z.enum(["debug", "info", "warn", "error", "silent"]).default("warn"),
+      bodyBytes: z
+        .int()
+        .min(1024)
+        .max(4 * 1024 * 1024)
+        .default(256 * 1024),
+      inFlight: z.int().min(1).max(10_000).default(1024),
+    }),
+  })
+  .refine(({ gateway, clock }) => clock.test === undefined || gateway.startsWith(TEST_NAME), {
+    message: `expected a gateway whose name begins with \`${TEST_NAME}\`: no other's clock can be moved`,
+    path: ["clock", "test"],
+  });
 type Written = z.infer<typeof Config>;
 export type StoreConfig = { readonly sqlite: string } | { readonly postgres: PostgresStore };
 export type Config = Omit<Written, "log" | "store"> & {
@@ -150,7 +164,12 @@ export function readConfig(path: string): Config {
   });
   const { own, soPinShares } = config.hsm;
   const { bootSecret } = config.vault;
-  const tls = config.edge.tls && { cert: at(config.edge.tls.cert), key: at(config.edge.tls.key) };
+  const { tls: written } = config.edge;
+  const tls = written && {
+    cert: at(written.cert),
+    key: at(written.key),
+    ...(written.clientCa === undefined ? {} : { clientCa: at(written.clientCa) }),
+  };
   return {
     ...config,
     hsm: {

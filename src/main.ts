@@ -71,7 +71,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   const store = refusing(guarded(whole, clock), () => checkpoints?.refusal);
   const pins = new Pins({ store, sealer: await ownHsm.openGatewayToken(gatewayToken, bootSecret) });
   const logToken = await pins.login("log", logTokenRef, (pin) => ownHsm.openLogToken(logTokenRef, pin, config.gateway));
-  const fault = (error: unknown) => report("fault", error);
+  const fault = (error: unknown, requestId?: string) => report("fault", error, requestId);
   const anchor = anchorFile(config.log.anchor);
   checkpoints = await Checkpoints.open({ store: whole, logToken, origin: config.gateway, anchor, fault });
   const directory = new Directory({ store, hsm, pins, compile: compilers });
@@ -185,10 +185,10 @@ async function statusOfStore({ store }: Pick<Config, "store">): Promise<StoreSta
   return (await import("./adapters/postgres/status.ts")).postgresStatus(store.postgres);
 }
 
-function report(what: string, error: unknown): void {
+function report(what: string, error: unknown, requestId?: string): void {
   const { code, message, stack } = error as { code?: string; message?: string; stack?: string };
   process.stderr.write(
-    `${JSON.stringify({ at: new Date().toISOString(), process: "vault", what, code, message, stack })}\n`,
+    `${JSON.stringify({ at: new Date().toISOString(), process: "vault", requestId, what, code, message, stack })}\n`,
   );
 }
 

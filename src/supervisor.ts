@@ -186,7 +186,13 @@ export const edgeOptions = (config: Config, port = Number(config.edge.listen.spl
   port,
   ...(config.edge.admin === undefined ? {} : { admin: addressOf(config.edge.admin) }),
   ...(config.edge.tls ? { tls: config.edge.tls } : {}),
-  limits: { bodyBytes: config.edge.bodyBytes, inFlight: config.edge.inFlight },
+  log: config.edge.log,
+  limits: {
+    bodyBytes: config.edge.bodyBytes,
+    inFlight: config.edge.inFlight,
+    requestsPerSecond: config.edge.requestsPerSecond,
+    hosts: config.edge.hosts,
+  },
 });
 
 /**

@@ -6,27 +6,43 @@ import {
   type Server,
 } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
+import type { TlsOptions } from "node:tls";
 import express, { type NextFunction, type Request, type Response } from "express";
 import helmet from "helmet";
+import type { Logger } from "pino";
 import { FORWARDED_HEADERS, METRICS_TARGET, type RequestHead } from "../vault/protocol.ts";
+import { DOCS_POLICY, docsPage, type OpenApi } from "./docs-page.ts";
+import { edgeLog, logged, REQUEST_ID_HEADER } from "./log.ts";
+import { knownHosts, ratePerAddress } from "./rim.ts";
 import { VaultUnreachable, waitOf, type VaultLink } from "./vault-link.ts";
 
-export type EdgeLimits = { readonly bodyBytes: number; readonly inFlight: number };
+export type EdgeLimits = {
+  readonly bodyBytes: number;
+  readonly inFlight: number;
+  /** Of one address. */
+  readonly requestsPerSecond?: number;
+  /** Names that callers use for this gateway, beside addresses and `localhost`; without it, any. */
+  readonly hosts?: readonly string[];
+};
 
 /**
  * The network-facing side: bounds and forwards. It reads no body, believes no header and decides nothing; what it says
  * itself carries no signature of the vault, so that no caller takes it for an answer.
  */
-export function createApp(link: VaultLink, limits: EdgeLimits): express.Express {
+export function createApp(link: VaultLink, limits: EdgeLimits, log: Logger = edgeLog("silent")): express.Express {
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
   app.get("/livez", (_request, response) => void response.json({ status: "live" }));
+  app.use(logged(log));
   app.use(helmet());
+  if (limits.hosts) app.use(knownHosts(limits.hosts, problem));
+  if (limits.requestsPerSecond !== undefined) app.use(ratePerAddress(limits.requestsPerSecond, problem));
   app.get(METRICS_TARGET, (_request, response) =>
     problem(response, 404, "not-found", "metrics are on the admin port, where there is one"),
   );
   app.use(boundedTo(limits.inFlight));
+  app.get("/docs", (_request, response, next) => void showDocs(link, response).catch(next));
   app.use(express.raw({ type: () => true, limit: limits.bodyBytes, inflate: false }));
   app.use((request, response, next) => void forward(link, request, response).catch(next));
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => onError(error, response));
@@ -82,13 +98,28 @@ async function forward(link: VaultLink, request: Request, response: Response): P
   response.end(answer.body);
 }
 
+/** What the vault prints, for people. */
+async function showDocs(link: VaultLink, response: Response): Promise<void> {
+  const { answer } = link.send({ method: "GET", target: "/openapi.json", headers: {} }, Buffer.alloc(0), true);
+  const { head, body } = await answer;
+  if (head.status !== 200) return problem(response, head.status, "not-ready", "the vault does not print its document");
+  response.setHeader("content-security-policy", DOCS_POLICY);
+  response.type("html").send(docsPage(JSON.parse(body.toString("utf8")) as OpenApi));
+}
+
 function headOf(request: Request): Omit<RequestHead, "id"> {
   const headers: Record<string, string> = {};
   for (const name of FORWARDED_HEADERS) {
     const value = request.headers[name];
     if (typeof value === "string") headers[name] = value;
   }
-  return { method: request.method, target: request.originalUrl, headers };
+  const trace = request.res?.getHeader(REQUEST_ID_HEADER);
+  return {
+    method: request.method,
+    target: request.originalUrl,
+    headers,
+    ...(typeof trace === "string" ? { trace } : {}),
+  };
 }
 
 /** The vault answers the same signing request the same way for ever; other changes are not sent twice. */
@@ -127,8 +158,6 @@ function onError(error: unknown, response: Response): void {
   return problem(response, 400, "invalid-request", "the request cannot be read");
 }
 
-export type TlsFiles = { readonly cert: Buffer; readonly key: Buffer };
-
 /** How long a sender may take for its head, and for its whole request. */
 export type EdgeTimes = { readonly headMs: number; readonly requestMs: number };
 const TIMES: EdgeTimes = { headMs: 10_000, requestMs: 30_000 };
@@ -137,7 +166,7 @@ const TIMES: EdgeTimes = { headMs: 10_000, requestMs: 30_000 };
  * Express gives every request and response its own prototypes, and so de-optimises both; born with them, the swap
  * changes nothing and the same Express is three times as fast (measured: DESIGN section 8).
  */
-export function createEdgeServer(app: express.Express, tls: TlsFiles | undefined, times = TIMES): Server {
+export function createEdgeServer(app: express.Express, tls: TlsOptions | undefined, times = TIMES): Server {
   const born = {
     // Node looks every 30 s only: until then nobody's time is up.
     connectionsCheckingInterval: times.headMs / 4,
@@ -145,9 +174,7 @@ export function createEdgeServer(app: express.Express, tls: TlsFiles | undefined
     ServerResponse: bornWith(ServerResponse, app.response),
   };
   const listener = app as unknown as RequestListener;
-  const server = tls
-    ? createHttpsServer({ ...tls, minVersion: "TLSv1.2", ...born }, listener)
-    : createHttpServer(born, listener);
+  const server = tls ? createHttpsServer({ ...tls, ...born }, listener) : createHttpServer(born, listener);
   server.headersTimeout = times.headMs;
   server.requestTimeout = times.requestMs;
   server.maxHeadersCount = 100;

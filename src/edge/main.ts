@@ -1,6 +1,8 @@
-import { readFileSync } from "node:fs";
+import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { createAdminApp, createApp, createEdgeServer, type EdgeLimits } from "./app.ts";
+import { edgeLog, type LogLevel } from "./log.ts";
+import { keepFresh, readTls, type TlsPaths } from "./tls.ts";
 import { VaultLink } from "./vault-link.ts";
 
 /**
@@ -12,7 +14,8 @@ export type EdgeOptions = {
   readonly port: number;
   /** Where /metrics is; nowhere without it. */
   readonly admin?: { readonly host: string; readonly port: number };
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly tls?: TlsPaths;
+  readonly log?: LogLevel;
   readonly limits: EdgeLimits;
   /** End with the process that started this one. */
   readonly supervised?: boolean;
@@ -20,10 +23,15 @@ export type EdgeOptions = {
 
 export function startEdge(options: EdgeOptions): void {
   const link = new VaultLink(options.socket);
-  const tls = options.tls && { cert: readFileSync(options.tls.cert), key: readFileSync(options.tls.key) };
-  const app = createApp(link, options.limits);
+  const log = edgeLog(options.log ?? "warn");
+  const tls = options.tls && readTls(options.tls);
+  const app = createApp(link, options.limits, log);
   const server = createEdgeServer(app, tls);
   const admin = options.admin && createEdgeServer(createAdminApp(link), undefined);
+  if (options.tls) {
+    const tell = (error: unknown): void => log.warn({ error: (error as Error).message }, "the certificate is kept");
+    process.on("SIGHUP", keepFresh(server as HttpsServer, options.tls, tell));
+  }
   const fail = (error: Error): never => {
     process.stderr.write(`portcullis edge: ${error.message}\n`);
     process.exit(1);

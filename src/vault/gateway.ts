@@ -32,7 +32,7 @@ export type Gateway = SignDependencies & {
   /** `none (…)` where edge and vault share a user. */
   readonly isolation: string;
   /** Told of every fault that the caller learns nothing of. */
-  readonly fault: (error: unknown) => void;
+  readonly fault: (error: unknown, requestId?: string) => void;
   /** Why nothing is written or signed at the moment (I19); the store refuses by itself. */
   readonly refusal: () => GatewayError | undefined;
   /** What each client holds, as the log says. */

@@ -11,6 +11,8 @@ export type RequestHead = {
   readonly method: string;
   /** Path with query, exactly as received. */
   readonly target: string;
+  /** The edge's id of the request: for the lines of a log, believed nothing. */
+  readonly trace?: string;
   /** Only the headers in `FORWARDED_HEADERS`. */
   readonly headers: Readonly<Record<string, string>>;
   /** The edge's own help, one for each call of the body; no part of what the caller has signed. */

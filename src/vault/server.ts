@@ -40,7 +40,7 @@ export async function serveVault(
     inFlight.size >= IN_FLIGHT_MAX || inFlightBytes + bodyBytes > IN_FLIGHT_BYTES_MAX;
 
   const answer = async (connection: Socket, { head, body }: Frame<RequestHead>): Promise<void> => {
-    const routed = await answerTo(gateway, head, body, stopping || isFull(body.length));
+    const routed = await answerTo(traced(gateway, head), head, body, stopping || isFull(body.length));
     const { status, headers, broadcast, bytes } = fitting(routed);
     // Bound to the request's signature only where that signature was verified: a hostile edge could otherwise have any
     // refusal signed as the answer to a request that was really executed.
@@ -87,6 +87,12 @@ export async function serveVault(
     },
   };
 }
+
+/** Faults of one request carry its id. It comes from a stranger: what is none is left out. */
+const traced = (gateway: Gateway, { trace }: RequestHead): Gateway =>
+  typeof trace === "string" && /^[0-9a-f]{16}$/.test(trace)
+    ? { ...gateway, fault: (error) => gateway.fault(error, trace) }
+    : gateway;
 
 /** The edge is another process under another user: even its frames are read as a stranger's. */
 function isRequestHead(head: unknown): head is RequestHead {

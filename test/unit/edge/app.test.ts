@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer as createHttpServer, type Server } from "node:http";
@@ -138,6 +139,80 @@ describe("edge/app", () => {
       assert.match(said, /^HTTP\/1\.1 408 /);
       assert.ok(performance.now() - began < 2000);
     }
+  });
+
+  it("a name that is not this gateway's is refused before anything is read: 421", async () => {
+    let seen = 0;
+    const url = await start((...all) => (seen++, answers(...all)), { hosts: ["custody.example.com"] });
+    const said = async (host: string): Promise<number> => (await get(url, "/v1/clients", { host })).status;
+    for (const host of [
+      "custody.example.com",
+      "Custody.Example.Com:443",
+      "127.0.0.1:1",
+      "[::1]:8420",
+      "localhost:8420",
+    ])
+      assert.equal(await said(host), 200, host);
+    for (const host of [
+      "evil.example",
+      "custody.example.com.evil.example",
+      "custody.example.com@evil",
+
+      "a b",
+      "[::1",
+      "x:y",
+    ])
+      assert.equal(await said(host), 421, host);
+    assert.equal(seen, 5);
+    assert.equal((await get(url, "/livez", { host: "evil.example" })).status, 200);
+  });
+
+  it("one address sends so many a second, and again once time has gone by", async () => {
+    const url = await start(answers, { requestsPerSecond: 5 });
+    const statuses = await Promise.all(Array.from({ length: 9 }, async () => (await get(url)).status));
+    assert.ok(statuses.filter((status) => status === 429).length >= 3, statuses.join(" "));
+    const refused = await get(url);
+    assert.deepEqual(
+      [refused.status, codeOf(refused), refused.headers["retry-after"]],
+      [429, "too-many-requests", "1"],
+    );
+    await sleep(300);
+    assert.equal((await get(url)).status, 200);
+  });
+
+  it("every answer has an id, which the vault is told, and no two have the same", async () => {
+    const told: string[] = [];
+    const url = await start((head, ...rest) => (told.push(head.trace!), answers(head, ...rest)));
+    const ids = [(await get(url)).headers["request-id"], (await get(url)).headers["request-id"]];
+    assert.match(ids[0]!, /^[0-9a-f]{16}$/);
+    assert.deepEqual(told, ids);
+    assert.notEqual(ids[0], ids[1]);
+  });
+
+  it("/docs is a page without a script, made of what the vault prints and nothing that it could run", async () => {
+    const document = {
+      info: { title: "A <b>title</b>", description: "`code` & more" },
+      paths: { "/x": { get: { operationId: "getX", summary: '<img src=x onerror="alert(1)">', responses: {} } } },
+    };
+    const url = await start(({ id, target }, _body, socket) => {
+      assert.equal(target, "/openapi.json");
+      const bytes = Buffer.from(JSON.stringify(document));
+      socket.write(encodeFrame({ id, status: 200, headers: { "content-type": "application/json" } }, bytes));
+    });
+    const { status, headers, body } = await get(url, "/docs");
+    assert.deepEqual([status, headers["content-type"]], [200, "text/html; charset=utf-8"]);
+    const policy = headers["content-security-policy"]!;
+    assert.match(policy, /^default-src 'none'; style-src 'sha256-[A-Za-z0-9+/=]+';/);
+    assert.doesNotMatch(policy, /unsafe|https?:|script-src/);
+    const html = body.toString();
+    const style = /<style>([^<]*)<\/style>/.exec(html)![1]!;
+    assert.ok(
+      policy.includes(createHash("sha256").update(style).digest("base64")),
+      "the style is the one that may be used",
+    );
+    assert.doesNotMatch(html, /<script|<img|<b>title|@import|url\(/);
+    assert.match(html, /&lt;img src=x onerror=&quot;alert\(1\)&quot;&gt;/);
+    assert.match(html, /<code>code<\/code> &amp; more/);
   });
 
   it("a body over the bound: 413; one with an encoding: 415", async () => {
