@@ -138,6 +138,12 @@ const Config = z
         .max(4 * 1024 * 1024)
         .default(256 * 1024),
       inFlight: z.int().min(1).max(10_000).default(1024),
+      nodes: z
+        .record(z.string().regex(/^eip155:[1-9][0-9]{0,15}$/, "expected a chain such as `eip155:1`"), z.url())
+        .default({})
+        .describe(
+          "a chain node's JSON-RPC for each chain: fills what was left out, takes what was signed, answers reads",
+        ),
     }),
   })
   .refine(({ gateway, clock }) => clock.test === undefined || gateway.startsWith(TEST_NAME), {

@@ -193,6 +193,7 @@ export const edgeOptions = (config: Config, port = Number(config.edge.listen.spl
     requestsPerSecond: config.edge.requestsPerSecond,
     hosts: config.edge.hosts,
   },
+  nodes: config.edge.nodes,
 });
 
 /**

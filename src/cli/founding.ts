@@ -42,9 +42,11 @@ export function writeConfig(
     clockGapHours?: number;
     /** For a gateway in tests: the file by which its clock is moved. */
     testClock?: string;
+    /** Chain → URL of a chain node for the edge. */
+    nodes?: Readonly<Record<string, string>>;
   },
 ): void {
-  const { name, listen, founded, soPinShares, postgres, clockGapHours, testClock } = given;
+  const { name, listen, founded, soPinShares, postgres, clockGapHours, testClock, nodes } = given;
   const folder = dirname(path);
   const beside = (file: string) => (file.startsWith(`${folder}/`) ? `./${relative(folder, file)}` : file);
   const environment = Object.fromEntries(
@@ -64,7 +66,7 @@ export function writeConfig(
       ? {}
       : { clock: { gapHours: clockGapHours, ...(testClock === undefined ? {} : { test: beside(testClock) }) } }),
     vault: { socket: "./run/vault.sock", bootSecret: { file: beside(founded.bootSecret) } },
-    edge: { listen },
+    edge: { listen, ...(nodes ? { nodes } : {}) },
   };
   writeFileSync(path, `# portcullis.example.yaml explains every field.\n${stringify(document)}`, {
     mode: 0o600,

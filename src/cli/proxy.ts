@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { GatewayError } from "../domain/errors.ts";
-import type { GatewayClient } from "../sdk/client.ts";
+import { isVaultMethod } from "../domain/rpc.ts";
+import type { Answer, GatewayClient } from "../sdk/client.ts";
 
 export type RunningProxy = { readonly url: string; readonly stop: () => Promise<void> };
 
@@ -34,14 +35,99 @@ export async function startProxy(client: GatewayClient, port: number): Promise<R
 async function forward(client: GatewayClient, request: IncomingMessage, response: ServerResponse): Promise<void> {
   refuseBrowsers(request);
   const body = await readBody(request);
-  const key = request.headers["idempotency-key"];
-  const answer = await client.send(request.method!, request.url!, body, typeof key === "string" ? key : undefined);
+  const [method, target] = [request.method!, targetFor(client, request)];
+  const given = request.headers["idempotency-key"];
+  const key = typeof given === "string" ? given : undefined;
+  if (/^\/rpc\//.test(target)) return forwardRpc(client, target, body, key, response);
+  if (method === "GET" && OPEN.test(target)) return pass(await unsigned(client, "GET", target), response);
+  pass(await client.send(method, target, body, key), response);
+}
+
+/** Said to everybody, and of nobody: there is no request that such an answer could be bound to. */
+const OPEN = /^\/(?:livez|readyz|upcheck|healthcheck|openapi\.json|docs(?:\/.*)?|v1\/log\/(?:checkpoint|tile\/.+))$/;
+const KNOWN = /^\/(?:v1|rpc|api\/v1\/eth1)\//;
+
+/**
+ * Programs that know one URL and no path speak JSON-RPC to it. What is no path of a gateway is answered here: from there a
+ * `404` could also be a liar's, and would not be believed.
+ */
+function targetFor({ caller }: GatewayClient, { method, url }: IncomingMessage): string {
+  const target = url!;
+  if (method === "POST" && target === "/" && caller.client !== undefined) return `/rpc/${caller.client}`;
+  const path = target.split("?")[0]!;
+  if (KNOWN.test(`${path}/`) || OPEN.test(path)) return target;
+  throw new GatewayError("not-found", "expected a path of a gateway", {
+    hint: "`/v1/…`, `/rpc/CLIENT`, `/api/v1/eth1/…`",
+  });
+}
+
+function pass(answer: Answer, response: ServerResponse): void {
   response.statusCode = answer.status;
   for (const name of ["content-type", "retry-after", "location"]) {
     const value = answer.headers[name];
     if (value !== undefined) response.setHeader(name, value);
   }
   response.end(answer.body);
+}
+
+/** What no vault signs: the edge's own words, and a chain node's. */
+async function unsigned({ caller }: GatewayClient, method: string, target: string, body?: string): Promise<Answer> {
+  try {
+    const response = await fetch(new URL(target, caller.url), {
+      method,
+      ...(body === undefined ? {} : { body, headers: { "content-type": "application/json" } }),
+      redirect: "error",
+    });
+    const headers = Object.fromEntries(response.headers);
+    return { status: response.status, headers, body: Buffer.from(await response.arrayBuffer()) };
+  } catch (error) {
+    throw new GatewayError("gateway-unreachable", `cannot reach \`${caller.url}\``, { cause: error });
+  }
+}
+
+/**
+ * Calls that only read the chain go to the gateway's node, and nobody signs them; the others go to the vault, whose answer
+ * is verified. A batch of both is divided, and its answers put together again.
+ */
+async function forwardRpc(
+  client: GatewayClient,
+  target: string,
+  body: Buffer,
+  key: string | undefined,
+  response: ServerResponse,
+): Promise<void> {
+  const calls = readCalls(body);
+  const isOwn = (call: unknown): boolean => isVaultMethod(String((call as { method?: unknown } | null)?.method));
+  if (!Array.isArray(calls) || calls.every(isOwn)) {
+    const own = Array.isArray(calls) || calls === undefined || isOwn(calls);
+    const answer = own
+      ? await client.send("POST", target, body, key)
+      : unsigned(client, "POST", target, body.toString());
+    return pass(await answer, response);
+  }
+  const [own, reads] = [calls.filter(isOwn), calls.filter((call) => !isOwn(call))];
+  const [signed, read] = await Promise.all([
+    own.length === 0 ? undefined : client.send("POST", target, Buffer.from(JSON.stringify(own)), key),
+    unsigned(client, "POST", target, JSON.stringify(reads)),
+  ]);
+  const refused = [signed, read].find((answer) => answer !== undefined && answer.status !== 200);
+  if (refused) return pass(refused, response);
+  const answers = [listIn(signed), listIn(read)];
+  const together = calls.map((call) => answers[isOwn(call) ? 0 : 1]!.shift());
+  response.setHeader("content-type", "application/json");
+  response.end(JSON.stringify(together));
+}
+
+const listIn = (answer: Answer | undefined): unknown[] =>
+  answer ? (JSON.parse(answer.body.toString("utf8")) as unknown[]) : [];
+
+/** @returns undefined for what the vault shall refuse by itself */
+function readCalls(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString("utf8")) as unknown;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A web page that the user visits could reach loopback: its requests carry an Origin, or another name as Host. */
@@ -63,7 +149,12 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-const STATUS: Readonly<Record<string, number>> = { "invalid-target": 400, "not-permitted": 403, "body-too-large": 413 };
+const STATUS: Readonly<Record<string, number>> = {
+  "invalid-target": 400,
+  "not-permitted": 403,
+  "not-found": 404,
+  "body-too-large": 413,
+};
 
 function answerError(response: ServerResponse, error: unknown): void {
   if (response.headersSent) return void response.destroy();

@@ -270,6 +270,8 @@ export const PositionsAnswer = z.object({
   ),
 });
 
+export const PublicKeysAnswer = z.array(Text.describe("x and y, 64 bytes in hex behind `0x`"));
+
 export const LeafAnswer = z.object({ client: ClientId, leaf: LeafPlace });
 
 const Token = z.object({ label: Text, serial: Text });

@@ -1,25 +1,14 @@
-import { z } from "zod";
-
 /*
  * Ethereum JSON-RPC as it is spoken here: what the vault answers, what the edge passes on to a chain node, and the codes
  * of errors. Shared by vault, edge and proxy.
  */
 
-const Id = z.union([z.string().max(256), z.number(), z.null()]);
-
-export const RpcCall = z.looseObject({
-  jsonrpc: z.literal("2.0"),
-  id: Id.default(null),
-  method: z.string().max(64),
-  params: z.array(z.unknown()).max(8).default([]),
-});
-export type RpcCall = z.infer<typeof RpcCall>;
-
-export const RpcBody = z.union([RpcCall, z.array(RpcCall).min(1).max(100)]);
-export type RpcBody = z.infer<typeof RpcBody>;
-
-export const RpcReply = z.looseObject({ jsonrpc: z.literal("2.0"), id: Id });
-export const RpcAnswer = z.union([RpcReply, z.array(RpcReply)]);
+/** One call of a body. */
+export type RpcCall = {
+  readonly id: string | number | null;
+  readonly method: string;
+  readonly params: readonly unknown[];
+};
 
 /** What needs a client's keys, or is a fact of theirs: answered and signed by the vault. */
 export const VAULT_METHODS = [

@@ -11,8 +11,10 @@ import express, { type NextFunction, type Request, type Response } from "express
 import helmet from "helmet";
 import type { Logger } from "pino";
 import { FORWARDED_HEADERS, METRICS_TARGET, type RequestHead } from "../vault/protocol.ts";
+import { Nodes } from "./chain-node.ts";
 import { DOCS_POLICY, docsPage, type OpenApi } from "./docs-page.ts";
 import { edgeLog, logged, REQUEST_ID_HEADER } from "./log.ts";
+import { answerFromNode, callsOf, isRpc, onlyReads } from "./json-rpc.ts";
 import { knownHosts, ratePerAddress } from "./rim.ts";
 import { VaultUnreachable, waitOf, type VaultLink } from "./vault-link.ts";
 
@@ -29,7 +31,12 @@ export type EdgeLimits = {
  * The network-facing side: bounds and forwards. It reads no body, believes no header and decides nothing; what it says
  * itself carries no signature of the vault, so that no caller takes it for an answer.
  */
-export function createApp(link: VaultLink, limits: EdgeLimits, log: Logger = edgeLog("silent")): express.Express {
+export function createApp(
+  link: VaultLink,
+  limits: EdgeLimits,
+  log: Logger = edgeLog("silent"),
+  nodes = new Nodes({}),
+): express.Express {
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -44,7 +51,7 @@ export function createApp(link: VaultLink, limits: EdgeLimits, log: Logger = edg
   app.use(boundedTo(limits.inFlight));
   app.get("/docs", (_request, response, next) => void showDocs(link, response).catch(next));
   app.use(express.raw({ type: () => true, limit: limits.bodyBytes, inflate: false }));
-  app.use((request, response, next) => void forward(link, request, response).catch(next));
+  app.use((request, response, next) => void answer(link, nodes, request, response).catch(next));
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => onError(error, response));
   return app;
 }
@@ -84,11 +91,29 @@ function boundedTo(places: number): express.RequestHandler {
   };
 }
 
-async function forward(link: VaultLink, request: Request, response: Response): Promise<void> {
+/** Of JSON-RPC alone the body is looked into: what only reads the chain never comes to the vault. */
+async function answer(link: VaultLink, nodes: Nodes, request: Request, response: Response): Promise<void> {
+  const calls = isRpc(request) && Buffer.isBuffer(request.body) ? callsOf(request.body) : undefined;
+  if (!calls) return forward(link, request, response);
+  if (onlyReads(calls)) return answerFromNode(nodes, calls, request, response);
+  const help = nodes.some ? { assist: await nodes.assist(calls) } : {};
+  return forward(link, request, response, help, nodes);
+}
+
+async function forward(
+  link: VaultLink,
+  request: Request,
+  response: Response,
+  help: Pick<RequestHead, "assist"> = {},
+  nodes?: Nodes,
+): Promise<void> {
   const body: unknown = request.body;
-  const sent = link.send(headOf(request), Buffer.isBuffer(body) ? body : Buffer.alloc(0), isRepeatable(request));
+  const head = { ...headOf(request), ...help };
+  const sent = link.send(head, Buffer.isBuffer(body) ? body : Buffer.alloc(0), isRepeatable(request));
   response.once("close", sent.abandon);
   const answer = await sent.answer;
+  // Whoever asked has its hash: a node is given a moment to have it too.
+  if (answer.head.broadcast) await nodes?.broadcast(answer.head.broadcast);
   response.status(answer.head.status);
   for (const [name, value] of Object.entries(answer.head.headers)) response.setHeader(name, value);
   // What never changes says so itself.
@@ -124,7 +149,9 @@ function headOf(request: Request): Omit<RequestHead, "id"> {
 
 /** The vault answers the same signing request the same way for ever; other changes are not sent twice. */
 const isRepeatable = ({ method, path }: Request): boolean =>
-  method === "GET" || (method === "POST" && /\/(signing-requests(\/batch)?|evaluations)$/.test(path));
+  method === "GET" ||
+  (method === "POST" &&
+    (isRpc({ method, path }) || /\/(signing-requests(\/batch)?|evaluations|sign\/[^/]+)$/.test(path)));
 
 function problem(response: Response, status: number, code: string, detail: string): void {
   const body = JSON.stringify({

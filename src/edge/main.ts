@@ -1,5 +1,6 @@
 import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { Nodes, type ChainNodes } from "./chain-node.ts";
 import { createAdminApp, createApp, createEdgeServer, type EdgeLimits } from "./app.ts";
 import { edgeLog, type LogLevel } from "./log.ts";
 import { keepFresh, readTls, type TlsPaths } from "./tls.ts";
@@ -17,6 +18,8 @@ export type EdgeOptions = {
   readonly tls?: TlsPaths;
   readonly log?: LogLevel;
   readonly limits: EdgeLimits;
+  /** Chain → URL of a node. */
+  readonly nodes?: ChainNodes;
   /** End with the process that started this one. */
   readonly supervised?: boolean;
 };
@@ -25,7 +28,7 @@ export function startEdge(options: EdgeOptions): void {
   const link = new VaultLink(options.socket);
   const log = edgeLog(options.log ?? "warn");
   const tls = options.tls && readTls(options.tls);
-  const app = createApp(link, options.limits, log);
+  const app = createApp(link, options.limits, log, new Nodes(options.nodes ?? {}));
   const server = createEdgeServer(app, tls);
   const admin = options.admin && createEdgeServer(createAdminApp(link), undefined);
   if (options.tls) {

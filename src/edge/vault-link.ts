@@ -1,6 +1,7 @@
 import { connect, type Socket } from "node:net";
 import {
   encodeFrame,
+  MAX_ANSWER_HEAD_BYTES,
   readFrames,
   writeFrame,
   type AnswerHead,
@@ -116,7 +117,11 @@ export class VaultLink {
       this.#delayMs = RECONNECT_MS.first;
       for (const waiting of this.#waiting.values()) this.#write(waiting);
     });
-    readFrames<AnswerHead>(socket, (answer) => this.#waiting.get(answer.head.id)?.resolve(answer));
+    readFrames<AnswerHead>(
+      socket,
+      (answer) => this.#waiting.get(answer.head.id)?.resolve(answer),
+      MAX_ANSWER_HEAD_BYTES,
+    );
     socket.on("error", () => socket.destroy());
     socket.on("close", () => this.#onClose());
   }

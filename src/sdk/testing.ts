@@ -22,6 +22,8 @@ export type TestGatewayOptions = {
   readonly clients?: readonly string[];
   /** Where the gateway's time begins; default now. */
   readonly clock?: Date;
+  /** A chain node of eip155:31337 (anvil, hardhat): for `/rpc/CLIENT`. */
+  readonly node?: string;
 };
 
 export type TestGateway = {
@@ -58,7 +60,8 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
     const policies = policyFiles(join(folder, "given"), options);
     const flags = policies.length === 0 ? [] : ["--policy", ...policies];
     const kept = ["--keep", folder, "--clock", (options.clock ?? new Date()).toISOString()];
-    let running = await run([...kept, "--port", "0", "--proxy-port", "0", ...flags]);
+    const node = options.node === undefined ? [] : ["--node", options.node];
+    let running = await run([...kept, "--port", "0", "--proxy-port", "0", ...node, ...flags]);
     const { url, proxyUrl, clients, clock } = running.ready;
     const callers = Object.fromEntries([
       ...clients.map(({ client, callers }) => [client, mapValues(callers, readCallerFile)]),

@@ -41,11 +41,15 @@ export const FORWARDED_HEADERS = [
 export const MAX_HEAD_BYTES = 64 * 1024;
 export const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
+/** An answer's head carries what the edge shall broadcast: as much as a request's body can become. */
+export const MAX_ANSWER_HEAD_BYTES = 4 * 1024 * 1024;
+
 /** @throws {RangeError} over a bound that the other end would end the connection for */
 export function encodeFrame(head: RequestHead | AnswerHead, body: Uint8Array): Buffer {
   const text = JSON.stringify(head);
   const headLength = Buffer.byteLength(text);
-  if (headLength > MAX_HEAD_BYTES || body.length > MAX_BODY_BYTES) throw new RangeError("the frame is over its bound");
+  if (headLength > ("status" in head ? MAX_ANSWER_HEAD_BYTES : MAX_HEAD_BYTES) || body.length > MAX_BODY_BYTES)
+    throw new RangeError("the frame is over its bound");
   const frame = Buffer.allocUnsafe(8 + headLength + body.length);
   frame.writeUInt32BE(headLength, 0);
   frame.writeUInt32BE(body.length, 4);
@@ -76,6 +80,7 @@ export type Unfinished = { readonly bytes: number; readonly since: number };
 export function readFrames<Head>(
   stream: Duplex,
   onFrame: (frame: Frame<Head>) => void,
+  headBytesMax = MAX_HEAD_BYTES,
 ): { readonly unfinished: () => Unfinished } {
   let chunks: Buffer[] = [];
   let buffered = 0;
@@ -92,7 +97,7 @@ export function readFrames<Head>(
       if (bytes.length < 8) break;
       const headLength = bytes.readUInt32BE(0);
       const bodyLength = bytes.readUInt32BE(4);
-      if (headLength > MAX_HEAD_BYTES || bodyLength > MAX_BODY_BYTES) return void stream.destroy();
+      if (headLength > headBytesMax || bodyLength > MAX_BODY_BYTES) return void stream.destroy();
       wanted = 8 + headLength + bodyLength;
       if (bytes.length < wanted) break;
       try {

@@ -142,12 +142,24 @@ async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overl
   return route(gateway, { method, target, headers, body, ...(assist ? { assist } : {}) });
 }
 
+const PLAIN = { "content-type": "text/plain; charset=utf-8" };
+
+/** As Web3Signer says it. */
+function healthcheck(gateway: Gateway): Routed {
+  const isUp = readinessOf(gateway).status === "ready";
+  const status = isUp ? "UP" : "DOWN";
+  const body = { status, checks: [{ id: "vault", status }], outcome: status };
+  return { authenticated: false, status: isUp ? 200 : 503, body };
+}
+
 /** Asked by machines that have no key: how the gateway is, and nothing of what it does. */
 function statusOf(gateway: Gateway, target: string): Routed | undefined {
   if (target === "/readyz") {
     const readiness = readinessOf(gateway);
     return { authenticated: false, status: readiness.status === "ready" ? 200 : 503, body: readiness };
   }
+  if (target === "/upcheck") return { authenticated: false, status: 200, body: Buffer.from("OK"), headers: PLAIN };
+  if (target === "/healthcheck") return healthcheck(gateway);
   if (target !== METRICS_TARGET) return undefined;
   const headers = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
   return { authenticated: false, status: 200, body: Buffer.from(metricsOf(gateway)), headers };

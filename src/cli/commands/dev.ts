@@ -42,6 +42,7 @@ type DevOptions = {
   readonly tourOnly: boolean;
   readonly postgres?: PostgresStore;
   readonly clock?: number;
+  readonly node?: string;
   readonly endWithStdin: boolean;
 };
 
@@ -60,6 +61,7 @@ export function devCommand(program: Command, host: Host): void {
       "its time begins there (`2026-11-20T12:00:00Z`, or `now`) and can be moved: `clock` in the answer names the file",
       parseTime,
     )
+    .option("--node <url>", "a chain node of eip155:31337 (anvil, hardhat) for /rpc/CLIENT: fills, broadcasts, reads")
     .option(
       "--end-with-stdin",
       "end, and keep nothing, when standard input ends: with the program that started it",
@@ -187,7 +189,7 @@ const proxyCaller = ({ callers }: DemoClient): string => Object.values(callers)[
 async function foundDevGateway(
   host: Host,
   folder: string,
-  { port, postgres, clock }: DevOptions,
+  { port, postgres, clock, node }: DevOptions,
   note: (text: string) => void,
 ): Promise<void> {
   note("making tokens, store and genesis leaf");
@@ -219,6 +221,7 @@ async function foundDevGateway(
     founded,
     clockGapHours: 24 * 30, // a kept one may be put away for a while
     ...moved,
+    ...(node === undefined ? {} : { nodes: { "eip155:31337": node } }),
     ...(postgres ? { postgres } : {}),
   });
 }

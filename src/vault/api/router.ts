@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { encodeJson } from "../../domain/json.ts";
 import { GatewayError } from "../../domain/errors.ts";
-import { splitTarget } from "../../domain/http-signature.ts";
+import { parseSignatureInput, splitTarget } from "../../domain/http-signature.ts";
 import { HOUSE, type CallerName, type ClientId } from "../../domain/names.ts";
 import {
   authenticate,
@@ -31,10 +31,14 @@ type Matched<R extends Route = Route> = {
 
 const SEGMENT = /\{([a-z]+)(\*?)\}/g;
 const ONE = "([A-Za-z0-9-]{1,64})";
+/** A public key, as Web3Signer names keys. */
+const IDENTIFIER = "([A-Za-z0-9]{1,132})";
 const ALL_THAT_FOLLOW = "([A-Za-z0-9./-]{1,128})";
 const compiled = ROUTES.map((route) => {
   const names = [...route.path.matchAll(SEGMENT)].map((match) => match[1]!);
-  const pattern = route.path.replace(SEGMENT, (_, _name, rest) => (rest === "*" ? ALL_THAT_FOLLOW : ONE));
+  const pattern = route.path.replace(SEGMENT, (_, name, rest) =>
+    rest === "*" ? ALL_THAT_FOLLOW : name === "identifier" ? IDENTIFIER : ONE,
+  );
   return { route, names, pattern: new RegExp(`^${pattern}$`) };
 });
 
@@ -68,11 +72,30 @@ const declaredFor =
     return house && { role: house.role, keys: house.keys, of: HOUSE };
   };
 
+/**
+ * The one client whose document declares whoever says to have sent this; that it is so is proven afterwards.
+ * @throws {GatewayError} `unknown-caller`, `caller-ambiguous`
+ */
+function clientOf({ directory }: Gateway, { headers }: ReceivedRequest): ClientId {
+  const name = parseSignatureInput(headers["signature-input"] ?? "")?.parameters.keyid as CallerName | undefined;
+  const declaring = directory.clients().filter(({ policy }) => name !== undefined && policy?.callers.has(name));
+  if (declaring.length === 1) return declaring[0]!.row.id;
+  if (declaring.length === 0) return HOUSE;
+  throw new GatewayError(
+    "caller-ambiguous",
+    `expected one client that declares \`${name}\`, found ${declaring.length}`,
+    {
+      hint: "names of callers that use this path are one client's alone; `/rpc/{client}` names the client",
+    },
+  );
+}
+
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
 
 function idempotencyKeyOf(route: CallerRoute, { headers }: ReceivedRequest): string {
   const key = headers["idempotency-key"];
   if (route.method === "GET" || route.dryRun) return "";
+  if (key === undefined && route.ownKey) return "";
   if (key === undefined) {
     throw new GatewayError("idempotency-key-missing", "expected the header `Idempotency-Key`, found none", {
       hint: "choose a new key for each withdrawal, and send the same key again when you repeat it",
@@ -127,7 +150,8 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
     const found = match(request.method, path);
     if (isOpen(found))
       return { ...(await found.route.handle({ gateway, parameters: found.parameters })), authenticated: false };
-    const matched = found as Matched<CallerRoute>;
+    const named = found as Matched<CallerRoute>;
+    const matched = named.route.clientOfCaller ? { ...named, client: clientOf(gateway, request) } : named;
     if (matched.client !== HOUSE && !gateway.directory.find(matched.client)) await gateway.directory.discover();
     for (let attempt = 0; ; attempt++) {
       caller = await authenticate(request, gateway.name, declaredFor(gateway, matched.client), Date.now());

@@ -17,6 +17,7 @@ import { RecoveryBody } from "../../domain/recovery.ts";
 import { CancellationBody } from "../../domain/governance.ts";
 import type { Role } from "../../domain/names.ts";
 import type { Broadcast } from "../../domain/rpc.ts";
+import { RpcAnswer, RpcBody } from "../../domain/rpc-body.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { Gateway } from "../gateway.ts";
@@ -29,7 +30,9 @@ import * as custody from "./custody.ts";
 import { postBatch } from "./batch.ts";
 import { listDecisions } from "./decisions.ts";
 import { getFreezes, postFreeze, postUnfreeze } from "./freezing.ts";
+import * as rpc from "./json-rpc.ts";
 import * as log from "./log.ts";
+import * as web3signer from "./web3signer.ts";
 import { getRecovery, putRecovery } from "./recovery.ts";
 import * as rest from "./rest.ts";
 
@@ -92,6 +95,10 @@ export type CallerRoute = Documented & {
   readonly query?: z.ZodObject;
   /** A POST that changes nothing needs no idempotency key. */
   readonly dryRun?: true;
+  /** An idempotency key is welcome, and not needed: what is asked decides. */
+  readonly ownKey?: true;
+  /** The path names no client: the caller does, who is declared in one client's document. */
+  readonly clientOfCaller?: true;
   /** It holds the directory against the store in the transaction in which it decides. */
   readonly checksItself?: true;
   /** Open to callers who are frozen: what it does needs others as well. */
@@ -387,6 +394,40 @@ export const ROUTES: readonly Route[] = [
     body: UnfreezeBody,
     whileFrozen: true,
     handle: postUnfreeze,
+  }),
+  route({
+    method: "POST",
+    path: "/rpc/{client}",
+    summary: "Ethereum JSON-RPC, one call or a batch: docs/json-rpc.md",
+    answers: { 200: RpcAnswer },
+    roles: ["wallet-service"],
+    body: RpcBody,
+    ownKey: true,
+    checksItself: true,
+    handle: rpc.postRpc,
+  }),
+  route({
+    method: "GET",
+    path: "/api/v1/eth1/publicKeys",
+    summary: "Web3Signer: lists public keys",
+    answers: { 200: a.PublicKeysAnswer },
+    problems: ["caller-ambiguous"],
+    roles: ["wallet-service"],
+    clientOfCaller: true,
+    handle: web3signer.listPublicKeys,
+  }),
+  route({
+    method: "POST",
+    path: "/api/v1/eth1/sign/{identifier}",
+    summary: "Web3Signer: signs the Keccak of one unsigned transaction or one message",
+    answers: { 200: TEXT },
+    problems: ["caller-ambiguous", "key-not-found", "raw-digest-refused", "denied-by-policy", ...PAYLOAD_PROBLEMS],
+    roles: ["wallet-service"],
+    body: web3signer.Web3SignerBody,
+    ownKey: true,
+    checksItself: true,
+    clientOfCaller: true,
+    handle: web3signer.postEth1Sign,
   }),
   route({
     method: "GET",
