@@ -13,11 +13,12 @@ import { VaultLink } from "./edge/vault-link.ts";
 import type { Transport } from "./sdk/client.ts";
 import { yieldToMainThread } from "./pool-priority.ts";
 import { edgeOptions, isolationFor, requireBuilt, supervise } from "./supervisor.ts";
-import type { Hsm, Store, TokenRef } from "./vault/ports.ts";
+import type { Hsm, RowStore, TokenRef } from "./vault/ports.ts";
 import { AnswerSigner } from "./vault/auth/answers.ts";
 import { Checkpoints, refusing } from "./vault/checkpoints.ts";
 import { beat, ClockGuard, confirmClock, guarded } from "./vault/clock.ts";
 import { Directory } from "./vault/directory.ts";
+import { Following } from "./vault/following.ts";
 import type { Gateway } from "./vault/gateway.ts";
 import { writeGenesis } from "./vault/genesis.ts";
 import { redeemPermit } from "./vault/permit.ts";
@@ -26,6 +27,8 @@ import { Registers } from "./vault/registers.ts";
 import { recoveryOf } from "./vault/recovery.ts";
 import { compilers } from "./vault/compilers.ts";
 import { activateDue } from "./vault/scheduled-policies.ts";
+import { openRowKey, newRowKey, Seals } from "./vault/seals.ts";
+import { sealedStore } from "./vault/sealed-store.ts";
 import { serveVault } from "./vault/server.ts";
 import type { SignStep } from "./vault/sign.ts";
 import { UnpaidRequests } from "./vault/unpaid.ts";
@@ -65,16 +68,21 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   );
   const { logToken: logTokenRef, gatewayToken, soPinShares } = config.hsm;
   const time = timeOf(config.clock.test);
-  const whole = await openStore(config.store, time.moved);
+  const rows = await openStore(config.store, time.moved);
+  const sealer = await ownHsm.openGatewayToken(gatewayToken, bootSecret);
+  const following = new Following(new Seals(await openRowKey(rows, sealer)), (error) => report("integrity", error));
+  await following.load(rows);
+  const whole = sealedStore(rows, following);
   const clock = new ClockGuard({ monotonic: time.monotonic, gapMs: config.clock.gapHours * HOUR_MS });
   let checkpoints: Checkpoints | undefined = undefined;
   const store = refusing(guarded(whole, clock), () => checkpoints?.refusal);
-  const pins = new Pins({ store, sealer: await ownHsm.openGatewayToken(gatewayToken, bootSecret) });
+  const pins = new Pins({ store, sealer });
   const logToken = await pins.login("log", logTokenRef, (pin) => ownHsm.openLogToken(logTokenRef, pin, config.gateway));
   const fault = (error: unknown, requestId?: string) => report("fault", error, requestId);
   const anchor = anchorFile(config.log.anchor);
   checkpoints = await Checkpoints.open({ store: whole, logToken, origin: config.gateway, anchor, fault });
-  const directory = new Directory({ store, hsm, pins, compile: compilers });
+  // What is there can be read, and is held against the log, also while nothing may be written.
+  const directory = new Directory({ store: whole, hsm, pins, compile: compilers });
   await directory.load();
   const gateway: Gateway = {
     name: config.gateway,
@@ -110,6 +118,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     changed: requestChanges(),
     fault,
     refusal: () => checkpoints?.refusal,
+    stopped: following.broken,
     unfinished: (row, cause) => report(`request ${row.id} is authorized and not signed`, cause),
     ...(stepDone ? { stepDone } : {}),
   };
@@ -160,7 +169,7 @@ async function openHsms({ hsm: { own, ...clients } }: Config): Promise<{ hsm: Hs
 const nativeAdapters = () => import("./adapters/pkcs11/hsm.ts");
 
 /** Only the driver of the store that is there is loaded. */
-async function openStore(store: StoreConfig, clock?: () => number): Promise<Store> {
+async function openStore(store: StoreConfig, clock?: () => number): Promise<RowStore> {
   if ("sqlite" in store) return (await import("./adapters/sqlite/store.ts")).openSqliteStore(store.sqlite, clock);
   return (await import("./adapters/postgres/store.ts")).openPostgresStore(store.postgres, clock);
 }
@@ -223,7 +232,7 @@ async function foundIn(founding: Founding): Promise<Founded> {
   Object.assign(process.env, environment);
   const hsm = await openHsm({ modulePath, sessionsPerToken: 2, queueLimit: 16, redeem: redeemPermit });
   if (postgres) await migrateStore({ store: at });
-  const store = await openStore(at, timeOf(test).moved);
+  const rows = await openStore(at, timeOf(test).moved);
   const token = async (name: FoundingToken): Promise<{ ref: TokenRef; pin: string }> => {
     if (adopt) return { ref: await findToken(hsm, adopt.tokens[name].label), pin: adopt.tokens[name].pin };
     const pin = name === "gateway" ? newBootSecret() : randomPin();
@@ -233,10 +242,13 @@ async function foundIn(founding: Founding): Promise<Founded> {
     const own = await token("gateway");
     const bootSecret = `${vaultFolder}/boot.secret`;
     writeSecretFile(bootSecret, own.pin);
-    const pins = new Pins({ store, sealer: await hsm.openGatewayToken(own.ref, own.pin) });
+    const sealer = await hsm.openGatewayToken(own.ref, own.pin);
+    const rowKey = await newRowKey(sealer);
+    const store = sealedStore(rows, new Following(new Seals(rowKey.key), () => undefined));
+    const pins = new Pins({ store, sealer });
     const [log, house] = [await token("log"), await token("house")];
     const logToken = await hsm.openLogToken(log.ref, log.pin, gateway);
-    const sealed = [await pins.seal("log", log.ref, log.pin), await pins.seal(HOUSE, house.ref, house.pin)];
+    const sealed = [rowKey.row, await pins.seal("log", log.ref, log.pin), await pins.seal(HOUSE, house.ref, house.pin)];
     const { answersKey, statementKey } = await writeGenesis(
       { store, logToken },
       { gateway, houseToken: house.ref, pins: sealed, entry, files },
@@ -251,7 +263,7 @@ async function foundIn(founding: Founding): Promise<Founded> {
     };
   } finally {
     await hsm.close();
-    await store.close();
+    await rows.close();
   }
 }
 

@@ -83,7 +83,6 @@ export function confirmClock(store: Store, house: ClientRow, seen: number, by: C
   return store.write(async (transaction) => {
     const now = await requireSeen(transaction, seen);
     await appendLeaf(transaction, house, "clock-confirmed", { by, seen: new Date(seen).toISOString() });
-    await transaction.confirmTime(now);
     return now;
   });
 }

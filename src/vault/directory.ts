@@ -2,6 +2,7 @@ import { GatewayError } from "../domain/errors.ts";
 import { HOUSE, type ClientId, type KeyName } from "../domain/names.ts";
 import type { CompiledHouse, CompiledPolicy } from "../policy/compile.ts";
 import type { Account } from "../domain/chain.ts";
+import { integrity } from "./following.ts";
 import type { Pins } from "./pins.ts";
 import type { ClientRow, Hsm, KeyRow, PolicyRow, Store, StoreReader, Token, TokenRef } from "./ports.ts";
 
@@ -46,6 +47,8 @@ export class Directory {
   readonly #compile: PolicyCompilers;
   readonly #clients = new Map<ClientId, ClientEntry>();
   readonly #refreshes = new Map<ClientId, Promise<void>>();
+  /** Clients whose rows are not what the log says: they are nobody's to work with, the others go on. */
+  readonly #unfit = new Map<ClientId, GatewayError>();
   #house: HouseEntry | undefined;
   #discoveredAt = -Infinity;
 
@@ -60,7 +63,7 @@ export class Directory {
   async load(): Promise<void> {
     await this.refreshHouse();
     for (const row of await this.#store.read((reader) => reader.clients())) {
-      if (row.id !== HOUSE) await this.refreshClient(row.id);
+      if (row.id !== HOUSE) await this.#refreshOrKeep(row.id);
     }
   }
 
@@ -79,24 +82,26 @@ export class Directory {
 
   get(client: ClientId): ClientEntry {
     const entry = this.#clients.get(client);
-    if (!entry) throw new GatewayError("client-not-found", `expected a client of this gateway, found \`${client}\``);
+    if (!entry)
+      throw (
+        this.#unfit.get(client) ??
+        new GatewayError("client-not-found", `expected a client of this gateway, found \`${client}\``)
+      );
     return entry;
   }
 
   async refreshHouse(): Promise<void> {
-    const { row, policy, revision, recoveries } = await this.#store.read(async (reader) => ({
-      row: await reader.client(HOUSE),
-      policy: await reader.policy(HOUSE),
-      revision: await reader.revision(HOUSE),
-      recoveries: await reader.recoveries(),
-    }));
-    if (!row || !policy || revision === undefined) {
-      throw new GatewayError("not-initialised", "expected a store with a genesis leaf, found none", {
-        hint: "run `portcullis init` first",
-      });
-    }
-    const restoredAt = recoveries.findLast(({ lost }) => lost === "unknown")?.at;
-    this.#house = { row, revision, policy: this.#compile.house(policy), restoredAt };
+    this.#house = await this.#verified(async (transaction, isHeld) => {
+      const [row, policy] = [await transaction.client(HOUSE), await transaction.policy(HOUSE)];
+      const revision = isHeld ? await transaction.revision(HOUSE) : NEVER_CURRENT;
+      if (!row || !policy || revision === undefined) {
+        throw new GatewayError("not-initialised", "expected a store with a genesis leaf, found none", {
+          hint: "run `portcullis init` first",
+        });
+      }
+      const restoredAt = (await transaction.recoveries()).findLast(({ lost }) => lost === "unknown")?.at;
+      return { row, revision, restoredAt, policy: compiledAs(policy, (stored) => this.#compile.house(stored)) };
+    });
   }
 
   /**
@@ -107,7 +112,11 @@ export class Directory {
     if (Date.now() - this.#discoveredAt < DISCOVER_EVERY_MS) return;
     this.#discoveredAt = Date.now();
     for (const { id } of await this.#store.read((reader) => reader.clients()))
-      if (id !== HOUSE && !this.#clients.has(id)) await this.refreshClient(id);
+      if (id !== HOUSE && !this.#clients.has(id)) await this.#refreshOrKeep(id);
+  }
+
+  #refreshOrKeep(client: ClientId): Promise<void> {
+    return this.refreshClient(client).catch((error: unknown) => keepUnfit(this.#unfit, client, error));
   }
 
   /** One at a time for each client: of two, the one that read first must not write last. */
@@ -121,7 +130,7 @@ export class Directory {
   /** Looks again for tokens that were away, and for PINs that another vault has changed. */
   async retry(): Promise<void> {
     for (const entry of this.clients()) {
-      if (!entry.token || this.#needsLogin(entry)) await this.refreshClient(entry.row.id);
+      if (!entry.token || this.#needsLogin(entry)) await this.#refreshOrKeep(entry.row.id);
     }
   }
 
@@ -131,20 +140,12 @@ export class Directory {
   }
 
   async #refreshClient(client: ClientId): Promise<void> {
-    const stored = await this.#store.read(async (reader) => ({
-      row: await reader.client(client),
-      revision: await reader.revision(client),
-      keys: await reader.keys(client),
-      policy: await reader.policy(client),
-      heldSince: await reader.heldSince(client),
-    }));
-    if (!stored.row || stored.revision === undefined) return;
     const known = this.#clients.get(client);
+    const stored = await this.#read(client, known?.policy);
+    this.#unfit.delete(client);
+    if (!stored.row || stored.revision === undefined) return;
     const { token, tokenError } = await this.#open(stored.row, known);
     const { keys, refusedKeys } = await proveKeys(stored.keys, token, tokenError, known);
-    const policy =
-      stored.policy &&
-      (known?.policy?.hash === stored.policy.hash ? known.policy : this.#compile.client(stored.policy));
     this.#clients.set(client, {
       row: stored.row,
       revision: stored.revision,
@@ -152,8 +153,35 @@ export class Directory {
       tokenError,
       keys,
       refusedKeys,
-      policy,
+      policy: stored.policy,
       heldSince: stored.heldSince,
+    });
+  }
+
+  /**
+   * In a transaction, where every row is held against the log (I19). Where none can be, nothing is signed: what is there
+   * is shown all the same, and read again before anything is done with it.
+   */
+  async #verified<T>(work: (reader: StoreReader, isHeld: boolean) => Promise<T>): Promise<T> {
+    try {
+      return await this.#store.write((transaction) => work(transaction, true));
+    } catch (error) {
+      if (!(error instanceof GatewayError) || error.code !== "store-moved") throw error;
+      return this.#store.read((reader) => work(reader, false));
+    }
+  }
+
+  #read(client: ClientId, known: CompiledPolicy | undefined) {
+    return this.#verified(async (transaction, isHeld) => {
+      const stored = await transaction.policy(client);
+      return {
+        row: await transaction.client(client),
+        revision: isHeld ? await transaction.revision(client) : NEVER_CURRENT,
+        keys: await transaction.keys(client),
+        policy:
+          stored && (known?.hash === stored.hash ? known : compiledAs(stored, (row) => this.#compile.client(row))),
+        heldSince: await transaction.heldSince(client),
+      };
     });
   }
 
@@ -168,6 +196,22 @@ export class Directory {
       return { token: undefined, tokenError: error };
     }
   }
+}
+
+/** The documents are believed by their hash, which the log has: it is all that is compared when they are read again. */
+function compiledAs<Policy extends { readonly hash: string; readonly version: number }>(
+  row: PolicyRow,
+  compile: (row: PolicyRow) => Policy,
+): Policy {
+  const compiled = compile(row);
+  if (compiled.hash === row.hash && compiled.version === row.version) return compiled;
+  throw integrity(row.client, "the documents of the policy");
+}
+
+/** @throws whatever is not the trouble of one client alone */
+function keepUnfit(unfit: Map<ClientId, GatewayError>, client: ClientId, error: unknown): void {
+  if (!(error instanceof GatewayError) || error.code !== "integrity") throw error;
+  unfit.set(client, error);
 }
 
 const isSame = (one: TokenRef, other: TokenRef) => one.label === other.label && one.serial === other.serial;
@@ -197,6 +241,8 @@ async function proveKeys(
   return { keys, refusedKeys };
 }
 
+/** No revision of the store. */
+const NEVER_CURRENT = -1;
 const DISCOVER_EVERY_MS = 1_000;
 
 /** Thrown inside a transaction when the directory lags behind the store; the request is then started again. */

@@ -1,5 +1,5 @@
 import type { GatewayError } from "../domain/errors.ts";
-import type { CallerName } from "../domain/names.ts";
+import type { CallerName, ClientId } from "../domain/names.ts";
 import type { Directory } from "./directory.ts";
 import type { Pins } from "./pins.ts";
 import type { Hsm, LogToken, Store, TokenHealth } from "./ports.ts";
@@ -37,6 +37,8 @@ export type Gateway = SignDependencies & {
   readonly refusal: () => GatewayError | undefined;
   /** What each client holds, as the log says. */
   readonly registers: Registers;
+  /** Clients whose rows did not fit the log, with the reason: nothing is signed for them (I19). */
+  readonly stopped: ReadonlyMap<ClientId, GatewayError>;
   /** Wakes those who wait for a request's next state. */
   readonly changed: RequestChanges;
 };

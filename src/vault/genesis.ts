@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { GatewayError } from "../domain/errors.ts";
 import { HOUSE } from "../domain/names.ts";
 import { compilers } from "./compilers.ts";
+import { heldDigest } from "./ledger.ts";
 import { appendLeaf } from "./log.ts";
 import type { ClientRow, LogToken, PinRow, PolicyRow, Store, TokenRef } from "./ports.ts";
 
@@ -15,7 +16,7 @@ export async function writeGenesis(
   founding: {
     gateway: string;
     houseToken: TokenRef;
-    /** Sealed, of the tokens that are there. */
+    /** Sealed: the key of the rows, PINs of the tokens that are there. */
     pins?: readonly PinRow[];
     entry: string;
     files: Readonly<Record<string, string>>;
@@ -51,13 +52,18 @@ export async function writeGenesis(
       throw new GatewayError("already-initialised", "expected an empty store, found one with a genesis leaf");
     await transaction.insertClient(house);
     for (const pin of founding.pins ?? []) await transaction.putPin(pin);
+    const now = await transaction.now();
+    const held = new Map([...policy.addresses.keys()].map((account) => [account, now]));
     const { index, at } = await appendLeaf(transaction, house, "genesis", {
       gateway: founding.gateway,
+      owner: house.owner,
+      token: house.token,
       logKeys: keys,
       officers,
       policyQuorum: policy.policyQuorum,
       policy: policy.hash,
       version: policy.version,
+      held: heldDigest(held),
     });
     const row: PolicyRow = {
       client: HOUSE,
@@ -70,7 +76,7 @@ export async function writeGenesis(
       appliedAt: at,
       leaf: index,
     };
-    await transaction.insertPolicy(row, new Map([...policy.addresses.keys()].map((account) => [account, at])));
+    await transaction.insertPolicy(row, held);
     for (const { keys: callerKeys } of policy.callers.values()) {
       for (const key of callerKeys) await transaction.insertCallerKey(key, HOUSE);
     }

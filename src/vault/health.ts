@@ -1,5 +1,6 @@
 import type { ClientEntry } from "./directory.ts";
 import type { Gateway } from "./gateway.ts";
+import { HOUSE } from "../domain/names.ts";
 import type { TokenHealth, TokenRef } from "./ports.ts";
 
 /* How the gateway is, for `readyz` and for metrics. */
@@ -38,6 +39,8 @@ export type Readiness = {
   readonly clients: { readonly available: number; readonly all: number };
   /** Tokens that are away, with PKCS#11's name of the reason, or the gateway's own where the module gave none. */
   readonly unavailable: readonly Unavailable[];
+  /** Clients for whom nothing is signed, because the store is not what the log says of them. */
+  readonly integrity: readonly string[];
 };
 
 /** One token that is away leaves the vault ready for the others; with none left it is not ready. */
@@ -49,11 +52,12 @@ export function readinessOf(gateway: Gateway): Readiness {
   const available = states.length - unavailable.length;
   const noneLeft = states.length > 0 && available === 0;
   return {
-    status: gateway.refusal()?.code ?? (noneLeft ? "no-token-available" : "ready"),
+    status: (gateway.refusal() ?? gateway.stopped.get(HOUSE))?.code ?? (noneLeft ? "no-token-available" : "ready"),
     gateway: gateway.name,
     isolation: gateway.isolation,
     clients: { available, all: states.length },
     unavailable,
+    integrity: [...gateway.stopped.keys()],
   };
 }
 

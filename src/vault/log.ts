@@ -57,6 +57,17 @@ export const leafEntry = (index: number, at: number, commitment: Uint8Array): st
 export const leafSalt = (saltKey: Uint8Array, number: number): Buffer =>
   createHmac("sha256", saltKey).update(`portcullis/leaf-salt/v1\n${number}`).digest();
 
+const commitmentOf = (saltKey: Uint8Array, { number, opening }: Pick<LeafRow, "number" | "opening">): Buffer =>
+  sha256(leafSalt(saltKey, number), opening);
+const entryHash = (index: number, at: number, commitment: Uint8Array): Buffer =>
+  sha256(LEAF_PREFIX, leafEntry(index, at, commitment));
+
+/** What a leaf with this content hashes to, in its place. */
+export const hashOfLeaf = (
+  saltKey: Uint8Array,
+  leaf: Pick<LeafRow, "index" | "at" | "number" | "opening">,
+): Uint8Array => entryHash(leaf.index, leaf.at, commitmentOf(saltKey, leaf));
+
 /** Where a leaf stands: said by `appendLeaf` alone, so that no content can take the name of a link of the chain. */
 type Place = "type" | "index" | "at" | "client" | "number" | "previous";
 export type LeafContent = { readonly [field: string]: unknown } & { readonly [Field in Place]?: never };
@@ -99,7 +110,7 @@ async function appendAt(
   const [last, previous] = [await transaction.lastLeaf(), await transaction.lastLeaf(client.id)];
   const index = (last?.index ?? -1) + 1;
   const number = (previous?.number ?? -1) + 1;
-  const opening = encodeJson({
+  const said = {
     type,
     index,
     at,
@@ -107,9 +118,10 @@ async function appendAt(
     number,
     previous: previous ? Buffer.from(previous.hash).toString("hex") : null,
     ...content,
-  });
-  const commitment = sha256(leafSalt(client.saltKey, number), opening);
-  const hash = sha256(LEAF_PREFIX, leafEntry(index, at, commitment));
-  await transaction.insertLeaf({ index, at, hash, commitment, client: client.id, number, opening });
+  };
+  const opening = encodeJson(said);
+  const commitment = commitmentOf(client.saltKey, { number, opening });
+  const hash = entryHash(index, at, commitment);
+  await transaction.insertLeaf({ index, at, hash, commitment, client: client.id, number, opening }, said);
   return { index, number, hash: hash.toString("hex"), at, opening };
 }

@@ -5,6 +5,7 @@ import type { Compiled, CompiledHouse, CompiledPolicy } from "../policy/compile.
 import { compilers } from "./compilers.ts";
 import { StaleDirectory, type Directory } from "./directory.ts";
 import { frozenCallers } from "./frozen.ts";
+import { heldDigest } from "./ledger.ts";
 import { appendLeaf } from "./log.ts";
 import { requireQuorum } from "./officers.ts";
 import type { ClientRow, PolicyRow, StoreTransaction } from "./ports.ts";
@@ -128,11 +129,17 @@ export async function activate(
 ): Promise<PolicyRow> {
   for (const { keys } of compiled.callers.values())
     for (const key of keys) await transaction.insertCallerKey(key, owner.id);
+  const before = previous && compiled.of === "client" ? compilers.client(previous).registry : undefined;
+  const counted = await recount(transaction, { of: owner.id, compiled, directory, before });
+  const [now, heldBefore] = [await transaction.now(), await transaction.heldSince(owner.id)];
+  const held = new Map([...compiled.addresses.keys()].map((account) => [account, heldBefore.get(account) ?? now]));
   const { index, at } = await appendLeaf(transaction, owner, "policy-applied", {
     version: compiled.version,
     policy: compiled.hash,
     previousPolicy: previous?.hash ?? null,
     signatures,
+    held: heldDigest(held),
+    counted,
     by,
     ...(scheduled === undefined ? {} : { scheduled }),
   });
@@ -147,12 +154,6 @@ export async function activate(
     appliedAt: at,
     leaf: index,
   };
-  const held = await transaction.heldSince(owner.id);
-  await transaction.insertPolicy(
-    row,
-    new Map([...compiled.addresses.keys()].map((account) => [account, held.get(account) ?? at])),
-  );
-  const before = previous && compiled.of === "client" ? compilers.client(previous).registry : undefined;
-  await recount(transaction, { of: owner.id, compiled, directory, before });
+  await transaction.insertPolicy(row, held);
   return row;
 }

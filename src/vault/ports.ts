@@ -255,6 +255,9 @@ export type LeafRow = {
   readonly opening: string;
 };
 
+/** A leaf with the gateway's seal on it (I19): whoever can write to the store cannot make one. */
+export type SealedLeaf = LeafRow & { readonly seal: string };
+
 /** Where a leaf stands, as an answer promises it. */
 export type LeafRef = { readonly index: number; readonly hash: string; readonly number: number };
 
@@ -299,10 +302,34 @@ export type RecoveryRow = {
   readonly lost: Lost;
 };
 
+/** A request as the store keeps it. */
+export type SealedRequest = RequestRow & {
+  /** The leaf that changed it last, but for its outcome. */
+  readonly leaf: number;
+  /** On everything but the outcome. */
+  readonly seal: string;
+  readonly outcomeSeal: string | null;
+};
+
 /** The moment and the leaf of an authorization: what it spends is counted there. */
 export type Authorized = { readonly at: number; readonly leaf: number };
 
-export interface StoreReader {
+/** One entry of a counter, with the sum of all up to and with it. */
+export type SpendEntry = Authorized & { readonly amount: bigint; readonly total: bigint };
+export type SealedSpend = SpendEntry & { readonly seal: string };
+
+/** None below it is free, as the leaf says that changed it last. */
+export type NonceRow = { readonly next: bigint; readonly leaf: number };
+export type SealedNonce = NonceRow & { readonly seal: string };
+
+/*
+ * Two faces of one store. Adapters keep rows with their seals and believe nothing and check nothing (`RowStore`). The
+ * vault works with a `Store`: the same behind `sealedStore`, which seals what is written and holds what a decision reads
+ * against the log (I19).
+ */
+
+/** What is asked in the same words on both sides. */
+interface CommonReader {
   /** The store's clock, ms: never less than the last leaf's, and the same throughout one work: a decision has one time. */
   now(): Promise<number>;
   client(id: ClientId): Promise<ClientRow | undefined>;
@@ -325,14 +352,8 @@ export interface StoreReader {
   callerKeyOwner(key: string): Promise<ClientId | undefined>;
   /** Since when the active policies have named each address of that client's book, without a break. */
   heldSince(client: ClientId): Promise<ReadonlyMap<Account, number>>;
-  request(client: ClientId, id: RequestId): Promise<RequestRow | undefined>;
   /** What step 7 asks before it writes: cheaper than the whole row. */
   requestStanding(client: ClientId, id: RequestId): Promise<Pick<RequestRow, "state" | "decisionLeaf"> | undefined>;
-  requestByIdempotencyKey(
-    client: ClientId,
-    caller: CallerName,
-    idempotencyKey: string,
-  ): Promise<RequestRow | undefined>;
   /** Newest first, after the cursor. */
   requests(
     client: ClientId,
@@ -348,21 +369,9 @@ export interface StoreReader {
       limit: number;
     },
   ): Promise<RequestRow[]>;
-  /** Exact sum of entries with `at > windowStartsAt`; MUST NOT get slower as entries get more. */
-  spent(counter: CounterId, windowStartsAt: number): Promise<bigint>;
-  /** The one entry of an authorization; 0 where it has none in that counter. */
-  spentAt(counter: CounterId, authorization: Authorized): Promise<bigint>;
-  /** As `confirmTime` left it. */
-  confirmedTime(): Promise<number | undefined>;
   /** All that were ever decided: few. */
   recoveries(): Promise<RecoveryRow[]>;
   claimedBy(claim: string): Promise<RequestId | undefined>;
-  /** As `setNextNonce` left it: none below it is free. */
-  nextNonce(account: Account): Promise<bigint | undefined>;
-  lastLeaf(client?: ClientId): Promise<LeafRow | undefined>;
-  leaf(index: number): Promise<LeafRow | undefined>;
-  /** In their order. Whoever walks along all of them lets others of this process have their turn after each page. */
-  leaves(from: number, limit: number): Promise<LeafRow[]>;
   /** Their hashes alone, in order: what the tree is grown from. */
   leafHashes(from: number, limit: number): Promise<Uint8Array[]>;
   /** How many leaves the tiles of level 0 hold; never more than there are leaves. */
@@ -376,7 +385,48 @@ export interface StoreReader {
   pins(name: string): Promise<PinRow[]>;
 }
 
-export interface StoreTransaction extends StoreReader {
+export interface RowReader extends CommonReader {
+  request(client: ClientId, id: RequestId): Promise<SealedRequest | undefined>;
+  requestByIdempotencyKey(
+    client: ClientId,
+    caller: CallerName,
+    idempotencyKey: string,
+  ): Promise<SealedRequest | undefined>;
+  /** The latest entry. */
+  lastSpend(counter: CounterId): Promise<SealedSpend | undefined>;
+  /** The latest entry with `at <= moment`; MUST NOT get slower as entries get more. */
+  spendBefore(counter: CounterId, moment: number): Promise<SealedSpend | undefined>;
+  spendAt(counter: CounterId, authorization: Authorized): Promise<SealedSpend | undefined>;
+  /** As `setNextNonce` left it. */
+  nextNonce(account: Account): Promise<SealedNonce | undefined>;
+  lastLeaf(client?: ClientId): Promise<SealedLeaf | undefined>;
+  leaf(index: number): Promise<SealedLeaf | undefined>;
+  /** In their order. Whoever walks along all of them lets others of this process have their turn after each page. */
+  leaves(from: number, limit: number): Promise<SealedLeaf[]>;
+}
+
+export interface StoreReader extends CommonReader {
+  request(client: ClientId, id: RequestId): Promise<RequestRow | undefined>;
+  requestByIdempotencyKey(
+    client: ClientId,
+    caller: CallerName,
+    idempotencyKey: string,
+  ): Promise<RequestRow | undefined>;
+  /** Exact sum of entries with `at > windowStartsAt`; MUST NOT get slower as entries get more. */
+  spent(counter: CounterId, windowStartsAt: number): Promise<bigint>;
+  /** The one entry of an authorization; 0 where it has none in that counter. */
+  spentAt(counter: CounterId, authorization: Authorized): Promise<bigint>;
+  /** When an officer confirmed the store's clock last, as the log says. */
+  confirmedTime(): Promise<number | undefined>;
+  nextNonce(account: Account): Promise<bigint | undefined>;
+  lastLeaf(client?: ClientId): Promise<LeafRow | undefined>;
+  leaf(index: number): Promise<LeafRow | undefined>;
+  /** In their order. Whoever walks along all of them lets others of this process have their turn after each page. */
+  leaves(from: number, limit: number): Promise<LeafRow[]>;
+}
+
+/** What is written in the same words on both sides. */
+interface CommonWriter {
   /** MUST fail where the client has one already. */
   putScheduledPolicy(row: ScheduledPolicyRow): Promise<void>;
   removeScheduledPolicy(client: ClientId): Promise<void>;
@@ -393,35 +443,13 @@ export interface StoreTransaction extends StoreReader {
   insertPolicy(row: PolicyRow, heldSince: ReadonlyMap<Account, number>): Promise<void>;
   /** Remembers it for ever; no-op where it is this client's already. */
   insertCallerKey(key: string, client: ClientId): Promise<void>;
-  /** Its `decision` is in the log already, under `decisionLeaf`. */
-  insertRequest(row: RequestRow): Promise<void>;
-  /** Another decision, with a leaf of its own. */
-  updateRequest(
-    row: Pick<RequestRow, "client" | "id" | "state" | "changedAt" | "record" | "decisionLeaf">,
-  ): Promise<void>;
-  /** Step 7. MUST fail unless the request still stands as `authorized` in that leaf. */
-  recordOutcome(
-    row: Pick<RequestRow, "client" | "id" | "state" | "changedAt" | "decisionLeaf"> & { readonly outcome: string },
-  ): Promise<void>;
   insertClaim(claim: string, request: RequestId): Promise<void>;
   /** It is free again, also within this transaction; no-op where it is not claimed. */
   removeClaim(claim: string): Promise<void>;
-  setNextNonce(account: Account, next: bigint): Promise<void>;
-  /**
-   * `leaf` is the authorization that it belongs to. From one entry of a counter to the next `at` never falls, and at the
-   * same `at` the leaf rises, or the transaction fails.
-   */
-  addSpend(counter: CounterId, entry: Authorized & { readonly amount: bigint }): Promise<void>;
-  /** Takes an authorization's entries out of every counter at the moment at which they were counted: as if they had never been. */
-  removeSpend(authorization: Authorized): Promise<void>;
   /** Drops all counters of the policies' owner (`house` or a client), before they are rebuilt. */
   clearSpend(of: ClientId): Promise<void>;
   /** Changes the house's revision. */
   insertRecovery(row: RecoveryRow): Promise<void>;
-  /** An officer has confirmed the store's clock at this time, ms. */
-  confirmTime(at: number): Promise<void>;
-  /** Index and number MUST follow on the last ones, or the transaction fails. */
-  insertLeaf(row: LeafRow): Promise<void>;
   /** A tile that is new or has grown: what it held before is its beginning (C2SP tlog-tiles). */
   putTile(level: number, index: number, hashes: Uint8Array): Promise<void>;
   /** The size MUST be above the last one's, or the transaction fails. */
@@ -434,6 +462,47 @@ export interface StoreTransaction extends StoreReader {
    */
   takeTurn(task: string, holder: string, forMs: number): Promise<boolean>;
 }
+
+type Decided = Pick<RequestRow, "client" | "id" | "state" | "changedAt" | "record" | "decisionLeaf">;
+type Outcome = Pick<RequestRow, "client" | "id" | "state" | "changedAt" | "decisionLeaf"> & {
+  readonly outcome: string;
+};
+
+export interface RowTransaction extends RowReader, CommonWriter {
+  /** Its `decision` is in the log already, under `decisionLeaf`. */
+  insertRequest(row: SealedRequest): Promise<void>;
+  /** Another decision, with a leaf of its own. */
+  updateRequest(row: Decided & Pick<SealedRequest, "leaf" | "seal">): Promise<void>;
+  /** Step 7. MUST fail unless the request still stands as `authorized` in that leaf. */
+  recordOutcome(row: Outcome & { readonly outcomeSeal: string }): Promise<void>;
+  setNextNonce(account: Account, nonce: SealedNonce): Promise<void>;
+  /** From one entry of a counter to the next `at` never falls, and at the same `at` the leaf rises, or the transaction fails. */
+  insertSpend(counter: CounterId, entry: SealedSpend): Promise<void>;
+  /** Index and number MUST follow on the last ones, or the transaction fails. */
+  insertLeaf(row: SealedLeaf): Promise<void>;
+}
+
+export interface StoreTransaction extends StoreReader, CommonWriter {
+  /** Its `decision` is in the log already, under `decisionLeaf`. */
+  insertRequest(row: RequestRow): Promise<void>;
+  /** Another decision, with a leaf of its own; or what became of an attempt. */
+  updateRequest(row: RequestRow): Promise<void>;
+  /** Step 7. MUST fail unless the request still stands as `authorized` in that leaf. */
+  recordOutcome(row: Outcome): Promise<void>;
+  setNextNonce(account: Account, next: bigint): Promise<void>;
+  /**
+   * `leaf` is the authorization that it belongs to: what that leaf charges is added here, no more and no less. That it was
+   * given back, or decided again, is said by a leaf alone.
+   */
+  addSpend(counter: CounterId, entry: Authorized & { readonly amount: bigint }): Promise<void>;
+  /** Whether what that authorization charged counts no more. */
+  isVoid(leaf: number): boolean;
+  /** @param said what the opening says, before it was made a text */
+  insertLeaf(row: LeafRow, said: LeafSaid): Promise<void>;
+}
+
+/** The members of a leaf's opening. */
+export type LeafSaid = { readonly type: string; readonly [field: string]: unknown };
 
 /**
  * What a work will ask for, so that a store at the other end of a wire can fetch it for a whole group at once. It costs
@@ -449,11 +518,11 @@ export type Expected = {
  * it before. Works of the same moment share one COMMIT; each sees those before it. A work that throws leaves nothing
  * behind and does not disturb the others. `work` may run more than once and awaits nothing but the transaction.
  */
-export interface Store {
+interface StoreOf<Reader, Transaction> {
   /** Absent where the log cannot be moved under a running vault: a file is a file. */
-  readonly history?: StoreHistory;
-  write<T>(work: (transaction: StoreTransaction) => Promise<T>, expected?: Expected): Promise<T>;
-  read<T>(work: (reader: StoreReader) => Promise<T>): Promise<T>;
+  readonly history?: StoreHistory<Transaction>;
+  write<T>(work: (transaction: Transaction) => Promise<T>, expected?: Expected): Promise<T>;
+  read<T>(work: (reader: Reader) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -461,15 +530,18 @@ export interface Store {
  * A database server has a history, which a failover or a restore ends and another one continues: the last COMMITs may be
  * missing in it. While the log stands in another history than the one it was written in, `write` fails (`store-moved`).
  */
-export interface StoreHistory {
+export interface StoreHistory<Transaction> {
   /** Texts that are equal as long as nothing has moved. @throws {GatewayError} `store-unavailable` */
   read(): Promise<{ readonly writtenIn: string; readonly found: string }>;
   /**
    * `write`, in a history that is not the log's: once it has committed, it is the log's own for every vault.
    * @throws {GatewayError} `store-moved` if another one than `found` answers by then
    */
-  adopt<T>(found: string, work: (transaction: StoreTransaction) => Promise<T>): Promise<T>;
+  adopt<T>(found: string, work: (transaction: Transaction) => Promise<T>): Promise<T>;
 }
+
+export type RowStore = StoreOf<RowReader, RowTransaction>;
+export type Store = StoreOf<StoreReader, StoreTransaction>;
 
 // ------------------------------------------------------------------------------------------------------- the anchor
 

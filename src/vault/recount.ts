@@ -1,5 +1,6 @@
 import type { AssetRegistry } from "../domain/assets.ts";
 import { GatewayError } from "../domain/errors.ts";
+import type { CounterId } from "../domain/decision.ts";
 import { intentFromJson, type Intent } from "../domain/intent.ts";
 import type { Json } from "../domain/json.ts";
 import type { CallerName, ClientId, KeyName } from "../domain/names.ts";
@@ -21,12 +22,11 @@ type Opening = {
   readonly caller: CallerName;
   readonly key: KeyName;
   readonly intent: Json;
-  readonly spend?: "given-back" | "counted";
   readonly replaces?: string;
 };
 
 /** Where a request's spend stands at present, and whose place it took. */
-type Counted = Authorized & Pick<Opening, "replaces"> & { failed?: true };
+type Standing = Authorized & Pick<Opening, "replaces"> & { failed?: true };
 
 type Recount = {
   /** `house`, or the client whose document it is. */
@@ -40,38 +40,44 @@ type Recount = {
 /** Leaves at a time: between two pages the process has a turn of its event loop, however long the past is. */
 const PAGE = 500;
 
-/** @throws {GatewayError} `policy-conflict` if a symbol that was spent under means another asset now */
-export async function recount(transaction: StoreTransaction, task: Recount): Promise<void> {
+/** The leaf of the last entry in each counter. */
+export type Counted = Readonly<Record<CounterId, number>>;
+
+/**
+ * To be followed by the leaf that makes the policy active, which says what was counted.
+ * @throws {GatewayError} `policy-conflict` if a symbol that was spent under means another asset now
+ */
+export async function recount(transaction: StoreTransaction, task: Recount): Promise<Counted> {
   await transaction.clearSpend(task.of);
-  const counted = new Map<string, Counted>();
+  const past: Past = { counted: {}, standing: new Map() };
   for (let from = 0, page: LeafRow[]; (page = await transaction.leaves(from, PAGE)).length > 0; from += PAGE)
-    for (const leaf of page) if (concerns(leaf, task)) await recountLeaf(transaction, leaf, counted, task);
+    for (const leaf of page) if (concerns(leaf, task)) await recountLeaf(transaction, leaf, past, task);
+  return past.counted;
 }
+
+type Past = { readonly counted: Record<CounterId, number>; readonly standing: Map<string, Standing> };
 
 const concerns = ({ client }: LeafRow, { of, compiled }: Recount): boolean => compiled.of === "house" || client === of;
 
 async function recountLeaf(
   transaction: StoreTransaction,
   leaf: LeafRow,
-  counted: Map<string, Counted>,
+  { counted, standing }: Past,
   task: Recount,
 ): Promise<void> {
   const opening = JSON.parse(leaf.opening) as Opening;
-  const moved = opening.type === "authorized" || (opening.type === "failed" && opening.spend === "given-back");
-  const standing = counted.get(opening.request);
-  if (opening.type === "failed" && standing) standing.failed = true;
-  if (!moved) return;
-  // Authorized again: the spend stands at the new moment alone. Given back: it is as if it had never been.
-  if (standing) await transaction.removeSpend(standing);
-  counted.delete(opening.request);
-  if (opening.type !== "authorized") return;
-  const { replaces } = opening;
-  await countAuthorization(transaction, leaf, opening, versionsOf(replaces, counted), task);
-  counted.set(opening.request, { at: leaf.at, leaf: leaf.index, ...(replaces === undefined ? {} : { replaces }) });
+  const { type, request, replaces } = opening;
+  const known = standing.get(request);
+  if (type === "failed" && known) known.failed = true;
+  // Given back, or authorized again: it is as if it had never been.
+  if (type !== "authorized" || transaction.isVoid(leaf.index)) return;
+  for (const counter of await countAuthorization(transaction, leaf, opening, versionsOf(replaces, standing), task))
+    counted[counter] = leaf.index;
+  standing.set(request, { at: leaf.at, leaf: leaf.index, ...(replaces === undefined ? {} : { replaces }) });
 }
 
 /** Those whose place it takes; of one that failed nothing is covered (see `coveredBy`). */
-function versionsOf(replaces: string | undefined, counted: ReadonlyMap<string, Counted>): Authorized[] {
+function versionsOf(replaces: string | undefined, counted: Past["standing"]): Authorized[] {
   const versions: Authorized[] = [];
   for (let id = replaces; id !== undefined; id = counted.get(id)?.replaces) {
     const version = counted.get(id);
@@ -80,13 +86,14 @@ function versionsOf(replaces: string | undefined, counted: ReadonlyMap<string, C
   return versions;
 }
 
+/** @returns the counters in which it is counted */
 async function countAuthorization(
   transaction: StoreTransaction,
   { client, at, index }: LeafRow,
   { caller, key, intent: written }: Opening,
   versions: readonly Authorized[],
   { compiled, directory, before }: Recount,
-): Promise<void> {
+): Promise<CounterId[]> {
   const known = directory.find(client);
   if (!known?.policy) throw new StaleDirectory(client); // another vault's client, not met here yet
   const policies =
@@ -97,12 +104,16 @@ async function countAuthorization(
   if (before && compiled.of === "client") requireSameAssets(intent, before, compiled.registry);
   const owners = await transaction.owners(accountsOf(intent));
   const facts = { now: at, client, caller, key, owners };
+  const counters: CounterId[] = [];
   for (const charge of chargesOf(policies, intent, facts)) {
     if (charge.of !== compiled.of) continue;
     let { amount } = charge;
     for (const version of versions) amount -= await transaction.spentAt(charge.counter, version);
-    if (amount > 0n) await transaction.addSpend(charge.counter, { at, leaf: index, amount });
+    if (amount <= 0n) continue;
+    await transaction.addSpend(charge.counter, { at, leaf: index, amount });
+    counters.push(charge.counter);
   }
+  return counters;
 }
 
 /**

@@ -83,9 +83,8 @@ async function isForgotten(transaction: StoreTransaction, request: RequestRow): 
   return (await transaction.recoveries()).some((each) => each.lost === "unknown" && at < each.at);
 }
 
-/** The spend goes at the moment at which it was counted, as if it had never been; what was claimed can be claimed anew. */
+/** What was claimed can be claimed anew; that the spend counts no more, as if it had never been, is said by the leaf. */
 async function giveBack(transaction: StoreTransaction, request: RequestRow): Promise<void> {
-  await transaction.removeSpend(authorizationOf(request));
   const { intent, replaces } = readRecord(request);
   for (const claim of intentFromJson(intent).claims) {
     // A replacement that was never made: the nonce is the replaced transaction's, as it was before.
@@ -94,6 +93,6 @@ async function giveBack(transaction: StoreTransaction, request: RequestRow): Pro
     await transaction.removeClaim(claimId(claim));
     const next = await transaction.nextNonce(claim.account);
     // A chain takes an account's nonces in their order: the gap would hold up all that follow.
-    if (next !== undefined && claim.nonce < next) await transaction.setNextNonce(claim.account, claim.nonce);
+    await transaction.setNextNonce(claim.account, next === undefined || claim.nonce < next ? claim.nonce : next);
   }
 }

@@ -107,14 +107,13 @@ async function recover(parts: RecoveryDependencies, body: RecoveryBody, by: Call
   if (body.lost === "nothing" && !isMoved) throw notMoved();
   const work = async (transaction: StoreTransaction): Promise<RecoveryRow> => {
     if ((await transaction.policyHash(HOUSE)) !== house.policy.hash) throw new StaleDirectory(HOUSE);
-    const now = await requireSeen(transaction, Date.parse(body.seen));
+    await requireSeen(transaction, Date.parse(body.seen));
     const heads = await holdAgainst(transaction, [parts.promised(), ...kept]);
     if (body.lost === "nothing") requireKept(heads);
     const facts: RecoveryFacts = { origin, ...heads, history: found };
     const barred = frozenCallers((await transaction.client(HOUSE))!);
     requireQuorum(house.policy, body.signatures, recoverySigningText(facts, body.lost), RECOVERY, barred);
     const row = await recordRecovery(transaction, facts, body, by);
-    await transaction.confirmTime(now);
     if (body.lost === "unknown") await freezeAll(transaction, row);
     return row;
   };

@@ -90,8 +90,7 @@ async function authorize(
   const [unsigned, digest] = [understood.unsigned, understood.digest32].map((bytes) =>
     Buffer.from(bytes).toString("hex"),
   ) as [string, string];
-  // Decided again: the spend moves to the new moment, so that no window that is still to come counts less.
-  if (request.state === "authorized") await transaction.removeSpend(authorizationOf(request));
+  // Decided again: the new leaf says that the spend stands at its moment alone, so that no window to come counts less.
   const authorizedAt = await transaction.now();
   const before = readRecord(request);
   const change = {
@@ -130,7 +129,7 @@ async function take(
   let next = (await transaction.nextNonce(account)) ?? nonce;
   // Those that were named ahead of the count, or were below it when it went back, are passed over here once and for all.
   while (next < nonce && (await transaction.claimedBy(claimId({ ...claim, nonce: next }))) !== undefined) next += 1n;
-  if (next === nonce) await transaction.setNextNonce(account, nonce + 1n);
+  await transaction.setNextNonce(account, next === nonce ? nonce + 1n : next);
 }
 
 /**
@@ -183,6 +182,7 @@ export async function settle(
     request: request.id,
     replaces: record.replaces,
     caller: request.caller,
+    idempotencyKey: request.idempotencyKey,
     key: request.key,
     bodyHash: request.bodyHash,
     intent: record.intent,

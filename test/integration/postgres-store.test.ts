@@ -10,8 +10,9 @@ import { openPostgresStore } from "../../src/adapters/postgres/store.ts";
 import type { CounterId } from "../../src/domain/decision.ts";
 import { GatewayError } from "../../src/domain/errors.ts";
 import type { RequestId } from "../../src/domain/request.ts";
-import type { Store } from "../../src/vault/ports.ts";
+import type { RowStore } from "../../src/vault/ports.ts";
 import { PostgresServer } from "../support/postgres.ts";
+import { addSpend, spentIn } from "../support/spend.ts";
 
 // Goal: what only a database over there can do to a store: several vaults on it, a schema of another version, a server
 // that is away, refuses, forgets, is another one, or is lost at the moment of COMMIT. Each is an answer with a code, and
@@ -25,16 +26,16 @@ const code = (expected: string) => (error: unknown) => {
   return true;
 };
 
-const claim = (store: Store, name: string): Promise<void> =>
+const claim = (store: RowStore, name: string): Promise<void> =>
   store.write((transaction) => transaction.insertClaim(name, name as RequestId));
-const holder = (store: Store, name: string): Promise<string | undefined> =>
+const holder = (store: RowStore, name: string): Promise<string | undefined> =>
   store.read((reader) => reader.claimedBy(name));
 
 describe("the store in PostgreSQL", function () {
   this.timeout(120_000);
   let server: PostgresServer;
   let options: PostgresOptions;
-  let store: Store;
+  let store: RowStore;
   const sql = (text: string, database = options.database) => server.as(database, (client) => client.query(text));
 
   before(async () => {
@@ -53,11 +54,11 @@ describe("the store in PostgreSQL", function () {
     it("each sees what the others committed, whatever it has in mind itself", async () => {
       const others = [store, await openPostgresStore(options), await openPostgresStore(options)];
       let leaf = 0;
-      const spend = (on: Store) =>
+      const spend = (on: RowStore) =>
         on.write(async (transaction) => {
           leaf += 1;
-          const before = await transaction.spent(DAILY, 0);
-          await transaction.addSpend(DAILY, { at: 5, leaf, amount: 1n });
+          const before = await spentIn(transaction, DAILY, 0);
+          await addSpend(transaction, DAILY, { at: 5, leaf, amount: 1n });
           return before;
         });
       // One after the other, then all at once: what a store has in mind is stale in both.
@@ -68,7 +69,7 @@ describe("the store in PostgreSQL", function () {
         seen.toSorted((a, b) => Number(a - b)),
         seen.map((_, n) => BigInt(n)),
       );
-      for (const other of others) assert.equal(await other.read((reader) => reader.spent(DAILY, 0)), 99n);
+      for (const other of others) assert.equal(await other.read((reader) => spentIn(reader, DAILY, 0)), 99n);
       await Promise.all(others.slice(1).map((other) => other.close()));
     });
 
@@ -278,7 +279,7 @@ describe("the store in PostgreSQL", function () {
 
   describe("lost at COMMIT", () => {
     let wire: Wire;
-    let cutOff: Store;
+    let cutOff: RowStore;
     beforeEach(async () => {
       wire = await Wire.to(options);
       cutOff = await openPostgresStore({ ...options, host: wire.folder });

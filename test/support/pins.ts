@@ -6,6 +6,9 @@ import { openHsm } from "../../src/adapters/pkcs11/hsm.ts";
 import { openSqliteStore } from "../../src/adapters/sqlite/store.ts";
 import { readConfig } from "../../src/config.ts";
 import { redeemPermit } from "../../src/vault/permit.ts";
+import { Following } from "../../src/vault/following.ts";
+import { openRowKey, Seals } from "../../src/vault/seals.ts";
+import { sealedStore } from "../../src/vault/sealed-store.ts";
 import { Pins } from "../../src/vault/pins.ts";
 import type { ClientId } from "../../src/domain/names.ts";
 
@@ -22,15 +25,16 @@ export async function pinOf(gatewayFolder: string, client: string): Promise<stri
     const original = join(gatewayFolder, "vault", name);
     if (existsSync(original)) copyFileSync(original, join(copy, name));
   }
-  const store = openSqliteStore(join(copy, "portcullis.db"));
+  const rows = openSqliteStore(join(copy, "portcullis.db"));
   const hsm = await openHsm({ modulePath: options.module, sessionsPerToken: 1, queueLimit: 4, redeem: redeemPermit });
   try {
     const sealer = await hsm.openGatewayToken(options.gatewayToken, readBootSecret(vault.bootSecret));
+    const store = sealedStore(rows, new Following(new Seals(await openRowKey(rows, sealer)), () => undefined));
     const row = await store.read((reader) => reader.client(client as ClientId));
     return await new Pins({ store, sealer }).login(client, row!.token, async (pin) => pin);
   } finally {
     await hsm.close();
-    await store.close();
+    await rows.close();
     rmSync(copy, { recursive: true, force: true });
     if (before === undefined) delete process.env["SOFTHSM2_CONF"];
     else process.env["SOFTHSM2_CONF"] = before;

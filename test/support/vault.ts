@@ -16,11 +16,14 @@ import { confirmClock } from "../../src/vault/clock.ts";
 import { Directory } from "../../src/vault/directory.ts";
 import type { Gateway } from "../../src/vault/gateway.ts";
 import { writeGenesis } from "../../src/vault/genesis.ts";
+import { Following } from "../../src/vault/following.ts";
+import { newRowKey, Seals } from "../../src/vault/seals.ts";
+import { sealedStore } from "../../src/vault/sealed-store.ts";
 import { Pins } from "../../src/vault/pins.ts";
 import { refusing, type Checkpoints } from "../../src/vault/checkpoints.ts";
 import { compilers } from "../../src/vault/compilers.ts";
 import { changePolicy } from "../../src/vault/policies.ts";
-import type { Hsm, KeyRow, LogToken, PolicyRow, Store } from "../../src/vault/ports.ts";
+import type { Hsm, KeyRow, LogToken, PolicyRow, RowStore, Store } from "../../src/vault/ports.ts";
 import { Registers } from "../../src/vault/registers.ts";
 import { recoveryOf } from "../../src/vault/recovery.ts";
 import { UnpaidRequests, type UnpaidBounds } from "../../src/vault/unpaid.ts";
@@ -118,6 +121,8 @@ export type TestVault = {
   ) => Promise<PolicyRow>;
   /** What a new start would hold in memory, on the same store and tokens. */
   readonly restarted: (on?: Restarted) => Promise<Gateway>;
+  /** Another store, as a new start would work with it. */
+  readonly sealed: (rows: RowStore) => Store;
   readonly close: () => Promise<void>;
 };
 
@@ -145,9 +150,15 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
   const folder = mkdtempSync(join(tmpdir(), "portcullis-vault-"));
   const storePath = join(folder, "portcullis.db");
   const clock = { now: options.now ?? Date.parse("2026-11-20T12:00:00Z") };
-  const store = openSqliteStore(storePath, () => clock.now);
+  const rows = openSqliteStore(storePath, () => clock.now);
   const hsm = options.hsm ?? hsmInSoftware();
-  const pins = new Pins({ store, sealer: await hsm.openGatewayToken(await hsm.createToken("gateway", PIN), PIN) });
+  const faults: unknown[] = [];
+  const sealer = await hsm.openGatewayToken(await hsm.createToken("gateway", PIN), PIN);
+  const rowKey = await newRowKey(sealer);
+  const seals = new Seals(rowKey.key);
+  const following = new Following(seals, (error) => void faults.push(error));
+  const store = sealedStore(rows, following);
+  const pins = new Pins({ store, sealer });
   const logToken = await hsm.openLogToken(await hsm.createToken("log", PIN), PIN, GATEWAY);
   const [clientFiles, houseFiles] = [newCallers(CLIENT_ROLES), newCallers(HOUSE_ROLES)];
   const callers = new Map([...clientFiles, ...houseFiles]);
@@ -158,10 +169,10 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
     {
       gateway: GATEWAY,
       houseToken: await hsm.createToken("house", PIN),
+      pins: [rowKey.row],
       ...filesFor({ ...housePolicy, callers: houseCallers, use: ["assets.yaml"], ...options.house }),
     },
   );
-  const faults: unknown[] = [];
   const logKey = formatVkey(noteKey(GATEWAY, "ed25519", await logToken.publicKey("checkpoint")));
   const start = async ({ store: whole = store, checkpoints }: Restarted = {}): Promise<Gateway> => {
     const guarded = refusing(whole, () => checkpoints?.refusal);
@@ -194,6 +205,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       changed: requestChanges(),
       fault: (error) => void faults.push(error),
       refusal: () => checkpoints?.refusal,
+      stopped: following.broken,
     };
   };
   const gateway = await start();
@@ -252,6 +264,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
     signedPolicy,
     apply,
     restarted: start,
+    sealed: (other) => sealedStore(other, new Following(seals, (error) => void faults.push(error))),
     close,
   };
 }

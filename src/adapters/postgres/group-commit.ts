@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GatewayError } from "../../domain/errors.ts";
-import type { Expected, StoreTransaction } from "../../vault/ports.ts";
+import type { Expected, RowTransaction } from "../../vault/ports.ts";
 import { asGatewayError, isConsequence, isConstraintViolation, isRolledBack } from "./errors.ts";
 import { clusterFrom, headOf, LOCK_HEAD, requireDurable, requireSameCluster, requireSchema } from "./head.ts";
 import { Memory } from "./memory.ts";
@@ -10,7 +10,7 @@ import { CLOCK } from "./reader.ts";
 import type { Row, Session } from "./session.ts";
 import { Broken, GroupTransaction } from "./transaction.ts";
 
-type Work = (transaction: StoreTransaction) => Promise<unknown>;
+type Work = (transaction: RowTransaction) => Promise<unknown>;
 type Job = {
   readonly work: Work;
   readonly expected: Expected;

@@ -2,15 +2,10 @@ import type { Account } from "../../domain/chain.ts";
 import type { CounterId } from "../../domain/decision.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { RequestId } from "../../domain/request.ts";
-import type { ClientRow, LeafRow, RequestRow } from "../../vault/ports.ts";
-
-export type CounterEnd = { readonly at: number; readonly leaf: number; readonly total: bigint };
+import type { ClientRow, SealedLeaf, SealedNonce, SealedRequest, SealedSpend } from "../../vault/ports.ts";
 
 /** Entries of a counter in their order, beginning with the last one that is not after `from`. */
-export type CounterStretch = {
-  readonly from: number;
-  readonly entries: readonly { readonly at: number; readonly total: bigint }[];
-};
+export type CounterStretch = { readonly from: number; readonly entries: readonly SealedSpend[] };
 
 /** Rows of requests under way that are kept for their next step. */
 const REQUESTS_MAX = 4_096;
@@ -25,17 +20,17 @@ const OWNERS_MAX = 65_536;
 export class Memory {
   /** Of the COMMIT after which this is what the database holds. */
   version: number | undefined;
-  readonly leaves = new Map<ClientId | "log", LeafRow | undefined>();
+  readonly leaves = new Map<ClientId | "log", SealedLeaf | undefined>();
   readonly clients = new Map<ClientId, ClientRow | undefined>();
   readonly policyHashes = new Map<ClientId, string | undefined>();
   readonly revisions = new Map<ClientId, number | undefined>();
-  readonly ends = new Map<CounterId, CounterEnd | undefined>();
+  readonly ends = new Map<CounterId, SealedSpend | undefined>();
   readonly stretches = new Map<CounterId, CounterStretch>();
-  readonly nonces = new Map<Account, bigint | undefined>();
+  readonly nonces = new Map<Account, SealedNonce | undefined>();
   readonly owners = new Map<Account, ClientId | undefined>();
-  readonly requests = new Map<RequestId, RequestRow>();
+  readonly requests = new Map<RequestId, SealedRequest>();
   /** Of the group that runs, fetched ahead or written by it. */
-  readonly requestsByKey = new Map<string, RequestRow | undefined>();
+  readonly requestsByKey = new Map<string, SealedRequest | undefined>();
   readonly claims = new Map<string, RequestId | undefined>();
 
   /** What a group asks for once only. */

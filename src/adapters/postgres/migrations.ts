@@ -187,4 +187,16 @@ export const MIGRATIONS: readonly string[] = [
     change    text NOT NULL
   );
   `,
+  `
+  -- Seals: a MAC over each row under a key that the store does not know, and the leaf that wrote it last.
+  ALTER TABLE leaves ADD COLUMN seal text NOT NULL DEFAULT '';
+  ALTER TABLE requests ADD COLUMN leaf bigint NOT NULL DEFAULT 0;
+  ALTER TABLE requests ADD COLUMN seal text NOT NULL DEFAULT '';
+  ALTER TABLE requests ADD COLUMN outcome_seal text;
+  ALTER TABLE nonces ADD COLUMN leaf bigint NOT NULL DEFAULT 0;
+  ALTER TABLE nonces ADD COLUMN seal text NOT NULL DEFAULT '';
+  ALTER TABLE spend ADD COLUMN seal text NOT NULL DEFAULT '';
+  -- That an officer has confirmed the clock is read from the log.
+  DROP TABLE confirmed_times;
+  `,
 ];

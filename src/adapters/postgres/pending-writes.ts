@@ -26,13 +26,13 @@ export class PendingWrites {
     this.#rowsFor(table, columns, "").push(values);
   }
 
-  /** The first column is the key, the second what it stands for from now on: of two in one group the later one counts. */
-  put(table: string, [key, value]: readonly [string, string], values: [unknown, unknown]): void {
-    const conflict = ` ON CONFLICT (${key}) DO UPDATE SET ${value} = excluded.${value}`;
-    const rows = this.#rowsFor(table, `${key}, ${value}`, conflict);
-    const before = rows.find((row) => row[0] === values[0]);
-    if (before) before[1] = values[1];
-    else rows.push(values);
+  /** The first column is the key, the others what stands there from now on: of two in one group the later one counts. */
+  put(table: string, [key, ...columns]: readonly string[], values: unknown[]): void {
+    const set = columns.map((column) => `${column} = excluded.${column}`).join(", ");
+    const rows = this.#rowsFor(table, [key, ...columns].join(", "), ` ON CONFLICT (${key}) DO UPDATE SET ${set}`);
+    const before = rows.findIndex((row) => row[0] === values[0]);
+    if (before === -1) rows.push(values);
+    else rows[before] = values;
   }
 
   #rowsFor(table: string, columns: string, conflict: string): unknown[][] {

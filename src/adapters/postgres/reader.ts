@@ -2,19 +2,21 @@ import type { Account } from "../../domain/chain.ts";
 import type { CounterId } from "../../domain/decision.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { RequestState } from "../../domain/request.ts";
-import type { Authorized, ScheduledPolicyRow, StoreReader } from "../../vault/ports.ts";
-import type { CounterEnd, CounterStretch } from "./memory.ts";
+import type { Authorized, RowReader, ScheduledPolicyRow, SealedNonce, SealedSpend } from "../../vault/ports.ts";
+import type { CounterStretch } from "./memory.ts";
 import {
   checkpointRow,
   clientRow,
   keyRow,
   leafRow,
+  nonceRow,
   pinRow,
   policyRow,
   policyVersionRow,
   recoveryRow,
   requestRow,
   REQUESTS,
+  spendEntry,
 } from "./rows.ts";
 import type { Row } from "./session.ts";
 
@@ -109,7 +111,7 @@ export function questions(ask: Ask) {
       );
       return row && requestRow(row);
     },
-    requests: async (client: ClientId, filter: Parameters<StoreReader["requests"]>[1]) => {
+    requests: async (client: ClientId, filter: Parameters<RowReader["requests"]>[1]) => {
       const { caller = null, state = null, key = null, reference = null } = filter;
       const { since = null, until = null, before = null, limit } = filter;
       const rows = await ask(
@@ -132,35 +134,38 @@ export function questions(ask: Ask) {
       return rows.map(requestRow);
     },
     recoveries: async () => (await ask("SELECT * FROM recoveries ORDER BY leaf")).map(recoveryRow),
-    confirmedTime: async (): Promise<number | undefined> =>
-      (await one("SELECT max(at) AS at FROM confirmed_times"))?.["at"] ?? undefined,
     claimedBy: async (claim: string) => (await one("SELECT request FROM claims WHERE claim = $1", claim))?.["request"],
-    nextNonce: async (account: Account): Promise<bigint | undefined> => {
-      const row = await one("SELECT next FROM nonces WHERE account = $1", account);
-      return row && BigInt(row["next"]!);
+    nextNonce: async (account: Account): Promise<SealedNonce | undefined> => {
+      const row = await one("SELECT next, leaf, seal FROM nonces WHERE account = $1", account);
+      return row && nonceRow(row);
     },
-    counterEnd: async (counter: CounterId): Promise<CounterEnd | undefined> => {
-      const row = await one(
-        "SELECT at, leaf, total FROM spend WHERE counter = $1 ORDER BY at DESC, leaf DESC LIMIT 1",
-        counter,
-      );
-      return row && { at: row["at"]!, leaf: row["leaf"]!, total: BigInt(row["total"]!) };
+    lastSpend: async (counter: CounterId): Promise<SealedSpend | undefined> => {
+      const row = await one("SELECT * FROM spend WHERE counter = $1 ORDER BY at DESC, leaf DESC LIMIT 1", counter);
+      return row && spendEntry(row);
     },
-    /** The last entry before the window, and the first ones inside. */
-    stretch: async (counter: CounterId, windowStartsAt: number): Promise<CounterStretch> => {
+    /** The last entry that is not after the moment, and the first ones that are. */
+    stretch: async (counter: CounterId, moment: number): Promise<CounterStretch> => {
       const rows = await ask(
-        `(SELECT at, leaf, total FROM spend WHERE counter = $1 AND at <= $2 ORDER BY at DESC, leaf DESC LIMIT 1)
+        `(SELECT * FROM spend WHERE counter = $1 AND at <= $2 ORDER BY at DESC, leaf DESC LIMIT 1)
          UNION ALL
-         (SELECT at, leaf, total FROM spend WHERE counter = $1 AND at > $2 ORDER BY at, leaf LIMIT ${STRETCH})
+         (SELECT * FROM spend WHERE counter = $1 AND at > $2 ORDER BY at, leaf LIMIT ${STRETCH})
          ORDER BY at, leaf`,
         counter,
-        windowStartsAt,
+        moment,
       );
-      return { from: windowStartsAt, entries: rows.map((row) => ({ at: row["at"]!, total: BigInt(row["total"]!) })) };
+      return { from: moment, entries: rows.map(spendEntry) };
     },
-    spentAt: async (counter: CounterId, { at, leaf }: Authorized): Promise<bigint> => {
-      const row = await one("SELECT amount FROM spend WHERE counter = $1 AND at = $2 AND leaf = $3", counter, at, leaf);
-      return BigInt(row?.["amount"] ?? "0");
+    spendBefore: async (counter: CounterId, moment: number): Promise<SealedSpend | undefined> => {
+      const row = await one(
+        "SELECT * FROM spend WHERE counter = $1 AND at <= $2 ORDER BY at DESC, leaf DESC LIMIT 1",
+        counter,
+        moment,
+      );
+      return row && spendEntry(row);
+    },
+    spendAt: async (counter: CounterId, { at, leaf }: Authorized): Promise<SealedSpend | undefined> => {
+      const row = await one("SELECT * FROM spend WHERE counter = $1 AND at = $2 AND leaf = $3", counter, at, leaf);
+      return row && spendEntry(row);
     },
     lastLeaf: async (client?: ClientId) => {
       const row =
@@ -201,18 +206,18 @@ export function questions(ask: Ask) {
 
 export type Questions = ReturnType<typeof questions>;
 
-/** The sum of what stands before the window; undefined where the stretch does not reach so far. */
-export function totalBefore({ from, entries }: CounterStretch, windowStartsAt: number): bigint | undefined {
-  const first = entries.findIndex(({ at }) => at > windowStartsAt);
-  if (windowStartsAt < from || first === -1) return undefined;
-  return first === 0 ? 0n : entries[first - 1]!.total;
+/** The latest entry that is not after the moment; null where there is none, undefined where the stretch does not reach so far. */
+export function entryBefore({ from, entries }: CounterStretch, moment: number): SealedSpend | null | undefined {
+  const first = entries.findIndex(({ at }) => at > moment);
+  if (moment < from || first === -1) return undefined;
+  return entries[first - 1] ?? null;
 }
 
 /**
  * What is committed, as one moment shows it.
  * @param clock of tests; by default the database's
  */
-export function snapshotReader(ask: Ask, clock: (() => number) | undefined): StoreReader {
+export function snapshotReader(ask: Ask, clock: (() => number) | undefined): RowReader {
   const asked = questions(ask);
   let moment: Promise<number> | undefined;
   const readClock = async (): Promise<number> => {
@@ -222,9 +227,5 @@ export function snapshotReader(ask: Ask, clock: (() => number) | undefined): Sto
   return {
     ...asked,
     now: () => (moment ??= readClock()),
-    spent: async (counter, windowStartsAt) => {
-      const [end, stretch] = await Promise.all([asked.counterEnd(counter), asked.stretch(counter, windowStartsAt)]);
-      return (end?.total ?? 0n) - (totalBefore(stretch, windowStartsAt) ?? end?.total ?? 0n);
-    },
   };
 }

@@ -2,12 +2,14 @@ import type {
   CheckpointRow,
   ClientRow,
   KeyRow,
-  LeafRow,
   PinRow,
   PolicyRow,
   PolicyVersionRow,
   RecoveryRow,
-  RequestRow,
+  SealedLeaf,
+  SealedNonce,
+  SealedRequest,
+  SealedSpend,
 } from "../../vault/ports.ts";
 import type { Row } from "./session.ts";
 
@@ -51,7 +53,7 @@ export const policyRow = (row: Row): PolicyRow => ({
   files: JSON.parse(row["files"]!) as PolicyRow["files"],
 });
 
-export const requestRow = (row: Row): RequestRow => ({
+export const requestRow = (row: Row): SealedRequest => ({
   id: row["id"]!,
   client: row["client"]!,
   caller: row["caller"]!,
@@ -65,13 +67,30 @@ export const requestRow = (row: Row): RequestRow => ({
   decisionLeaf: row["decision_leaf"]!,
   decision: row["decision"]!,
   outcome: row["outcome"] ?? null,
+  leaf: row["leaf"]!,
+  seal: row["seal"]!,
+  outcomeSeal: row["outcome_seal"] ?? null,
+});
+
+export const spendEntry = (row: Row): SealedSpend => ({
+  at: row["at"]!,
+  leaf: row["leaf"]!,
+  amount: BigInt(row["amount"]!),
+  total: BigInt(row["total"]!),
+  seal: row["seal"]!,
+});
+
+export const nonceRow = (row: Row): SealedNonce => ({
+  next: BigInt(row["next"]!),
+  leaf: row["leaf"]!,
+  seal: row["seal"]!,
 });
 
 /** A decision is written once, in its leaf. */
 export const REQUESTS =
   "SELECT requests.*, leaves.opening AS decision FROM requests JOIN leaves ON leaves.idx = requests.decision_leaf";
 
-export const leafRow = (row: Row): LeafRow => ({
+export const leafRow = (row: Row): SealedLeaf => ({
   index: row["idx"]!,
   at: row["at"]!,
   hash: row["hash"]!,
@@ -79,6 +98,7 @@ export const leafRow = (row: Row): LeafRow => ({
   client: row["client"]!,
   number: row["number"]!,
   opening: row["opening"]!,
+  seal: row["seal"]!,
 });
 
 export const checkpointRow = (row: Row): CheckpointRow => ({

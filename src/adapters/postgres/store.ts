@@ -1,4 +1,4 @@
-import type { Store } from "../../vault/ports.ts";
+import type { RowStore } from "../../vault/ports.ts";
 import { asGatewayError } from "./errors.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { clusterOf, HEAD, headOf, historyText, requireDurable } from "./head.ts";
@@ -14,7 +14,7 @@ const PATIENCE_MS = 5_000;
  * @param clock of tests, ms; by default the database's
  * @throws {GatewayError} `store-too-new`, `store-too-old`, `store-not-durable`, `store-unavailable`
  */
-export async function openPostgresStore(options: PostgresOptions, clock?: () => number): Promise<Store> {
+export async function openPostgresStore(options: PostgresOptions, clock?: () => number): Promise<RowStore> {
   const { patienceMs = PATIENCE_MS } = options;
   const connect = () => connectChecked(options);
   const first = await connect();

@@ -1,11 +1,11 @@
 import { GatewayError } from "../../domain/errors.ts";
 import { HOUSE, type ClientId } from "../../domain/names.ts";
 import type { RequestId } from "../../domain/request.ts";
-import type { LeafRow, StoreTransaction } from "../../vault/ports.ts";
+import type { RowTransaction, SealedLeaf, SealedSpend } from "../../vault/ports.ts";
 import type { Cluster } from "./head.ts";
-import { idempotencyIndex, remembered, type CounterEnd, type Memory } from "./memory.ts";
+import { idempotencyIndex, remembered, type Memory } from "./memory.ts";
 import { PendingWrites } from "./pending-writes.ts";
-import { questions, totalBefore, type Ask } from "./reader.ts";
+import { entryBefore, questions, type Ask } from "./reader.ts";
 import type { Row, Session } from "./session.ts";
 
 /** A statement failed, so that nothing that follows it in this transaction has a meaning. */
@@ -23,7 +23,7 @@ const PENDING_MAX = 5_000;
  * cannot answer, and at the end. A work that throws before anything of it was sent is undone by forgetting it.
  */
 export class GroupTransaction {
-  readonly port: StoreTransaction;
+  readonly port: RowTransaction;
   readonly #session: Session;
   readonly #memory: Memory;
   readonly #pending = new PendingWrites();
@@ -67,7 +67,7 @@ export class GroupTransaction {
     this.#pending.insert(table, columns, values);
   }
 
-  put(table: string, columns: readonly [string, string], values: [unknown, unknown]): void {
+  put(table: string, columns: readonly string[], values: unknown[]): void {
     this.#note();
     this.#pending.put(table, columns, values);
   }
@@ -133,16 +133,16 @@ export class GroupTransaction {
 }
 
 const REQUEST =
-  "id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record, decision_leaf, outcome";
+  "id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record, decision_leaf, outcome, leaf, seal, outcome_seal";
 
-function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number): StoreTransaction {
+function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number): RowTransaction {
   const asked = questions(group.ask);
 
-  const lastLeaf = (client?: ClientId): Promise<LeafRow | undefined> =>
+  const lastLeaf = (client?: ClientId): Promise<SealedLeaf | undefined> =>
     remembered(memory.leaves, client ?? "log", () => asked.lastLeaf(client));
 
-  const counterEnd = (counter: Parameters<typeof asked.counterEnd>[0]): Promise<CounterEnd | undefined> =>
-    remembered(memory.ends, counter, () => asked.counterEnd(counter));
+  const lastSpend = (counter: Parameters<typeof asked.lastSpend>[0]): Promise<SealedSpend | undefined> =>
+    remembered(memory.ends, counter, () => asked.lastSpend(counter));
 
   const timeNow = async (): Promise<number> => Math.max(groupNow, (await lastLeaf())?.at ?? 0);
 
@@ -152,7 +152,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
     memory.clients.delete(client);
   };
 
-  const requestStanding: StoreTransaction["requestStanding"] = async (client, id) => {
+  const requestStanding: RowTransaction["requestStanding"] = async (client, id) => {
     const known = memory.requests.get(id);
     return known?.client === client ? known : asked.requestStanding(client, id);
   };
@@ -305,24 +305,30 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         row.record,
         row.decisionLeaf,
         row.outcome,
+        row.leaf,
+        row.seal,
+        row.outcomeSeal,
       );
       memory.requests.set(row.id, row);
       memory.requestsByKey.set(idempotencyIndex(row.client, row.caller, row.idempotencyKey), row);
     },
     requestStanding: async (client, id) => requestStanding(client, id),
-    updateRequest: async ({ client, id, state, changedAt, record, decisionLeaf }) => {
+    updateRequest: async ({ client, id, state, changedAt, record, decisionLeaf, leaf, seal }) => {
       group.last(
-        "UPDATE requests SET state = $1, changed_at = $2, record = $3, decision_leaf = $4 WHERE client = $5 AND id = $6",
+        `UPDATE requests SET state = $1, changed_at = $2, record = $3, decision_leaf = $4, leaf = $5, seal = $6
+         WHERE client = $7 AND id = $8`,
         state,
         changedAt,
         record,
         decisionLeaf,
+        leaf,
+        seal,
         client,
         id,
       );
       forgetRequest(id);
     },
-    recordOutcome: async ({ client, id, state, changedAt, decisionLeaf, outcome }) => {
+    recordOutcome: async ({ client, id, state, changedAt, decisionLeaf, outcome, outcomeSeal }) => {
       const standing = await requestStanding(client, id);
       if (standing?.state !== "authorized" || standing.decisionLeaf !== decisionLeaf)
         throw new GatewayError(
@@ -330,10 +336,11 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
           `expected request \`${id}\` to stand as authorized in leaf ${decisionLeaf}`,
         );
       group.last(
-        "UPDATE requests SET state = $1, changed_at = $2, outcome = $3 WHERE client = $4 AND id = $5",
+        "UPDATE requests SET state = $1, changed_at = $2, outcome = $3, outcome_seal = $4 WHERE client = $5 AND id = $6",
         state,
         changedAt,
         outcome,
+        outcomeSeal,
         client,
         id,
       );
@@ -344,7 +351,6 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       group.insert("recoveries", "leaf, at, promised_size, lost", leaf, at, promisedSize, lost);
       revise(HOUSE);
     },
-    confirmTime: async (at) => group.statement("INSERT INTO confirmed_times (at) VALUES ($1)", at),
     claimedBy: (claim) => remembered(memory.claims, claim, () => asked.claimedBy(claim)),
     nextNonce: (account) => remembered(memory.nonces, account, () => asked.nextNonce(account)),
     insertClaim: async (claim, request) => {
@@ -355,49 +361,31 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       group.statement("DELETE FROM claims WHERE claim = $1", claim);
       memory.claims.set(claim, undefined);
     },
-    setNextNonce: async (account, next) => {
-      group.put("nonces", ["account", "next"], [account, next]);
-      memory.nonces.set(account, next);
+    setNextNonce: async (account, nonce) => {
+      const { next, leaf, seal } = nonce;
+      group.put("nonces", ["account", "next", "leaf", "seal"], [account, next, leaf, seal]);
+      memory.nonces.set(account, nonce);
     },
 
-    spent: async (counter, windowStartsAt) => {
-      const end = await counterEnd(counter);
-      if (!end || end.at <= windowStartsAt) return 0n;
+    lastSpend,
+    spendBefore: async (counter, moment) => {
+      const last = await lastSpend(counter);
+      if (!last || last.at <= moment) return last;
       const kept = memory.stretches.get(counter);
-      const known = kept && totalBefore(kept, windowStartsAt);
-      if (known !== undefined) return end.total - known;
-      const stretch = await asked.stretch(counter, windowStartsAt);
+      const known = kept && entryBefore(kept, moment);
+      if (known !== undefined) return known ?? undefined;
+      const stretch = await asked.stretch(counter, moment);
       memory.stretches.set(counter, stretch);
-      return end.total - totalBefore(stretch, windowStartsAt)!;
+      return entryBefore(stretch, moment) ?? undefined;
     },
-    addSpend: async (counter, { at, leaf, amount }) => {
-      const end = await counterEnd(counter);
+    insertSpend: async (counter, entry) => {
+      const last = await lastSpend(counter);
       // The order in which totals are read: an entry before the latest would be in no sum.
-      if (end && (at < end.at || (at === end.at && leaf <= end.leaf)))
+      if (last && (entry.at < last.at || (entry.at === last.at && entry.leaf <= last.leaf)))
         throw new GatewayError("integrity", `expected entries of \`${counter}\` in the order of time`);
-      const total = (end?.total ?? 0n) + amount;
-      group.insert("spend", "counter, at, leaf, amount, total", counter, at, leaf, amount, total);
-      memory.ends.set(counter, { at, leaf, total });
-    },
-    removeSpend: async ({ at, leaf }) => {
-      memory.forgetCounters();
-      // Steps from counter to counter along the primary key: there are few counters, and many entries of each.
-      group.statement(
-        `WITH RECURSIVE counters (counter) AS (
-           (SELECT counter FROM spend ORDER BY counter LIMIT 1)
-           UNION ALL
-           SELECT (SELECT spend.counter FROM spend WHERE spend.counter > counters.counter ORDER BY spend.counter LIMIT 1)
-           FROM counters WHERE counters.counter IS NOT NULL
-         ), gone AS (
-           DELETE FROM spend USING counters
-           WHERE spend.counter = counters.counter AND at = $1 AND leaf = $2
-           RETURNING spend.counter, amount
-         )
-         UPDATE spend SET total = total - gone.amount FROM gone
-         WHERE gone.counter = spend.counter AND (spend.at, spend.leaf) > ($1, $2)`,
-        at,
-        leaf,
-      );
+      const { at, leaf, amount, total, seal } = entry;
+      group.insert("spend", "counter, at, leaf, amount, total, seal", counter, at, leaf, amount, total, seal);
+      memory.ends.set(counter, entry);
     },
     clearSpend: async (of) => {
       memory.forgetCounters();
@@ -416,7 +404,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       }
       group.insert(
         "leaves",
-        "idx, at, hash, commitment, client, number, opening",
+        "idx, at, hash, commitment, client, number, opening, seal",
         row.index,
         row.at,
         row.hash,
@@ -424,6 +412,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         row.client,
         row.number,
         row.opening,
+        row.seal,
       );
       memory.leaves.set("log", row).set(row.client, row);
     },

@@ -167,4 +167,16 @@ export const MIGRATIONS: readonly string[] = [
     change    TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Seals: a MAC over each row under a key that the store does not know, and the leaf that wrote it last.
+  ALTER TABLE leaves ADD COLUMN seal TEXT NOT NULL DEFAULT '';
+  ALTER TABLE requests ADD COLUMN leaf INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE requests ADD COLUMN seal TEXT NOT NULL DEFAULT '';
+  ALTER TABLE requests ADD COLUMN outcome_seal TEXT;
+  ALTER TABLE nonces ADD COLUMN leaf INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE nonces ADD COLUMN seal TEXT NOT NULL DEFAULT '';
+  ALTER TABLE spend ADD COLUMN seal TEXT NOT NULL DEFAULT '';
+  -- That an officer has confirmed the clock is read from the log.
+  DROP TABLE confirmed_times;
+  `,
 ];

@@ -7,14 +7,15 @@ import type {
   CheckpointRow,
   ClientRow,
   KeyRow,
-  LeafRow,
   PinRow,
   PolicyRow,
   PolicyVersionRow,
   RecoveryRow,
-  RequestRow,
-  Store,
-  StoreTransaction,
+  RowStore,
+  RowTransaction,
+  SealedLeaf,
+  SealedRequest,
+  SealedSpend,
   ScheduledPolicyRow,
 } from "../../vault/ports.ts";
 import { groupCommit } from "./group-commit.ts";
@@ -29,7 +30,7 @@ type Row = Record<string, never>;
  * @param clock wall time, ms
  * @throws {GatewayError} `store-too-new` if a newer Portcullis wrote it; `store-unavailable`
  */
-export function openSqliteStore(path: string, clock: () => number = Date.now): Store {
+export function openSqliteStore(path: string, clock: () => number = Date.now): RowStore {
   const database = openDatabase(path);
   const memory = new StoreMemory();
   let moment: number | undefined;
@@ -40,7 +41,7 @@ export function openSqliteStore(path: string, clock: () => number = Date.now): S
     writes: { any: () => memory.written, forget: () => void (memory.written = false) },
     durable: () => (memory.takeUnsynced() ? log.durable() : log.settled()).catch(lost),
   });
-  const run = <T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T> =>
+  const run = <T>(work: (transaction: RowTransaction) => Promise<T>): Promise<T> =>
     group.run(() => {
       moment = undefined; // jobs follow each other: this one reads the clock once
       return work(transaction);
@@ -103,7 +104,7 @@ const policyRow = (row: Row): PolicyRow => ({
   files: JSON.parse(row["files"]!) as PolicyRow["files"],
 });
 
-const requestRow = (row: Row): RequestRow => ({
+const requestRow = (row: Row): SealedRequest => ({
   id: row["id"]!,
   client: row["client"]!,
   caller: row["caller"]!,
@@ -117,12 +118,15 @@ const requestRow = (row: Row): RequestRow => ({
   decisionLeaf: row["decision_leaf"]!,
   decision: row["decision"]!,
   outcome: row["outcome"] ?? null,
+  leaf: row["leaf"]!,
+  seal: row["seal"]!,
+  outcomeSeal: row["outcome_seal"] ?? null,
 });
 
 /** A decision is written once, in its leaf. */
 const REQUESTS = "SELECT requests.*, leaves.opening AS decision FROM requests JOIN leaves ON idx = decision_leaf";
 
-const leafRow = (row: Row): LeafRow => ({
+const leafRow = (row: Row): SealedLeaf => ({
   index: row["idx"]!,
   at: row["at"]!,
   hash: row["hash"]!,
@@ -130,6 +134,15 @@ const leafRow = (row: Row): LeafRow => ({
   client: row["client"]!,
   number: row["number"]!,
   opening: row["opening"]!,
+  seal: row["seal"]!,
+});
+
+const spendEntry = (row: Row): SealedSpend => ({
+  at: row["at"]!,
+  leaf: row["leaf"]!,
+  amount: BigInt(row["amount"]!),
+  total: BigInt(row["total"]!),
+  seal: row["seal"]!,
 });
 
 const checkpointRow = (row: Row): CheckpointRow => ({
@@ -156,15 +169,6 @@ const pinRow = (row: Row): PinRow => ({
 const HASH_BYTES = 32;
 const TILE_WIDTH = 256;
 
-/** Steps from counter to counter along the primary key: there are few counters, and many entries of each. */
-const ENTRIES_AT = `
-  WITH RECURSIVE counters (counter) AS (
-    SELECT min(counter) FROM spend
-    UNION ALL
-    SELECT (SELECT min(counter) FROM spend WHERE counter > counters.counter) FROM counters WHERE counter IS NOT NULL
-  )
-  SELECT spend.counter, amount FROM counters JOIN spend USING (counter) WHERE at = ? AND leaf = ?`;
-
 /** Statements are prepared once: preparing costs more than running. */
 function statementsOf(database: Database) {
   const cache = new Map<string, Statement>();
@@ -184,10 +188,10 @@ class StoreMemory {
   written = false;
   /** By anybody since the log was synced last. */
   unsynced = false;
-  readonly leaves = new Map<ClientId | "log", LeafRow | undefined>();
+  readonly leaves = new Map<ClientId | "log", SealedLeaf | undefined>();
   readonly policyHashes = new Map<ClientId, string | undefined>();
   readonly revisions = new Map<ClientId, number | undefined>();
-  readonly counters = new Map<CounterId, CounterEnd | undefined>();
+  readonly counters = new Map<CounterId, SealedSpend | undefined>();
 
   /** Whether anything was written since it was asked last. */
   takeUnsynced(): boolean {
@@ -204,8 +208,6 @@ class StoreMemory {
   }
 }
 
-type CounterEnd = { readonly at: number; readonly leaf: number; readonly total: bigint };
-
 function remembered<K, V>(memory: Map<K, V>, key: K, read: () => V): V {
   if (memory.has(key)) return memory.get(key) as V;
   const value = read();
@@ -213,7 +215,7 @@ function remembered<K, V>(memory: Map<K, V>, key: K, read: () => V): V {
   return value;
 }
 
-function transactionOn(database: Database, clock: () => number, memory: StoreMemory): StoreTransaction {
+function transactionOn(database: Database, clock: () => number, memory: StoreMemory): RowTransaction {
   const sql = statementsOf(database);
   const one = (text: string, ...values: unknown[]): Row | undefined => sql(text).get(...values) as Row | undefined;
   const all = (text: string, ...values: unknown[]): Row[] => sql(text).all(...values) as Row[];
@@ -228,7 +230,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
     memory.revisions.delete(client);
   };
 
-  const lastLeaf = (client?: ClientId): LeafRow | undefined =>
+  const lastLeaf = (client?: ClientId): SealedLeaf | undefined =>
     remembered(memory.leaves, client ?? "log", () => {
       const row =
         client === undefined
@@ -238,13 +240,10 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
     });
 
   const timeNow = (): number => Math.max(clock(), lastLeaf()?.at ?? 0);
-  const counterEnd = (counter: CounterId): CounterEnd | undefined =>
+  const lastSpend = (counter: CounterId): SealedSpend | undefined =>
     remembered(memory.counters, counter, () => {
-      const row = one(
-        "SELECT at, leaf, total FROM spend WHERE counter = ? ORDER BY at DESC, leaf DESC LIMIT 1",
-        counter,
-      );
-      return row && { at: row["at"]!, leaf: row["leaf"]!, total: BigInt(row["total"]!) };
+      const row = one("SELECT * FROM spend WHERE counter = ? ORDER BY at DESC, leaf DESC LIMIT 1", counter);
+      return row && spendEntry(row);
     });
 
   const keyRow = (row: Row): KeyRow => ({
@@ -441,8 +440,8 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
     insertRequest: async (row) =>
       run(
         `INSERT INTO requests (id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record,
-           decision_leaf, outcome)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           decision_leaf, outcome, leaf, seal, outcome_seal)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         row.id,
         row.client,
         row.caller,
@@ -455,24 +454,31 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         row.record,
         row.decisionLeaf,
         row.outcome,
+        row.leaf,
+        row.seal,
+        row.outcomeSeal,
       ),
     updateRequest: async (row) =>
       run(
-        "UPDATE requests SET state = ?, changed_at = ?, record = ?, decision_leaf = ? WHERE client = ? AND id = ?",
+        `UPDATE requests SET state = ?, changed_at = ?, record = ?, decision_leaf = ?, leaf = ?, seal = ?
+         WHERE client = ? AND id = ?`,
         row.state,
         row.changedAt,
         row.record,
         row.decisionLeaf,
+        row.leaf,
+        row.seal,
         row.client,
         row.id,
       ),
-    recordOutcome: async ({ client, id, state, changedAt, decisionLeaf, outcome }) => {
+    recordOutcome: async ({ client, id, state, changedAt, decisionLeaf, outcome, outcomeSeal }) => {
       const changed = change(
-        `UPDATE requests SET state = ?, changed_at = ?, outcome = ?
+        `UPDATE requests SET state = ?, changed_at = ?, outcome = ?, outcome_seal = ?
          WHERE client = ? AND id = ? AND state = 'authorized' AND decision_leaf = ?`,
         state,
         changedAt,
         outcome,
+        outcomeSeal,
         client,
         id,
         decisionLeaf,
@@ -489,73 +495,52 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       run("INSERT INTO recoveries (leaf, at, promised_size, lost) VALUES (?, ?, ?, ?)", leaf, at, promisedSize, lost);
       revise(HOUSE);
     },
-    confirmedTime: async () => one("SELECT max(at) AS at FROM confirmed_times")?.["at"] ?? undefined,
-    confirmTime: async (at) => run("INSERT INTO confirmed_times (at) VALUES (?)", at),
 
     claimedBy: async (claim) => one("SELECT request FROM claims WHERE claim = ?", claim)?.["request"],
     nextNonce: async (account) => {
-      const next = one("SELECT next FROM nonces WHERE account = ?", account)?.["next"] as string | undefined;
-      return next === undefined ? undefined : BigInt(next);
+      const row = one("SELECT next, leaf, seal FROM nonces WHERE account = ?", account);
+      return row && { next: BigInt(row["next"]!), leaf: row["leaf"]!, seal: row["seal"]! };
     },
     insertClaim: async (claim, request) => run("INSERT INTO claims (claim, request) VALUES (?, ?)", claim, request),
     removeClaim: async (claim) => run("DELETE FROM claims WHERE claim = ?", claim),
-    setNextNonce: async (account, next) =>
+    setNextNonce: async (account, { next, leaf, seal }) =>
       run(
-        "INSERT INTO nonces (account, next) VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET next = excluded.next",
+        `INSERT INTO nonces (account, next, leaf, seal) VALUES (?, ?, ?, ?)
+         ON CONFLICT (account) DO UPDATE SET next = excluded.next, leaf = excluded.leaf, seal = excluded.seal`,
         account,
         next.toString(),
+        leaf,
+        seal,
       ),
 
-    spent: async (counter, windowStartsAt) => {
-      const end = counterEnd(counter);
-      if (!end || end.at <= windowStartsAt) return 0n;
-      const before = one(
-        "SELECT total FROM spend WHERE counter = ? AND at <= ? ORDER BY at DESC, leaf DESC LIMIT 1",
+    lastSpend: async (counter) => lastSpend(counter),
+    spendBefore: async (counter, moment) => {
+      const row = one(
+        "SELECT * FROM spend WHERE counter = ? AND at <= ? ORDER BY at DESC, leaf DESC LIMIT 1",
         counter,
-        windowStartsAt,
+        moment,
       );
-      return end.total - BigInt(before?.["total"] ?? "0");
+      return row && spendEntry(row);
     },
-    spentAt: async (counter, { at, leaf }) =>
-      BigInt(
-        one("SELECT amount FROM spend WHERE counter = ? AND at = ? AND leaf = ?", counter, at, leaf)?.["amount"] ?? "0",
-      ),
-    addSpend: async (counter, { at, leaf, amount }) => {
-      const end = counterEnd(counter);
+    spendAt: async (counter, { at, leaf }) => {
+      const row = one("SELECT * FROM spend WHERE counter = ? AND at = ? AND leaf = ?", counter, at, leaf);
+      return row && spendEntry(row);
+    },
+    insertSpend: async (counter, entry) => {
+      const last = lastSpend(counter);
       // The order in which totals are read: an entry before the latest would be in no sum.
-      if (end && (at < end.at || (at === end.at && leaf <= end.leaf)))
+      if (last && (entry.at < last.at || (entry.at === last.at && entry.leaf <= last.leaf)))
         throw new GatewayError("integrity", `expected entries of \`${counter}\` in the order of time`);
-      const total = (end?.total ?? 0n) + amount;
       run(
-        "INSERT INTO spend (counter, at, leaf, amount, total) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO spend (counter, at, leaf, amount, total, seal) VALUES (?, ?, ?, ?, ?, ?)",
         counter,
-        at,
-        leaf,
-        amount.toString(),
-        total.toString(),
+        entry.at,
+        entry.leaf,
+        entry.amount.toString(),
+        entry.total.toString(),
+        entry.seal,
       );
-      memory.counters.set(counter, { at, leaf, total });
-    },
-    removeSpend: async ({ at, leaf }) => {
-      memory.counters.clear();
-      for (const { counter, amount } of all(ENTRIES_AT, at, leaf)) {
-        run("DELETE FROM spend WHERE counter = ? AND at = ? AND leaf = ?", counter, at, leaf);
-        for (const later of all(
-          "SELECT at, leaf, total FROM spend WHERE counter = ? AND (at, leaf) > (?, ?)",
-          counter,
-          at,
-          leaf,
-        )) {
-          const total = BigInt(later["total"]!) - BigInt(amount!);
-          run(
-            "UPDATE spend SET total = ? WHERE counter = ? AND at = ? AND leaf = ?",
-            total.toString(),
-            counter,
-            later["at"],
-            later["leaf"],
-          );
-        }
-      }
+      memory.counters.set(counter, entry);
     },
     clearSpend: async (of) => {
       memory.counters.clear();
@@ -581,7 +566,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         );
       }
       run(
-        "INSERT INTO leaves (idx, at, hash, commitment, client, number, opening) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO leaves (idx, at, hash, commitment, client, number, opening, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         row.index,
         row.at,
         row.hash,
@@ -589,6 +574,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         row.client,
         row.number,
         row.opening,
+        row.seal,
       );
       memory.leaves.set("log", row).set(row.client, row);
     },

@@ -14,6 +14,7 @@ import type { Anchor, ClientRow, LogToken, Store } from "../../../src/vault/port
 import { receiptOf } from "../../../src/vault/tree.ts";
 import { logTokenInSoftware } from "../../support/software-hsm.ts";
 import { textbookPath, textbookRoot } from "../../support/textbook-tree.ts";
+import { sealed } from "../../support/sealed.ts";
 
 // Goal: what is in the log is under a signed checkpoint that extends every earlier one; a store that has forgotten one is
 // recognised, and then nothing is written (I18, I19).
@@ -41,7 +42,7 @@ describe("vault/checkpoints", () => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), "portcullis-checkpoints-"));
-    store = openSqliteStore(at("store.db"), () => now);
+    store = sealed(openSqliteStore(at("store.db"), () => now));
     logToken = logTokenInSoftware();
     key = noteKey(ORIGIN, "ed25519", await logToken.publicKey("checkpoint"));
     faults = [];
@@ -174,14 +175,14 @@ describe("vault/checkpoints", () => {
       await before.round();
       await store.close();
       copyFileSync(at("store.db"), at("backup.db"));
-      store = openSqliteStore(at("store.db"), () => now);
+      store = sealed(openSqliteStore(at("store.db"), () => now));
       const after = await openNext();
       await append(5);
       await after.round();
       await store.close();
       for (const suffix of ["-wal", "-shm"]) rmSync(at(`store.db${suffix}`), { force: true });
       copyFileSync(at("backup.db"), at("store.db"));
-      store = openSqliteStore(at("store.db"), () => now);
+      store = sealed(openSqliteStore(at("store.db"), () => now));
     }
 
     it("is recognised at the start: nothing is written, nothing is signed, everything can be read", async () => {

@@ -8,6 +8,7 @@ import type { CallerName, ClientId } from "../../../src/domain/names.ts";
 import { beat, ClockGuard, confirmClock, guarded, HEARTBEAT_MS } from "../../../src/vault/clock.ts";
 import { appendLeaf } from "../../../src/vault/log.ts";
 import type { ClientRow, Store } from "../../../src/vault/ports.ts";
+import { sealed } from "../../support/sealed.ts";
 
 // Goal: nothing is decided at a time that nobody has vouched for, so that moving a clock empties no window.
 // Method: the real store with a clock that the test moves, and guards whose monotonic clock it moves as well.
@@ -46,7 +47,7 @@ describe("vault/clock", () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), "portcullis-clock-"));
     [wall, monotonic] = [START, 5_000];
-    store = openSqliteStore(join(folder, "store.db"), () => wall);
+    store = sealed(openSqliteStore(join(folder, "store.db"), () => wall));
     await write(store);
   });
   afterEach(async () => {

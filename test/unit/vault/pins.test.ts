@@ -6,6 +6,7 @@ import { openSqliteStore } from "../../../src/adapters/sqlite/store.ts";
 import { GatewayError } from "../../../src/domain/errors.ts";
 import { Pins } from "../../../src/vault/pins.ts";
 import type { Store, TokenRef } from "../../../src/vault/ports.ts";
+import { sealed } from "../../support/sealed.ts";
 import { gatewayTokenInSoftware } from "../../support/software-hsm.ts";
 
 // Goal: whatever moment a change of PIN is cut short at, the token opens again; a PIN that a token has refused is never
@@ -33,7 +34,7 @@ describe("vault/pins", () => {
   let pins: Pins;
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), "portcullis-pins-"));
-    store = openSqliteStore(join(folder, "store.db"));
+    store = sealed(openSqliteStore(join(folder, "store.db")));
     pins = new Pins({ store, sealer: gatewayTokenInSoftware() });
     const first = await pins.seal("acme", TOKEN, "first-pin");
     await store.write((transaction) => transaction.putPin(first));

@@ -19,7 +19,7 @@ import { route } from "../../../src/vault/api/router.ts";
 import { Checkpoints, TURN_MS } from "../../../src/vault/checkpoints.ts";
 import type { Gateway } from "../../../src/vault/gateway.ts";
 import { appendLeaf } from "../../../src/vault/log.ts";
-import type { Store, StoreHistory } from "../../../src/vault/ports.ts";
+import type { Store } from "../../../src/vault/ports.ts";
 import { exportedBy, verified } from "../../support/exported-log.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
 import { signedBy, unfreezing } from "../../support/officers.ts";
@@ -78,7 +78,7 @@ describe("recovery after a restore", () => {
     const path = join(folder, name);
     for (const suffix of ["", "-wal"])
       if (existsSync(`${from}${suffix}`)) copyFileSync(`${from}${suffix}`, `${path}${suffix}`);
-    const store = openSqliteStore(path, () => vault.clock.now);
+    const store = vault.sealed(openSqliteStore(path, () => vault.clock.now));
     opened.push(store);
     return store;
   }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Interface, Transaction } from "ethers";
 import type { Account } from "../../../src/domain/chain.ts";
 import { HOUSE } from "../../../src/domain/names.ts";
+import { appendLeaf } from "../../../src/vault/log.ts";
 import type { Answer } from "../../../src/vault/api/routes.ts";
 import {
   acmePolicy,
@@ -70,7 +71,19 @@ describe("segregation of clients", () => {
     // The house has no key over the API yet: its account is put where its keys would stand.
     houses = ADDRESSES[2]!;
     const row = { ...vault.key, client: HOUSE, id: "house-1", publicKey: Buffer.alloc(65, 4) };
-    await vault.store.write((each) => each.insertKey({ ...row, accounts: [accountOf(houses) as Account] }));
+    await vault.store.write(async (transaction) => {
+      const key = { ...row, accounts: [accountOf(houses) as Account] };
+      const { name, publicKey, ...said } = key;
+      const shown = {
+        ...said,
+        key: name,
+        publicKey: Buffer.from(publicKey).toString("hex"),
+        ceremony: { how: "adopted" },
+      };
+      const { client: _client, ...content } = shown;
+      await appendLeaf(transaction, (await transaction.client(HOUSE))!, "key-created", content);
+      await transaction.insertKey(key);
+    });
     await apply([GENEROUS]);
   });
   after(() => vault.close());
