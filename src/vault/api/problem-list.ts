@@ -244,10 +244,10 @@ const LATER = {
   "token-not-found": later("the HSM does not show the client's token"),
   "vault-busy": later("the vault has more requests under way than it takes: nothing was done"),
   integrity: kind(
-    500,
+    503,
     "yes",
-    "tell the operator at once",
-  )("the store holds what does not fit together; answered as `internal-error`"),
+    "tell the operator at once: nothing is signed for this client",
+  )("the store holds what is not as the log has it: somebody has changed it"),
   "internal-error": kind(
     500,
     "yes",

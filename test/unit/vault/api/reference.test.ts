@@ -33,6 +33,7 @@ const NEVER_ANSWERED = new Set([
   "malformed-proof",
   "not-in-tree",
   "not-initialised",
+  "row-key-missing",
   "permit-invalid",
   "signed-differs",
   "softhsm-missing",
