@@ -1,5 +1,5 @@
 import { Following } from "../../src/vault/following.ts";
-import type { RowStore, Store } from "../../src/vault/ports.ts";
+import type { RowStore, Store, StoreTransaction } from "../../src/vault/ports.ts";
 import { sealedStore } from "../../src/vault/sealed-store.ts";
 import { Seals } from "../../src/vault/seals.ts";
 
@@ -11,3 +11,9 @@ export const sealed = (rows: RowStore): Store =>
       throw error;
     }),
   );
+
+/** Leaves that the vault itself does not take note of: it holds its rows against every other one. */
+export const unseenIn = (transaction: StoreTransaction): StoreTransaction => ({
+  ...transaction,
+  insertLeaf: (row) => transaction.insertLeaf(row, { type: "unseen" }),
+});

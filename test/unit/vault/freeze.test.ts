@@ -11,9 +11,9 @@ import { GatewayClient } from "../../../src/sdk/client.ts";
 import { route } from "../../../src/vault/api/router.ts";
 import type { Gateway } from "../../../src/vault/gateway.ts";
 import { appendLeaf } from "../../../src/vault/log.ts";
-import type { StoreTransaction } from "../../../src/vault/ports.ts";
 import { checkpointsOf, exported, verified } from "../../support/exported-log.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
+import { unseenIn } from "../../support/sealed.ts";
 import { signedBy, unfreezing } from "../../support/officers.ts";
 import { hsmInSoftware, type SoftwareHsm } from "../../support/software-hsm.ts";
 import { GATEWAY, newKey, REQUESTS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
@@ -333,15 +333,10 @@ describe("a freeze", () => {
   });
 
   describe("that was not kept is found in the log", () => {
-    /** Behind the vault's back: it holds its rows against every leaf that it knows of. */
     const leaf = (type: "frozen" | "unfrozen" | "withheld", content: object) =>
       vault.store.write(async (transaction) => {
         const row = (await transaction.client("acme" as ClientId))!;
-        const unseen: StoreTransaction = {
-          ...transaction,
-          insertLeaf: (each) => transaction.insertLeaf(each, { type: "unseen" }),
-        };
-        return appendLeaf(unseen, row, type, { ...content });
+        return appendLeaf(unseenIn(transaction), row, type, { ...content });
       });
 
     it("a request authorized and signed in between", async () => {

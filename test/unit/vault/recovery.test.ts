@@ -19,10 +19,11 @@ import { route } from "../../../src/vault/api/router.ts";
 import { Checkpoints, TURN_MS } from "../../../src/vault/checkpoints.ts";
 import type { Gateway } from "../../../src/vault/gateway.ts";
 import { appendLeaf } from "../../../src/vault/log.ts";
-import type { Store } from "../../../src/vault/ports.ts";
+import type { ClientRow, Store } from "../../../src/vault/ports.ts";
 import { exportedBy, verified } from "../../support/exported-log.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
 import { signedBy, unfreezing } from "../../support/officers.ts";
+import { unseenIn } from "../../support/sealed.ts";
 import { hsmInSoftware, type SoftwareHsm } from "../../support/software-hsm.ts";
 import { textbookRoot } from "../../support/textbook-tree.ts";
 import { GATEWAY, newKey, REQUESTS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
@@ -414,20 +415,29 @@ describe("recovery after a restore", () => {
   describe("is held against the log", () => {
     it("a client that signs without having been unfrozen, in a window that was full", async () => {
       await recover(restored);
-      await restored.store.write(async (transaction) => {
-        await transaction.putFreezes("acme" as ClientId, []);
+      const { store } = restored;
+      const thawed = async (row: Promise<ClientRow | undefined>) => ({
+        ...(await row)!,
+        status: "active" as const,
+        freezes: [],
       });
       // A vault that knows nothing of it.
-      await restored.gateway.directory.load();
-      Object.assign(restored.gateway.directory.house, { restoredAt: undefined });
-      assert.deepEqual(await signing(restored), [201, "signed"]);
+      const forgetful: Store = {
+        ...store,
+        write: (work) =>
+          store.write((transaction) =>
+            work({ ...transaction, client: (id) => thawed(transaction.client(id)), recoveries: async () => [] }),
+          ),
+      };
+      const gateway = await vault.restarted({ store: forgetful });
+      assert.deepEqual(await signing({ ...restored, gateway }), [201, "signed"]);
       assert.deepEqual(Object.keys((await report(restored)).found).toSorted(), ["over-cap", "signed-frozen"]);
     });
     it("an act without its officers, or of another log", async () => {
       await restored.store.write(async (transaction) => {
         const house = (await transaction.client("house" as ClientId))!;
         const head = { size: 3, root: "AAAA" };
-        await appendLeaf(transaction, house, "restored", {
+        await appendLeaf(unseenIn(transaction), house, "restored", {
           store: head,
           promised: head,
           history: "none",
