@@ -346,7 +346,8 @@ describe("recovery after a restore", () => {
       const copy = copied("moved");
       let writtenIn = "1/1";
       const read = async () => ({ writtenIn, found: "1/2" });
-      const adopt: StoreHistory["adopt"] = (found, work) => copy.write(work).finally(() => (writtenIn = found));
+      const adopt: NonNullable<Store["history"]>["adopt"] = (found, work) =>
+        copy.write(work).finally(() => (writtenIn = found));
       return { ...copy, history: { read, adopt } };
     };
 
