@@ -3,6 +3,7 @@ import { createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { once } from "node:events";
 import { GatewayError } from "../domain/errors.ts";
+import { splitTarget } from "../domain/http-signature.ts";
 import type { AnswerSigner } from "./auth/answers.ts";
 import { problemOfError, RETRY_AFTER_S } from "./api/problems.ts";
 import { bodyBytes, route, type Routed } from "./api/router.ts";
@@ -154,7 +155,7 @@ function healthcheck(gateway: Gateway): Routed {
 
 /** Asked by machines that have no key: how the gateway is, and nothing of what it does. */
 function statusOf(gateway: Gateway, target: string): Routed | undefined {
-  if (target === "/readyz") {
+  if (splitTarget(target).path === "/readyz") {
     const readiness = readinessOf(gateway);
     return { authenticated: false, status: readiness.status === "ready" ? 200 : 503, body: readiness };
   }
