@@ -50,6 +50,21 @@ const abi: Abi = parseAbi([
   "function increaseAllowance(address,uint256)",
   "function decreaseAllowance(address,uint256)",
   "function permit(address,address,uint256,uint256,uint8,bytes32,bytes32)",
+  "function permit(address,address,uint256,uint256,bool,uint8,bytes32,bytes32)",
+  "struct PermitDetails { address token; uint160 amount; uint48 expiration; uint48 nonce; }",
+  "struct PermitSingle { PermitDetails details; address spender; uint256 sigDeadline; }",
+  "struct PermitBatch { PermitDetails[] details; address spender; uint256 sigDeadline; }",
+  "function permit(address,PermitSingle,bytes)",
+  "function permit(address,PermitBatch,bytes)",
+  "struct Move { address from; address to; uint160 amount; address token; }",
+  "function transferFrom(Move[])",
+  "struct Pair { address token; address spender; }",
+  "function lockdown(Pair[])",
+  "struct Transfers { Permitted[] permitted; uint256 nonce; uint256 deadline; }",
+  "function permitTransferFrom(Transfers,Details[],address,bytes)",
+  "function permitWitnessTransferFrom(Transfers,Details[],address,bytes32,string,bytes)",
+  "function multicall(bytes[])",
+  "function transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)",
   "struct Permitted { address token; uint256 amount; }",
   "struct Transfer { Permitted permitted; uint256 nonce; uint256 deadline; }",
   "struct Details { address to; uint256 requestedAmount; }",
@@ -74,8 +89,9 @@ function samples(world: World): fc.Arbitrary<Sample> {
   const someone = fc.constantFrom<Address>(OWN, OTHER, THIRD, world.Safe, world.Multicall3);
   const amount = fc.bigInt(0n, 1000n);
   const id = fc.constantFrom(...IDS);
-  const token = fc.constantFrom(world.Token, world.Wrapped);
+  const token = fc.constantFrom(world.Token, world.Wrapped, world.Bundled);
   const sample = (to: Address, data: Hex, value = 0n): Sample => ({ to, value, data });
+  const details = (value: bigint) => ({ token: world.Token, amount: value, expiration: 2 ** 40, nonce: 0 });
   const leaf = fc.oneof(
     fc.tuple(fc.constantFrom(OTHER, THIRD), amount).map(([to, value]) => sample(to, "0x", value)),
     fc.tuple(token, someone, amount).map(([at, to, value]) => sample(at, encode("transfer", to, value))),
@@ -123,6 +139,84 @@ function samples(world: World): fc.Arbitrary<Sample> {
     fc
       .tuple(someone, someone, amount)
       .map(([from, to, value]) => sample(world.Permit2, encode("transferFrom", from, to, value, world.Token))),
+    fc
+      .tuple(token, someone, someone, fc.boolean())
+      .map(([at, holder, to, allowed]) =>
+        sample(at, encode("permit", holder, to, 0n, 2n ** 40n, allowed, 27, zeroHash, zeroHash)),
+      ),
+    fc
+      .tuple(token, someone, someone, amount)
+      .map(([at, from, to, value]) =>
+        sample(
+          at,
+          encode("transferWithAuthorization", from, to, value, 0n, 2n ** 40n, zeroHash, 27, zeroHash, zeroHash),
+        ),
+      ),
+    fc
+      .tuple(someone, someone, amount)
+      .map(([owner, spender, value]) =>
+        sample(
+          world.Permit2,
+          encode("permit", owner, { details: details(value), spender, sigDeadline: 2n ** 40n }, "0x"),
+        ),
+      ),
+    fc
+      .tuple(someone, someone, fc.array(amount, { minLength: 1, maxLength: 3 }))
+      .map(([owner, spender, values]) =>
+        sample(
+          world.Permit2,
+          encode("permit", owner, { details: values.map(details), spender, sigDeadline: 2n ** 40n }, "0x"),
+        ),
+      ),
+    fc.array(fc.tuple(someone, someone, amount), { minLength: 1, maxLength: 3 }).map((moves) =>
+      sample(
+        world.Permit2,
+        encode(
+          "transferFrom",
+          moves.map(([from, to, value]) => ({ from, to, amount: value, token: world.Token })),
+        ),
+      ),
+    ),
+    fc.array(someone, { minLength: 1, maxLength: 3 }).map((spenders) =>
+      sample(
+        world.Permit2,
+        encode(
+          "lockdown",
+          spenders.map((spender) => ({ token: world.Token, spender })),
+        ),
+      ),
+    ),
+    fc
+      .tuple(someone, fc.boolean(), fc.array(fc.tuple(someone, amount, amount), { minLength: 1, maxLength: 3 }))
+      .map(([owner, witness, parts]) => {
+        const permitted = parts.map(([, most]) => ({ token: world.Token, amount: most }));
+        const wanted = parts.map(([to, most, requested]) => ({ to, requestedAmount: requested % (most + 1n) }));
+        const transfers = { permitted, nonce: 0n, deadline: 2n ** 40n };
+        return sample(
+          world.Permit2,
+          witness
+            ? encode(
+                "permitWitnessTransferFrom",
+                transfers,
+                wanted,
+                owner,
+                zeroHash,
+                "Order order)Order(uint256 a)",
+                "0x",
+              )
+            : encode("permitTransferFrom", transfers, wanted, owner, "0x"),
+        );
+      }),
+    fc
+      .array(
+        fc.oneof(
+          fc.tuple(someone, amount).map(([to, value]) => encode("transfer", to, value)),
+          fc.tuple(someone, someone, amount).map(([from, to, value]) => encode("transferFrom", from, to, value)),
+          fc.tuple(someone, amount).map(([to, value]) => encode("approve", to, value)),
+        ),
+        { minLength: 1, maxLength: 4 },
+      )
+      .map((calls) => sample(world.Bundled, encode("multicall", calls))),
   );
   const part = ({ to, value, data }: Sample): Hex =>
     concatHex(["0x00", to, numberToHex(value, { size: 32 }), numberToHex(size(data), { size: 32 }), data]);
@@ -183,11 +277,13 @@ function registryOf(world: World): AssetRegistry {
     asset("ETH", "native"),
     asset("TOKEN", "erc20", world.Token),
     asset("WRAPPED", "erc20", world.Wrapped),
+    asset("BUNDLED", "erc20", world.Bundled),
     asset("COLLECTION", "erc721", world.Collection),
     asset("ITEMS", "erc1155", world.Items),
   ];
   const kinds: [ContractName, ContractKind][] = [
     ["Wrapped", "weth"],
+    ["Bundled", "multicall"],
     ["Permit2", "permit2"],
     ["Multicall3", "multicall3"],
     ["MultiSend", "multisend"],
@@ -252,12 +348,14 @@ describe("property: EVM intents come true", function () {
       await chain.impersonateAccount({ address: one });
       await chain.setBalance({ address: one, value: 10n ** 20n });
       await run(OWN, "Token", "mint", [one, 10n ** 12n]);
+      await run(OWN, "Bundled", "mint", [one, 10n ** 12n]);
       await run(one, "Wrapped", "deposit", [], 10n ** 12n);
       if (IDS[index] !== undefined) await run(OWN, "Collection", "mint", [one, IDS[index]]);
       for (const item of IDS) await run(OWN, "Items", "mint", [one, item, 10n ** 12n]);
       for (const spender of [OWN, world.Safe, world.Multicall3, world.Permit2]) {
         await run(one, "Token", "approve", [spender, 10n ** 9n]);
         await run(one, "Wrapped", "approve", [spender, 10n ** 9n]);
+        await run(one, "Bundled", "approve", [spender, 10n ** 9n]);
         await run(one, "Items", "setApprovalForAll", [spender, true]);
         await run(one, "Permit2", "approve", [world.Token, spender, 10n ** 9n, 2 ** 40]);
       }
@@ -276,6 +374,7 @@ describe("property: EVM intents come true", function () {
         put(balances, `ETH ${one}`, chain.getBalance({ address: one })),
         put(balances, `TOKEN ${one}`, read("Token", "balanceOf", one)),
         put(balances, `WRAPPED ${one}`, read("Wrapped", "balanceOf", one)),
+        put(balances, `BUNDLED ${one}`, read("Bundled", "balanceOf", one)),
         ...IDS.map((item) => put(balances, `ITEMS#${item} ${one}`, read("Items", "balanceOf", one, item))),
         ...IDS.map((item) =>
           put(
@@ -288,6 +387,7 @@ describe("property: EVM intents come true", function () {
       ...pairs.flatMap(([owner, spender]) => [
         put(allowances, `TOKEN ${owner} ${spender}`, read("Token", "allowance", owner, spender)),
         put(allowances, `WRAPPED ${owner} ${spender}`, read("Wrapped", "allowance", owner, spender)),
+        put(allowances, `BUNDLED ${owner} ${spender}`, read("Bundled", "allowance", owner, spender)),
         put(allowances, `COLLECTION ${owner} ${spender}`, read("Collection", "isApprovedForAll", owner, spender)),
         put(allowances, `ITEMS ${owner} ${spender}`, read("Items", "isApprovedForAll", owner, spender)),
         put(

@@ -19,6 +19,8 @@ contract Token {
   }
   function approve(address spender, uint256 value) external returns (bool) { allowance[msg.sender][spender] = value; return true; }
   function permit(address owner, address spender, uint256 value, uint256, uint8, bytes32, bytes32) external { allowance[owner][spender] = value; }
+  function permit(address holder, address spender, uint256, uint256, bool allowed, uint8, bytes32, bytes32) external { allowance[holder][spender] = allowed ? type(uint256).max : 0; }
+  function transferWithAuthorization(address from, address to, uint256 value, uint256, uint256, bytes32, uint8, bytes32, bytes32) external { move(from, to, value); }
   function increaseAllowance(address spender, uint256 value) external returns (bool) { allowance[msg.sender][spender] += value; return true; }
   function decreaseAllowance(address spender, uint256 value) external returns (bool) { allowance[msg.sender][spender] -= value; return true; }
   function move(address from, address to, uint256 value) internal returns (bool) {
@@ -32,6 +34,15 @@ contract Wrapped is Token {
   receive() external payable { deposit(); }
   function deposit() public payable { balanceOf[msg.sender] += msg.value; }
   function withdraw(uint256 wad) external { balanceOf[msg.sender] -= wad; payable(msg.sender).transfer(wad); }
+}
+
+contract Bundled is Token {
+  function multicall(bytes[] calldata data) external {
+    for (uint256 i = 0; i < data.length; i++) {
+      (bool success, ) = address(this).delegatecall(data[i]);
+      require(success);
+    }
+  }
 }
 
 contract Collection {
@@ -72,7 +83,26 @@ contract Permit2 {
   function approve(address token, address spender, uint160 amount, uint48 expiration) external {
     allowance[msg.sender][token][spender] = Allowed(amount, expiration, 0);
   }
-  function transferFrom(address from, address to, uint160 amount, address token) external {
+  function transferFrom(address from, address to, uint160 amount, address token) external { move(from, to, amount, token); }
+  struct Move { address from; address to; uint160 amount; address token; }
+  function transferFrom(Move[] calldata moves) external {
+    for (uint256 i = 0; i < moves.length; i++) move(moves[i].from, moves[i].to, moves[i].amount, moves[i].token);
+  }
+  struct PermitDetails { address token; uint160 amount; uint48 expiration; uint48 nonce; }
+  struct PermitSingle { PermitDetails details; address spender; uint256 sigDeadline; }
+  struct PermitBatch { PermitDetails[] details; address spender; uint256 sigDeadline; }
+  function permit(address owner, PermitSingle memory single, bytes calldata) external { grant(owner, single.details, single.spender); }
+  function permit(address owner, PermitBatch memory batch, bytes calldata) external {
+    for (uint256 i = 0; i < batch.details.length; i++) grant(owner, batch.details[i], batch.spender);
+  }
+  function grant(address owner, PermitDetails memory details, address spender) internal {
+    allowance[owner][details.token][spender] = Allowed(details.amount, details.expiration, details.nonce + 1);
+  }
+  struct Pair { address token; address spender; }
+  function lockdown(Pair[] calldata pairs) external {
+    for (uint256 i = 0; i < pairs.length; i++) allowance[msg.sender][pairs[i].token][pairs[i].spender].amount = 0;
+  }
+  function move(address from, address to, uint160 amount, address token) internal {
     Allowed storage allowed = allowance[from][token][msg.sender];
     require(block.timestamp <= allowed.expiration);
     if (allowed.amount != type(uint160).max) allowed.amount -= amount;
@@ -80,7 +110,17 @@ contract Permit2 {
   }
   struct Permitted { address token; uint256 amount; }
   struct Transfer { Permitted permitted; uint256 nonce; uint256 deadline; }
+  struct Transfers { Permitted[] permitted; uint256 nonce; uint256 deadline; }
   struct Details { address to; uint256 requestedAmount; }
+  function permitTransferFrom(Transfers memory permit, Details[] calldata details, address owner, bytes calldata) external { moveAll(permit, details, owner); }
+  function permitWitnessTransferFrom(Transfers memory permit, Details[] calldata details, address owner, bytes32, string calldata, bytes calldata) external { moveAll(permit, details, owner); }
+  function moveAll(Transfers memory permit, Details[] calldata details, address owner) internal {
+    require(block.timestamp <= permit.deadline && permit.permitted.length == details.length);
+    for (uint256 i = 0; i < details.length; i++) {
+      require(details[i].requestedAmount <= permit.permitted[i].amount);
+      if (details[i].requestedAmount != 0) Token(permit.permitted[i].token).transferFrom(owner, details[i].to, details[i].requestedAmount);
+    }
+  }
   function permitTransferFrom(Transfer memory permit, Details calldata details, address owner, bytes calldata) external {
     require(block.timestamp <= permit.deadline && details.requestedAmount <= permit.permitted.amount);
     Token(permit.permitted.token).transferFrom(owner, details.to, details.requestedAmount);
@@ -146,7 +186,7 @@ contract Safe {
 
 export type Compiled = { readonly abi: Abi; readonly bytecode: Hex };
 export type ContractName =
-  "Token" | "Wrapped" | "Collection" | "Items" | "Permit2" | "Multicall3" | "MultiSend" | "Safe";
+  "Token" | "Wrapped" | "Bundled" | "Collection" | "Items" | "Permit2" | "Multicall3" | "MultiSend" | "Safe";
 
 type Output = {
   readonly errors?: readonly { severity: string; formattedMessage: string }[];
