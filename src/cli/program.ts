@@ -10,6 +10,7 @@ import { devCommand } from "./commands/dev.ts";
 import { freezeCommands } from "./commands/freeze.ts";
 import { governanceCommands } from "./commands/governance.ts";
 import { logCommands } from "./commands/log.ts";
+import { notifyCommand } from "./commands/notify.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { processCommands } from "./commands/processes.ts";
 import { recoverCommand } from "./commands/recover.ts";
@@ -33,6 +34,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   requestCommands(program);
   freezeCommands(program, host);
   approvalCommands(program);
+  notifyCommand(program);
   governanceCommands(program);
   recoverCommand(program, host);
   logCommands(program);
