@@ -14,7 +14,7 @@ import { delimiter, join, relative, sep } from "node:path";
 export const PURPOSES = {
   run: { system: ["softhsm"], edgeUser: true, addons: true, build: true },
   test: {
-    system: ["softhsm", "opensc", "p11-kit", "postgresql", "cc", "make", "python3"],
+    system: ["softhsm", "opensc", "p11-kit", "postgresql", "cc", "make", "python3", "cryptography", "go"],
     edgeUser: true,
     addons: true,
     build: true,
@@ -59,6 +59,12 @@ const SYSTEM = {
   "c++": { debian: ["g++"], programs: ["c++", "g++"] },
   make: { debian: ["make"], programs: ["make"] },
   python3: { debian: ["python3"], programs: ["python3"] },
+  // The programs of docs/calling.md, which a test runs.
+  cryptography: {
+    debian: ["python3-cryptography"],
+    files: ["/usr/lib/python3/dist-packages/cryptography/__init__.py"],
+  },
+  go: { debian: ["golang-go"], programs: ["go"] },
 };
 
 /**

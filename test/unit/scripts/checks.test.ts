@@ -58,11 +58,32 @@ describe("set-up: system packages", () => {
   });
   it("tests need more than running does", () => {
     const missing = missingPackages(PURPOSES["test"]!.system, machine([softhsm]));
-    assert.deepEqual(missing, ["gcc", "libc6-dev", "make", "opensc", "p11-kit", "postgresql", "python3"]);
+    assert.deepEqual(missing, [
+      "gcc",
+      "golang-go",
+      "libc6-dev",
+      "make",
+      "opensc",
+      "p11-kit",
+      "postgresql",
+      "python3",
+      "python3-cryptography",
+    ]);
   });
   it("compiling an addon needs a C++ compiler as well, and each package is named once", () => {
     const missing = missingPackages([...PURPOSES["test"]!.system, ...COMPILERS], machine([softhsm]));
-    assert.deepEqual(missing, ["g++", "gcc", "libc6-dev", "make", "opensc", "p11-kit", "postgresql", "python3"]);
+    assert.deepEqual(missing, [
+      "g++",
+      "gcc",
+      "golang-go",
+      "libc6-dev",
+      "make",
+      "opensc",
+      "p11-kit",
+      "postgresql",
+      "python3",
+      "python3-cryptography",
+    ]);
   });
   it("a compiler without the C library's headers is no compiler", () => {
     assert.deepEqual(missingPackages(["cc"], machine(["/usr/bin/gcc"])), ["gcc", "libc6-dev"]);
