@@ -59,12 +59,15 @@ export function countingApprovals(
 ): DecisionFacts["approvals"] {
   if (approvals.length === 0) return [];
   const expected = expectedOf(situation);
+  // What they released may have been signed in what a restore has lost: people look again.
+  const since = situation.house.restoredAt ?? -Infinity;
   return approvals.flatMap(({ person, at, text, signature }) => {
     const fields = parseApprovalText(text);
     const isFor =
       fields?.verdict === "approve" &&
       fields.person === person &&
       text === approvalText({ ...fields, ...expected }) &&
+      at > since &&
       Date.parse(fields.expires) > now;
     return isFor && isProven(situation, person, { text, signature }) ? [{ person, at }] : [];
   });

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { GatewayError } from "../domain/errors.ts";
 import { HOUSE, type ClientId, type KeyName } from "../domain/names.ts";
 import type { CompiledHouse, CompiledPolicy } from "../policy/compile.ts";
@@ -127,10 +128,20 @@ export class Directory {
     return refresh;
   }
 
-  /** Looks again for tokens that were away, and for PINs that another vault has changed. */
+  /** Looks again for tokens that were away, for PINs that another vault has changed, and for its freezes. */
   async retry(): Promise<void> {
+    await this.#followFreezes();
     for (const entry of this.clients()) {
       if (!entry.token || this.#needsLogin(entry)) await this.#refreshOrKeep(entry.row.id);
+    }
+  }
+
+  /** Whoever decides finds them out by itself; this is for those who look. */
+  async #followFreezes(): Promise<void> {
+    for (const row of await this.#store.read((reader) => reader.clients())) {
+      const known = row.id === HOUSE ? this.#house : this.#clients.get(row.id);
+      if (!known || isDeepStrictEqual(known.row.freezes, row.freezes)) continue;
+      await (row.id === HOUSE ? this.refreshHouse() : this.refreshClient(row.id));
     }
   }
 

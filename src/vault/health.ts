@@ -37,11 +37,16 @@ export type Readiness = {
   readonly gateway: string;
   readonly isolation: string;
   readonly clients: { readonly available: number; readonly all: number };
+  /** How many clients are frozen as a whole; all of them with the house. */
+  readonly frozen: number;
   /** Tokens that are away, with PKCS#11's name of the reason, or the gateway's own where the module gave none. */
   readonly unavailable: readonly Unavailable[];
   /** Clients for whom nothing is signed, because the store is not what the log says of them. */
   readonly integrity: readonly string[];
 };
+
+const isFrozen = ({ directory: { house } }: Pick<Gateway, "directory">, { row }: Pick<ClientEntry, "row">): boolean =>
+  row.status !== "active" || house.row.status !== "active";
 
 /** One token that is away leaves the vault ready for the others; with none left it is not ready. */
 export function readinessOf(gateway: Gateway): Readiness {
@@ -56,6 +61,7 @@ export function readinessOf(gateway: Gateway): Readiness {
     gateway: gateway.name,
     isolation: gateway.isolation,
     clients: { available, all: states.length },
+    frozen: gateway.directory.clients().filter((entry) => isFrozen(gateway, entry)).length,
     unavailable,
     integrity: [...gateway.stopped.keys()],
   };
@@ -101,6 +107,13 @@ export function metricsOf(gateway: Gateway): string {
         help,
         states.map((state) => `portcullis_${name}{client="${state.client}"} ${of(state)}`),
       ),
+    ),
+    gauge(
+      "client_frozen",
+      "1: nothing of the client is signed until the officers unfreeze it",
+      gateway.directory
+        .clients()
+        .map((entry) => `portcullis_client_frozen{client="${entry.row.id}"} ${Number(isFrozen(gateway, entry))}`),
     ),
     gauge(
       "token_unavailable_reason",

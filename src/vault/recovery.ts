@@ -18,6 +18,7 @@ import { appendLeaf } from "./log.ts";
 import { requireQuorum } from "./officers.ts";
 import type { ClientRow, RecoveryRow, Store, StoreReader, StoreTransaction } from "./ports.ts";
 import { RECOVERY } from "./recoveries.ts";
+import { cancelAll } from "./scheduled-policies.ts";
 import { headsIn } from "./tree.ts";
 
 /*
@@ -93,8 +94,9 @@ async function holdAgainst(
 const headText = ({ size, root }: TreeHead): HeadText => ({ size, root: Buffer.from(root).toString("base64") });
 
 /**
- * One transaction: the `restored` leaf and, unless nothing was lost, a freeze of every client; windows that reach back
- * before this moment count as full from now on. Where the store has moved, it is where it is from now on.
+ * One transaction: the `restored` leaf and, unless nothing was lost, a freeze of every client and an end of every change
+ * of policy that waits; windows that reach back before this moment count as full from now on, and approvals that came
+ * before it as nothing. Where the store has moved, it is where it is from now on.
  * @throws {GatewayError} `clock-differs`, `officer-signatures`, `not-moved`, `promise-broken`, a checkpoint that is not this log's
  */
 async function recover(parts: RecoveryDependencies, body: RecoveryBody, by: CallerName): Promise<RecoveryRow> {
@@ -114,7 +116,10 @@ async function recover(parts: RecoveryDependencies, body: RecoveryBody, by: Call
     const barred = frozenCallers((await transaction.client(HOUSE))!);
     requireQuorum(house.policy, body.signatures, recoverySigningText(facts, body.lost), RECOVERY, barred);
     const row = await recordRecovery(transaction, facts, body, by);
-    if (body.lost === "unknown") await freezeAll(transaction, row);
+    if (body.lost === "unknown") {
+      await freezeAll(transaction, row);
+      await cancelAll(transaction, { because: "restored", by });
+    }
     return row;
   };
   return isMoved ? store.history!.adopt(found, work) : store.write(work);

@@ -62,6 +62,12 @@ export async function supersede(transaction: StoreTransaction, client: ClientId,
   if (waiting) await cancel(transaction, waiting, { because: "superseded", by });
 }
 
+/** Those that officers have cancelled in what a restore has lost would come back: all begin anew. */
+export async function cancelAll(transaction: StoreTransaction, cancelled: Cancelled): Promise<void> {
+  for (const { client } of await transaction.scheduledPolicies())
+    await cancel(transaction, (await transaction.scheduledPolicy(client))!, cancelled);
+}
+
 /**
  * Any one officer ends it, by a signature over the change that is meant.
  * @throws {GatewayError} `policy-not-found`, `policy-signatures`

@@ -112,6 +112,7 @@ export function processCommands(program: Command, host: Host): void {
         `${status.gateway}: ${status.status}`,
         `isolation: ${status.isolation}`,
         `clients: ${status.clients.available} of ${status.clients.all} available`,
+        ...(status.frozen > 0 ? [`FROZEN: ${status.frozen} of ${status.clients.all}`] : []),
         ...status.unavailable.map(({ client, ckr }) => `  ${client}: token unavailable, ${ckr}`),
       ];
       output(json).result(status, lines.join("\n"));
@@ -129,6 +130,7 @@ type Readiness = {
   gateway: string;
   isolation: string;
   clients: { available: number; all: number };
+  frozen: number;
   unavailable: { client: string; ckr: string }[];
 };
 

@@ -68,6 +68,11 @@ export class ApprovalCheck {
     this.#known = known;
   }
 
+  /** What people approved before a restore counts for nothing after it. */
+  restore(): void {
+    this.#approvals.clear();
+  }
+
   /** A policy of that client became active: its addresses are held from now on, or since before. */
   hold(client: string, at: number): void {
     const before = this.#heldSince.get(client);

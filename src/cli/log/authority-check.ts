@@ -44,6 +44,7 @@ export class AuthorityCheck {
   readonly #waiting = new Map<string, { readonly leaf: number; readonly hash: string; readonly activeAt: number }>();
   readonly #callerKeys = new Map<string, Set<string>>();
   readonly policies = new Map<string, CompiledPolicy>();
+  #restored = -1;
   house: CompiledHouse | undefined;
   /** Officers who are frozen: what they sign counts for no policy. */
   readonly barred = new Set<string>();
@@ -85,6 +86,11 @@ export class AuthorityCheck {
     this.#waiting.set(client, { leaf, hash, activeAt });
   }
 
+  /** What waited before a restore does not become active after it. */
+  restore(leaf: number): void {
+    this.#restored = leaf;
+  }
+
   /** Whoever ends a change that waits is an officer, or it is ended by what it was held against. */
   cancel(client: string, opening: CancelledOpening, { leaf, origin, check }: Omit<Place, "at"> & Signed): void {
     const { version, policy: hash, because, signature } = opening;
@@ -111,7 +117,8 @@ export class AuthorityCheck {
     const add = (message: string) => this.#findings.add("policy-delay", `leaf ${leaf} ${message}`, leaf);
     this.#waiting.delete(client);
     if (scheduled !== undefined) {
-      if (waited?.leaf !== scheduled || waited.hash !== hash) add("applies a policy that was not waiting");
+      if (waited?.leaf !== scheduled || waited.hash !== hash || scheduled < this.#restored)
+        add("applies a policy that was not waiting");
       else if (at < waited.activeAt) add("applies a policy before its time had come");
       return;
     }

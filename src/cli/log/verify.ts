@@ -281,6 +281,8 @@ export class LogVerifier {
     if (opening.lost === "nothing") return;
     this.#freezes.restore(index);
     this.#attempts.restore();
+    this.#approvals.restore();
+    this.#authority.restore(index);
     this.#windows.restore(at);
   }
 

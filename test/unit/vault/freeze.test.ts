@@ -10,6 +10,7 @@ import type { ClientId } from "../../../src/domain/names.ts";
 import { GatewayClient } from "../../../src/sdk/client.ts";
 import { route } from "../../../src/vault/api/router.ts";
 import type { Gateway } from "../../../src/vault/gateway.ts";
+import { metricsOf, readinessOf } from "../../../src/vault/health.ts";
 import { appendLeaf } from "../../../src/vault/log.ts";
 import { checkpointsOf, exported, verified } from "../../support/exported-log.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
@@ -137,6 +138,22 @@ describe("a freeze", () => {
       [clients[0]!.status, clients[0]!.freezes.map(({ target }) => target)],
       ["frozen", ["key hot-1", "client"]],
     );
+  });
+
+  it("is in the status and in the metrics, also of a vault that has not been asked anything since", async () => {
+    const other = await vault.restarted();
+    const frozen = async (body: object, client = "acme") => {
+      await freeze("officer", body, client);
+      await other.directory.retry();
+      return [vault.gateway, other].map((gateway) => readinessOf(gateway).frozen);
+    };
+    await ask("operator", "POST", "/v1/clients", { client: "other" });
+    await other.directory.discover();
+    assert.deepEqual(await frozen({ key: "hot-1" }), [0, 0]);
+    assert.deepEqual(await frozen({}), [1, 1]);
+    assert.match(metricsOf(other), /^portcullis_client_frozen\{client="acme"\} 1$/m);
+    assert.match(metricsOf(other), /^portcullis_client_frozen\{client="other"\} 0$/m);
+    assert.deepEqual(await frozen({}, "house"), [2, 2]);
   });
 
   it("lists what is out already: signed, and authorized without an outcome", async () => {

@@ -7,7 +7,7 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSqliteStore } from "../../../src/adapters/sqlite/store.ts";
-import type { SigningRequestView } from "../../../src/domain/api.ts";
+import type { ApprovalView, SigningRequestView } from "../../../src/domain/api.ts";
 import { GatewayError } from "../../../src/domain/errors.ts";
 import type { FreezeView } from "../../../src/domain/freeze.ts";
 import type { ClientId } from "../../../src/domain/names.ts";
@@ -19,14 +19,16 @@ import { route } from "../../../src/vault/api/router.ts";
 import { Checkpoints, TURN_MS } from "../../../src/vault/checkpoints.ts";
 import type { Gateway } from "../../../src/vault/gateway.ts";
 import { appendLeaf } from "../../../src/vault/log.ts";
+import { activateDue } from "../../../src/vault/scheduled-policies.ts";
 import type { ClientRow, Store } from "../../../src/vault/ports.ts";
 import { exportedBy, verified } from "../../support/exported-log.ts";
 import { checkLog, leavesOf, logOf } from "../../support/log-check.ts";
 import { signedBy, unfreezing } from "../../support/officers.ts";
+import { edPerson, signedBy as approvalBy } from "../../support/people.ts";
 import { unseenIn } from "../../support/sealed.ts";
 import { hsmInSoftware, type SoftwareHsm } from "../../support/software-hsm.ts";
 import { textbookRoot } from "../../support/textbook-tree.ts";
-import { GATEWAY, newKey, REQUESTS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
+import { acmePolicy, GATEWAY, newKey, REQUESTS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
 
 const HOUR_MS = 3_600_000;
 const limits = {
@@ -96,10 +98,17 @@ describe("recovery after a restore", () => {
     const checkpoints = await Checkpoints.open(parts);
     return { gateway: await vault.restarted({ store, checkpoints }), store, checkpoints };
   }
-  const ask = async <T>({ gateway }: Place, caller: string, method: string, target: string, body?: unknown) => {
+  const ask = async <T>(
+    { gateway }: Place,
+    caller: string,
+    method: string,
+    target: string,
+    body?: unknown,
+    key = newKey(),
+  ) => {
     const bytes = body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body));
     const client = new GatewayClient(vault.callers.get(caller)!);
-    const { headers } = client.signRequest(method, target, bytes, method === "GET" ? undefined : newKey());
+    const { headers } = client.signRequest(method, target, bytes, method === "GET" ? undefined : key);
     const answer = await route(gateway, { method, target, headers, body: bytes });
     return { status: answer.status, body: answer.body as T & { code?: string; reason?: string } };
   };
@@ -338,6 +347,78 @@ describe("recovery after a restore", () => {
           ["store-rolled-back", "store-rolled-back"],
         );
       }
+    });
+  });
+
+  describe("what people had decided before it", () => {
+    const ann = edPerson("ann");
+    const officers = ["officer", "deputy"];
+    const callers = () => ({ ...vault.clientCallers, ann: { role: "approver", keys: [ann.key] } });
+    /** The vault from its newest copy, after what came later was lost. */
+    async function backTo(copy: Store): Promise<Place> {
+      await signing(original);
+      await original.checkpoints.round();
+      const place = await placeOn(copy, anchor);
+      vault.clock.now += 1;
+      await recover(place);
+      await unfreeze(place);
+      vault.clock.now += 24 * HOUR_MS;
+      return place;
+    }
+
+    it("approvals count for nothing: the payment may have been made since, and they look again", async () => {
+      const rules = [
+        { id: "small", allow: ["transfer"], to: ["anyone"], amount: { ETH: { max: "10" } } },
+        {
+          id: "large",
+          allow: ["transfer"],
+          to: ["anyone"],
+          amount: { ETH: "any" },
+          approvals: { desk: "1", expireAfter: "90d" },
+        },
+      ];
+      const document = { ...acmePolicy, limits, rules, groups: { desk: ["ann"] }, callers: callers(), version: "2" };
+      await vault.apply("acme", document, officers);
+      await original.gateway.directory.load();
+      const key = newKey();
+      const post = async (place: Place) =>
+        (await ask<SigningRequestView>(place, "payouts", "POST", REQUESTS, transferBody(15), key)).body;
+      const { id } = await post(original);
+      const approve = async (place: Place) => {
+        const view = (await ask<ApprovalView>(place, "alice", "GET", `${REQUESTS}/${id}/approvals`)).body;
+        return (await ask(place, "alice", "POST", `${REQUESTS}/${id}/approvals`, approvalBy(ann, view))).status;
+      };
+      assert.equal(await approve(original), 201);
+      const copy = copied("approved");
+      const paid = await post(original);
+      assert.equal(paid.state, "signed");
+      const place = await backTo(copy);
+      assert.equal((await post(place)).state, "pending");
+      assert.equal(await approve(place), 201);
+      assert.equal((await post(place)).state, "signed");
+      assert.deepEqual((await report(place)).findings, []);
+    });
+
+    it("a change of policy that waits is over: it may have been cancelled since", async () => {
+      const { entry, files } = (await vault.store.read((reader) => reader.policy("house" as ClientId)))!;
+      const house = JSON.parse(files[entry]!) as object;
+      await vault.apply("house", { ...house, policyDelay: "2h", version: "2" }, officers);
+      const looser = {
+        ...acmePolicy,
+        limits,
+        fee: { ETH: { max: "2000" } },
+        callers: vault.clientCallers,
+        version: "2",
+      };
+      await vault.apply("acme", looser, officers).catch(() => undefined); // it waits
+      const copy = copied("waiting");
+      assert.notEqual(await copy.read((reader) => reader.scheduledPolicy("acme" as ClientId)), undefined);
+      await original.gateway.directory.load();
+      const place = await backTo(copy);
+      const { store, directory } = place.gateway;
+      assert.deepEqual(await activateDue({ store, directory, origin: GATEWAY }), []);
+      assert.equal((await store.read((reader) => reader.policy("acme" as ClientId)))!.version, 1);
+      assert.deepEqual((await report(place)).findings, []);
     });
   });
 
