@@ -83,12 +83,14 @@ export class Directory {
 
   get(client: ClientId): ClientEntry {
     const entry = this.#clients.get(client);
-    if (!entry)
-      throw (
-        this.#unfit.get(client) ??
-        new GatewayError("client-not-found", `expected a client of this gateway, found \`${client}\``)
-      );
+    if (!entry) throw new GatewayError("client-not-found", `expected a client of this gateway, found \`${client}\``);
     return entry;
+  }
+
+  /** @throws {GatewayError} `integrity` for a client of whom not even the callers are known */
+  requireFit(client: ClientId): void {
+    const unfit = this.#unfit.get(client);
+    if (unfit) throw unfit;
   }
 
   async refreshHouse(): Promise<void> {
@@ -214,8 +216,13 @@ function compiledAs<Policy extends { readonly hash: string; readonly version: nu
   row: PolicyRow,
   compile: (row: PolicyRow) => Policy,
 ): Policy {
-  const compiled = compile(row);
-  if (compiled.hash === row.hash && compiled.version === row.version) return compiled;
+  try {
+    const compiled = compile(row);
+    if (compiled.hash === row.hash && compiled.version === row.version) return compiled;
+  } catch (error) {
+    // What was applied could be compiled.
+    throw integrity(row.client, "the documents of the policy", error);
+  }
   throw integrity(row.client, "the documents of the policy");
 }
 

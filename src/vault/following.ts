@@ -16,9 +16,10 @@ import type { Seals } from "./seals.ts";
 const PAGE = 500;
 
 /** `facts.client` is whose it is; for the house it is everybody's. */
-export const integrity = (client: ClientId, what: string): GatewayError =>
+export const integrity = (client: ClientId, what: string, cause?: unknown): GatewayError =>
   new GatewayError("integrity", `expected ${what} as the log has it, found something else in the store`, {
     facts: { client },
+    cause,
     hint: "somebody has changed the store: nothing is signed for this client; see `The store was changed` in docs/operations.md",
   });
 

@@ -153,6 +153,7 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
     const named = found as Matched<CallerRoute>;
     const matched = named.route.clientOfCaller ? { ...named, client: clientOf(gateway, request) } : named;
     if (matched.client !== HOUSE && !gateway.directory.find(matched.client)) await gateway.directory.discover();
+    gateway.directory.requireFit(matched.client);
     for (let attempt = 0; ; attempt++) {
       caller = await authenticate(request, gateway.name, declaredFor(gateway, matched.client), Date.now());
       try {
