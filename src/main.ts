@@ -115,6 +115,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     attempts: new Set(),
     unpaid: new UnpaidRequests(config.vault.unpaid),
     registers: new Registers(),
+    strangers: new Map(),
     changed: requestChanges(),
     fault,
     refusal: () => checkpoints?.refusal,

@@ -39,6 +39,8 @@ export type Gateway = SignDependencies & {
   readonly registers: Registers;
   /** Clients whose rows did not fit the log, with the reason: nothing is signed for them (I19). */
   readonly stopped: ReadonlyMap<ClientId, GatewayError>;
+  /** Requests that were nobody's, by the code of their refusal: counted, since strangers could fill the log. */
+  readonly strangers: Map<string, number>;
   /** Wakes those who wait for a request's next state. */
   readonly changed: RequestChanges;
 };

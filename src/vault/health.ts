@@ -96,10 +96,16 @@ const METRICS: readonly Metric[] = [
 /** Prometheus' text format, version 0.0.4. Clients' ids need no escaping: see `domain/names.ts`. */
 export function metricsOf(gateway: Gateway): string {
   const states = tokenStates(gateway);
-  const gauge = (name: string, help: string, lines: readonly string[]) =>
-    [`# HELP portcullis_${name} ${help}`, `# TYPE portcullis_${name} gauge`, ...lines].join("\n");
+  const metric = (type: string) => (name: string, help: string, lines: readonly string[]) =>
+    [`# HELP portcullis_${name} ${help}`, `# TYPE portcullis_${name} ${type}`, ...lines].join("\n");
+  const [gauge, counter] = [metric("gauge"), metric("counter")];
   const ready = Number(readinessOf(gateway).status === "ready");
   return `${[
+    counter(
+      "unauthenticated_refusals_total",
+      "requests that were proven to be nobody's, by the code of their refusal",
+      [...gateway.strangers].map(([code, n]) => `portcullis_unauthenticated_refusals_total{code="${code}"} ${n}`),
+    ),
     gauge("ready", "1: the vault signs for at least one client", [`portcullis_ready ${ready}`]),
     ...METRICS.map(({ name, help, of }) =>
       gauge(

@@ -202,6 +202,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       attempts: new Set(),
       unpaid: new UnpaidRequests(options.unpaid ?? { requestsPerMinute: Infinity, bytesPerMinute: Infinity }),
       registers: new Registers(),
+      strangers: new Map(),
       changed: requestChanges(),
       fault: (error) => void faults.push(error),
       refusal: () => checkpoints?.refusal,

@@ -168,6 +168,7 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
     }
   } catch (error) {
     const problem = problemOfError(error);
+    if (!caller) countStranger(gateway, problem.code);
     // What is refused because too much was recorded leaves nothing more behind.
     if (caller && problem.status < 500 && problem.status !== 429)
       await recordRefusal(gateway, caller, request, problem.code);
@@ -240,6 +241,10 @@ async function requireCurrentCaller(
     hint: "the policy officers' quorum unfreezes it: `portcullis unfreeze`",
   });
 }
+
+/** Codes are ours: as many as the list of problems has. */
+const countStranger = ({ strangers }: Gateway, code: string): void =>
+  void strangers.set(code, (strangers.get(code) ?? 0) + 1);
 
 /** Refusals of one caller that become leaves, per minute; more are counted only: nobody may fill the disk. */
 const REFUSAL_LEAVES_PER_MINUTE = 60;
