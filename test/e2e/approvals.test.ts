@@ -7,6 +7,7 @@ import { Transaction } from "ethers";
 import type { ApprovalView, SigningRequestView } from "../../src/domain/api.ts";
 import { startDevGateway, type DevGateway } from "../support/gateway.ts";
 import { run, type Ran } from "../support/program.ts";
+import { assertTranscript } from "../support/transcript.ts";
 
 // Goal: two people approve a payment with the program on their own machines, and its service's same POST signs it.
 // Method: a real gateway; every command as its own process; real `ssh-keygen`, a real SSH agent.
@@ -93,10 +94,17 @@ describe("portcullis approval, with a gateway", function () {
     );
     assert.deepEqual([twice.code, twice.stderr.includes("approval-repeated")], [1, true], twice.stderr);
     const operator = await approval("dave", "approve", id, "--yes");
+    assert.equal(operator.code, 1);
     assert.match(operator.stderr, /approval-by-operator: `dave` operates `payouts`/);
 
     const second = await approval("bob", "approve", id, "--yes");
     assert.match(second.stdout, /: ready\n/);
+    assertTranscript("docs/approvals.md", "two-people", [
+      { line: "approval list --as alice.json", ran: listed },
+      { line: `approval approve ${id} --as alice.json`, ran: first },
+      { line: `approval approve ${id} --as dave.json`, ran: operator },
+      { line: `approval approve ${id} --as bob.json`, ran: second },
+    ]);
     const signed = await ask("payment-1");
     const transaction = Transaction.from(signed.result!.signedTransaction);
     assert.deepEqual([signed.state, transaction.to, transaction.value], ["signed", TREASURY, 50n * ETHER]);
@@ -111,7 +119,17 @@ describe("portcullis approval, with a gateway", function () {
     const { id } = await ask("payment-2");
     const rejected = await approval("bob", "reject", id, "--yes");
     assert.match(rejected.stdout, /: rejected\n {2}rejected: `bob` has rejected this request/);
+    assertTranscript("docs/approvals.md", "rejection", [
+      { line: `approval reject ${id} --as bob.json`, ran: rejected },
+    ]);
     await assert.rejects(ask("payment-2"), { code: "rejected" });
+  });
+
+  it("its service takes it back while it waits", async () => {
+    const { id } = await ask("payment-8");
+    const { stdout } = await run(["request", "cancel", id, "--as", `${gateway.folder}/callers/acme-fund/payouts.json`]);
+    assert.match(stdout, /: cancelled\n/);
+    await assert.rejects(ask("payment-8"), { code: "cancelled" });
   });
 
   it("an SSH key signs, from its file, from the agent, and elsewhere", async () => {

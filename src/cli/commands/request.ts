@@ -38,6 +38,21 @@ export function requestCommands(program: Command): void {
       output(options.json).result(view, requestText(view));
     });
   request
+    .command("cancel <id>")
+    .description("take back one of your own requests while it waits for people")
+    .addOption(clientOption())
+    .addOption(asOption())
+    .addOption(jsonOption())
+    .action(async (id: string, options: CommonOptions) => {
+      const gateway = gatewayOf(options);
+      const view = await gateway.call<SigningRequestView>(
+        "POST",
+        `/v1/clients/${clientOf(gateway, options)}/signing-requests/${encodeURIComponent(id)}/cancellation`,
+        { idempotencyKey: `cancel-${id}` },
+      );
+      output(options.json).result(view, requestText(view));
+    });
+  request
     .command("list")
     .description("a client's requests, newest first")
     .option("--state <state>", "only those in this state")
