@@ -16,6 +16,7 @@ import { runTests } from "./test-runner.ts";
 export const LINTS = {
   "unreachable-rule": "no operation can match the rule",
   "swallowed-allow": "everything that the rule allows is denied by others",
+  "deny-walked-round": "what may not be transferred may be drawn by an allowance",
   "overlapping-allows": "one operation matches two rules that ask for different things",
   "amount-gap": "amounts between two rules are allowed by neither",
   "quorum-too-large": "the group has too few members who can count",
@@ -289,7 +290,13 @@ class Linter {
   // ---- every operation ------------------------------------------------------------------------------------------
 
   operations(): void {
-    const seen: Seen = { matched: new Set(), allowed: new Set(), counted: new Set(), overlaps: new Map() };
+    const seen: Seen = {
+      matched: new Set(),
+      allowed: new Set(),
+      counted: new Set(),
+      overlaps: new Map(),
+      drawn: new Map(),
+    };
     try {
       for (const atom of atomsOf(this.#policy.client, [this.#policy])) this.#look(atom, seen);
     } catch (error) {
@@ -297,6 +304,7 @@ class Linter {
       return this.#say("too-large", "note", ["rules"], `not every operation was looked at: ${error.message}`);
     }
     this.#reached(seen);
+    this.#walkedRound(seen);
     for (const [index, rule] of this.#allows()) {
       const atom = seen.overlaps.get(rule.id);
       if (atom)
@@ -317,6 +325,7 @@ class Linter {
     for (const { id } of [...allowing, ...denying]) seen.matched.add(id);
     if (denying.length > 0 || allowing.length === 0) return;
     for (const { id } of allowing) seen.allowed.add(id);
+    this.#lookAtDrawing(atom, allowing[0]!.id, seen);
     for (const limit of this.#policy.limits) {
       const fee =
         limit.asset?.symbol !== undefined &&
@@ -330,6 +339,31 @@ class Linter {
     const [first, ...others] = allowing;
     const other = others.find((rule) => asksText(rule) !== asksText(first!));
     if (other && !seen.overlaps.has(other.id)) seen.overlaps.set(other.id, { atom, other: first!.id });
+  }
+
+  /** Whoever has an allowance takes the asset by himself: a deny rule that knows transfers only never sees it. */
+  #lookAtDrawing(atom: Atom, allowing: string, { drawn }: Seen): void {
+    if (atom.operation.kind !== "allowance") return;
+    const { asset, from, to, amount } = atom.operation;
+    const transfer: Atom = { ...atom, operation: { kind: "transfer", asset, from, to, amount } };
+    const { scene, view, facts } = sceneOf(transfer, this.#policy, this.#policy.client);
+    for (const rule of this.#policy.denies)
+      if (!drawn.has(rule.id) && mismatchOf(rule, scene, view, facts) === undefined)
+        drawn.set(rule.id, { atom, by: allowing });
+  }
+
+  #walkedRound({ drawn }: Seen): void {
+    for (const [index, { id }] of this.#document.rules.entries()) {
+      const found = drawn.get(id);
+      if (found)
+        this.#say(
+          "deny-walked-round",
+          "warning",
+          ["rules", index],
+          `rule \`${id}\` denies a transfer that rule \`${found.by}\` lets be drawn: ${atomText(found.atom, this.#policy)}`,
+          "deny `allowance` as well",
+        );
+    }
   }
 
   /** An atom's key is one that the rules name, or stands for all that they do not name. */
@@ -410,6 +444,8 @@ type Seen = {
   readonly allowed: Set<string>;
   readonly counted: Set<string>;
   readonly overlaps: Map<string, { readonly atom: Atom; readonly other: string }>;
+  /** Deny rule → an allowance by which it is walked round, and the rule that allows that. */
+  readonly drawn: Map<string, { readonly atom: Atom; readonly by: string }>;
 };
 
 const quorumsOf = ({ approvals }: AllowRule): (readonly [group: string, need: number])[] =>

@@ -40,6 +40,17 @@ const cases: [string, object, RegExp][] = [
     /everything that rule `pay` allows is denied by others/,
   ],
   [
+    "deny-walked-round",
+    {
+      rules: [
+        ...CLEAN.rules,
+        rule({ id: "routers", allow: ["allowance"], to: ["kraken"] }),
+        { id: "no-kraken", deny: ["transfer"], to: ["kraken"] },
+      ],
+    },
+    /rule `no-kraken` denies a transfer that rule `routers` lets be drawn: allowance of 0 ETH/,
+  ],
+  [
     "overlapping-allows",
     {
       groups,
