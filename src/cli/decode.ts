@@ -8,10 +8,11 @@ import { decodeUnsigned, encodeUnsigned, signingDigest } from "../chains/evm/tra
 import { intentOfTypedData } from "../chains/evm/typed-data-intent.ts";
 import { parseTypedData } from "../chains/evm/typed-data.ts";
 import type { Asset, AssetRegistry } from "../domain/assets.ts";
-import { evmChainId, type Account, type AssetSymbol, type ChainId } from "../domain/chain.ts";
+import { evmChainId, isRawChain, type Account, type AssetSymbol, type ChainId } from "../domain/chain.ts";
 import { Hex } from "../domain/api.ts";
 import { GatewayError } from "../domain/errors.ts";
 import type { Intent } from "../domain/intent.ts";
+import { intentOfRawDigest } from "../domain/raw.ts";
 import { encodeJson } from "../domain/json.ts";
 import { checkAccount } from "./policy-check.ts";
 import { recoverPublicKey } from "./recover-key.ts";
@@ -33,6 +34,7 @@ const Line = z.strictObject({
       address: z.string(),
       nonce: z.union([z.string(), z.number()]),
     }),
+    z.strictObject({ type: z.literal("raw-digest"), digest: Hex }),
   ]),
   account: z.string().optional(),
 });
@@ -62,11 +64,15 @@ export function decodePayload(
   { chain, payload, account: written }: Line,
   registry: AssetRegistry,
 ): { intent: Intent; digest: string } {
+  const hex = (bytes: Uint8Array) => `0x${Buffer.from(bytes).toString("hex")}`;
+  if (payload.type === "raw-digest") {
+    const digest = Buffer.from(payload.digest.slice(2), "hex");
+    return { intent: intentOfRawDigest(digest, rawAccountOf(chain, written)), digest: hex(digest) };
+  }
   const chainId = evmChainId(chain);
   if (chainId === undefined)
     throw new GatewayError("unknown-chain", `expected a chain such as \`eip155:1\`, found \`${chain}\``);
   const account = accountOf(chainId, written);
-  const hex = (bytes: Uint8Array) => `0x${Buffer.from(bytes).toString("hex")}`;
   switch (payload.type) {
     case "evm-transaction": {
       const unsigned =
@@ -92,6 +98,12 @@ export function decodePayload(
     default:
       return payload satisfies never;
   }
+}
+
+/** A digest says neither curve nor key: its line has to. */
+function rawAccountOf(chain: string, written: string | undefined): Account {
+  if (isRawChain(chain as ChainId) && written?.startsWith(`${chain}:`)) return written as Account;
+  throw new GatewayError("unknown-chain", `expected the key's own \`account\` on a chain such as \`raw:p256\``);
 }
 
 const fromFields = (fields: unknown, chainId: bigint): Uint8Array =>

@@ -1,5 +1,5 @@
 import { formatAmount } from "../domain/amount.ts";
-import type { Account, AssetSymbol } from "../domain/chain.ts";
+import { isRawChain, type Account, type AssetSymbol } from "../domain/chain.ts";
 import { quoted } from "../domain/errors.ts";
 import type { Intent, Operation } from "../domain/intent.ts";
 import type { Compiled } from "../policy/compile.ts";
@@ -12,7 +12,7 @@ export const intentText = (intent: Intent, known: Known): string =>
   [
     `on ${intent.chain}, from ${intent.account}`,
     ...intent.operations.map((operation, index) => `  ${index + 1}. ${operationText(operation, known)}`),
-    `  fee at most ${amountOf(intent.fee.max, intent.fee.asset, known)}`,
+    ...(isRawChain(intent.chain) ? [] : [`  fee at most ${amountOf(intent.fee.max, intent.fee.asset, known)}`]),
   ].join("\n");
 
 function amountOf(amount: bigint, symbol: AssetSymbol, { registry }: Known): string {
@@ -57,7 +57,7 @@ function operationText(operation: Operation, known: Known): string {
     case "typed-data":
       return `sign typed data \`${operation.primaryType}\` of ${quoted(operation.domain)}: what it means is not known`;
     case "raw-digest":
-      return "sign 32 bytes whose meaning nobody knows";
+      return `sign 32 bytes whose meaning nobody knows${operation.digest === undefined ? "" : `: ${operation.digest}`}`;
     default:
       return operation satisfies never;
   }

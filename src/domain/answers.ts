@@ -106,7 +106,9 @@ export const SigningRequestAnswer = z
       .object({
         address: Text,
         digest: Hex,
-        signature: Hex.describe("r ‖ s ‖ v, 65 bytes, v 27 or 28"),
+        signature: Hex.describe(
+          "secp256k1: r ‖ s ‖ v, 65 bytes, v 27 or 28; other curves: 64 bytes, of P-256 r ‖ s, of Ed25519 R ‖ S",
+        ),
         signedTransaction: Hex.exactOptional(),
         transactionHash: Hex.exactOptional(),
       })

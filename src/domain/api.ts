@@ -14,6 +14,9 @@ const Chain = z.string().regex(/^eip155:[1-9][0-9]{0,15}$/, "expected an EVM cha
 /** What is signed off chain names no chain by itself, or not always: a key that lives on several has to be told. */
 const ofChain = Chain.optional().describe("for which chain, where the key lives on several");
 
+/** Of which keys are made. */
+export const CURVES = ["secp256k1", "p256", "ed25519"] as const;
+
 const quantity = z.union([z.string(), z.number()]);
 
 export const Payload = z.discriminatedUnion("type", [
@@ -43,6 +46,13 @@ export const Payload = z.discriminatedUnion("type", [
     chainId: quantity.describe("never 0, which would mean every chain"),
     address: z.string().describe("EIP-7702: whose code the key's account takes"),
     nonce: quantity.describe("of the key's account, when the transaction that carries this runs"),
+  }),
+  z.strictObject({
+    type: z.literal("raw-digest"),
+    digest: z
+      .string()
+      .regex(/^0x[0-9a-fA-F]{64}$/, "expected `0x` and 64 hex digits")
+      .describe("32 bytes that a key made for raw digests signs as they are; for Ed25519 they are the message"),
   }),
 ]);
 export type Payload = z.infer<typeof Payload>;
@@ -102,11 +112,22 @@ export const PinBody = z.strictObject({
 
 export const KeyStateBody = z.strictObject({ state: z.enum(["disabled", "retired"]) });
 
-export const KeyBody = z.strictObject({
-  name: KeyName,
-  chains: z.array(Chain).min(1).max(32),
-  purpose: z.enum(["transactions", "raw"]).default("transactions"),
-});
+export const KeyBody = z
+  .strictObject({
+    name: KeyName,
+    curve: z.enum(CURVES).default("secp256k1"),
+    chains: z.array(Chain).max(32).default([]).describe("where it lives for ever; none for raw digests"),
+    purpose: z
+      .enum(["transactions", "raw"])
+      .default("transactions")
+      .describe("fixed for ever: raw digests, or all else"),
+  })
+  .refine(({ purpose, chains }) => (purpose === "raw") === (chains.length === 0), {
+    message: "expected chains for a key that signs transactions, and none for one that signs raw digests",
+  })
+  .refine(({ purpose, curve }) => purpose === "raw" || curve === "secp256k1", {
+    message: "expected `secp256k1` for a key that signs transactions: other curves sign raw digests",
+  });
 
 /** Of policy officers, each over the text that names what they decide. */
 export const OfficerSignatures = z

@@ -20,3 +20,17 @@ export function evmChainId(chain: string): bigint | undefined {
 
 export const chainOf = (account: Account): ChainId => account.slice(0, account.lastIndexOf(":")) as ChainId;
 export const addressOf = (account: Account): string => account.slice(account.lastIndexOf(":") + 1);
+
+const RAW = "raw:";
+
+/** Where a key that signs raw digests lives: nowhere. No chain reads these words, and no registry declares them. */
+export const rawChain = (curve: string): ChainId => `${RAW}${curve}` as ChainId;
+
+/** @param publicKey SEC 1 uncompressed, or the 32 bytes of Ed25519; named by its compressed form, which CAIP-10 has room for */
+export function rawAccount(curve: string, publicKey: Uint8Array): Account {
+  const isPoint = publicKey.length === 65;
+  const bytes = isPoint ? [2 + (publicKey[64]! & 1), ...publicKey.subarray(1, 33)] : [...publicKey];
+  return `${rawChain(curve)}:${bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("")}` as Account;
+}
+
+export const isRawChain = (chain: ChainId): boolean => chain.startsWith(RAW);

@@ -1,5 +1,6 @@
 import { formatAmount } from "../domain/amount.ts";
 import type { Asset } from "../domain/assets.ts";
+import { isRawChain } from "../domain/chain.ts";
 import type { Decision, DecisionFacts, LimitFinding, Missing, Reason, RuleFinding } from "../domain/decision.ts";
 import type { Intent } from "../domain/intent.ts";
 import { chargesIn, type LimitCharge } from "./charges.ts";
@@ -172,8 +173,10 @@ function judgeFee({ client, house }: Scenes): {
   readonly refusals: readonly Reason[];
   readonly finding: Decision["fee"];
 } {
+  const { asset: symbol, max } = client.intent.fee;
+  // It pays no fee in anything: `missingFacts` has seen to it.
+  if (isRawChain(client.intent.chain)) return { refusals: [], finding: { asset: symbol, cap: null, max: "0" } };
   const asset = client.feeAsset!;
-  const max = client.intent.fee.max;
   const own = client.policy.fees.get(asset.symbol);
   const cap = least(own ?? null, (house.feeAsset && house.policy.fees.get(house.feeAsset.symbol)) ?? null);
   const finding = {

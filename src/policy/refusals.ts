@@ -1,3 +1,4 @@
+import { isRawChain } from "../domain/chain.ts";
 import type { DecisionFacts, Reason } from "../domain/decision.ts";
 import type { Intent } from "../domain/intent.ts";
 import { HOUSE } from "../domain/names.ts";
@@ -25,9 +26,7 @@ export function missingFacts({ client, house }: Policies, intent: Intent, facts:
       detail: `\`${intent.account}\`, which signs, is no account of \`${facts.client}\``,
     });
   }
-  const native = client.registry.nativeOf.get(intent.chain);
-  if (!native || native.symbol !== intent.fee.asset)
-    missing(`the registry does not have \`${intent.fee.asset}\` as the native asset of \`${intent.chain}\``);
+  missingOfChain(client, intent).forEach(missing);
   if (intent.fee.max < 0n) missing("the fee is negative");
   for (const operation of intent.operations) {
     if (!movesAsset(operation)) continue;
@@ -35,6 +34,17 @@ export function missingFacts({ client, house }: Policies, intent: Intent, facts:
       missing(`the registry does not have \`${operation.asset}\` on \`${intent.chain}\``);
   }
   return reasons;
+}
+
+/** What is signed for no chain moves nothing and pays nothing. */
+function missingOfChain({ registry }: Policies["client"], { chain, fee, operations }: Intent): string[] {
+  if (isRawChain(chain)) {
+    const isRaw = fee.max === 0n && operations.every(({ kind }) => kind === "raw-digest");
+    return isRaw ? [] : [`\`${chain}\` is no chain, and only raw digests are signed for none`];
+  }
+  const native = registry.nativeOf.get(chain);
+  if (native?.symbol === fee.asset) return [];
+  return [`the registry does not have \`${fee.asset}\` as the native asset of \`${chain}\``];
 }
 
 /**

@@ -1,13 +1,23 @@
 import { randomBytes } from "node:crypto";
 import { evmAccount, addressOfPublicKey } from "../chains/evm/address.ts";
-import { evmChainId, type ChainId } from "../domain/chain.ts";
+import { evmChainId, rawAccount, type ChainId } from "../domain/chain.ts";
 import { GatewayError, quoted } from "../domain/errors.ts";
 import { KeyName, RESERVED_NAMES, type CallerName, type ClientId } from "../domain/names.ts";
 import { ceremonyOf, type Ceremony } from "./ceremony.ts";
 import type { Directory } from "./directory.ts";
 import { appendLeaf } from "./log.ts";
 import { randomPin, type Pins } from "./pins.ts";
-import type { ClientRow, Hsm, KeyAttributes, KeyRef, KeyRow, Store, StoreTransaction, TokenRef } from "./ports.ts";
+import type {
+  ClientRow,
+  Curve,
+  Hsm,
+  KeyAttributes,
+  KeyRef,
+  KeyRow,
+  Store,
+  StoreTransaction,
+  TokenRef,
+} from "./ports.ts";
 
 /* What an operator does: clients and their keys. Each act is a leaf. */
 
@@ -127,14 +137,15 @@ export async function setPin(
 export async function createKey(
   { store, hsm, directory }: Pick<ClientDependencies, "store" | "hsm" | "directory">,
   client: ClientId,
-  wanted: { name: KeyName; chains: readonly ChainId[]; purpose: KeyRow["purpose"] },
+  wanted: Pick<KeyRow, "name" | "chains" | "purpose"> & { readonly curve?: Curve },
   by: CallerName,
 ): Promise<KeyRow> {
   const { row: owner, token, tokenError, keys } = directory.get(client);
   if (!token) throw tokenError!;
   if (keys.has(wanted.name))
     throw new GatewayError("key-exists", `client \`${client}\` has a key \`${wanted.name}\` already`);
-  const { key, attributes } = await token.generateKey(wanted.name, "secp256k1");
+  requireOnePurpose(wanted);
+  const { key, attributes } = await token.generateKey(wanted.name, wanted.curve ?? "secp256k1");
   const ceremony = await ceremonyOf(hsm, token, "generated");
   const made = keyRow(owner, key, wanted);
   const row = await store.write(async (transaction) => {
@@ -144,6 +155,20 @@ export async function createKey(
   });
   await directory.refreshClient(client);
   return row;
+}
+
+/** A key of raw digests has no address that anybody could pay: whoever may have digests signed could spend from it. */
+function requireOnePurpose({
+  purpose,
+  curve = "secp256k1",
+  chains,
+}: Pick<KeyRow, "purpose" | "chains"> & { readonly curve?: Curve }): void {
+  const fits = purpose === "raw" ? chains.length === 0 : chains.length > 0 && curve === "secp256k1";
+  if (fits) return;
+  throw new GatewayError(
+    "invalid-body",
+    "expected a key for chains, on secp256k1, or one for raw digests, without chains",
+  );
 }
 
 const STATES = ["active", "disabled", "retired"] as const;
@@ -241,7 +266,10 @@ function keyRow(
   { name, chains, purpose }: { name: KeyName; chains: readonly ChainId[]; purpose: KeyRow["purpose"] },
 ): KeyRow {
   const lives = [...new Set(chains)];
-  const accounts = lives.map((chain) => evmAccount(evmChainId(chain)!, addressOfPublicKey(publicKey)));
+  const accounts =
+    purpose === "raw"
+      ? [rawAccount(curve, publicKey)]
+      : lives.map((chain) => evmAccount(evmChainId(chain)!, addressOfPublicKey(publicKey)));
   return { client: owner.id, name, id, curve, purpose, publicKey, chains: lives, accounts, state: "active", leaf: 0 };
 }
 

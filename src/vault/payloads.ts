@@ -1,8 +1,9 @@
 import type { Payload } from "../domain/api.ts";
 import type { AssetRegistry } from "../domain/assets.ts";
-import { evmChainId, type Account, type ChainId } from "../domain/chain.ts";
+import { evmChainId, rawAccount, type Account, type ChainId } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { claimId, type Intent } from "../domain/intent.ts";
+import { intentOfRawDigest } from "../domain/raw.ts";
 import {
   decodeAuthorization,
   encodeAuthorization,
@@ -23,7 +24,7 @@ import { intentOfMessage, messageBytes, messageDigest } from "../chains/evm/mess
 import { intentOfTypedData } from "../chains/evm/typed-data-intent.ts";
 import { parseTypedData } from "../chains/evm/typed-data.ts";
 import type { KeyRow } from "./ports.ts";
-import { recoverSecp256k1, type RecoverableSignature } from "./verify.ts";
+import { recoverSecp256k1, type VerifiedSignature } from "./verify.ts";
 
 /** A payload that is ready to be decided: these bytes, what they would do, what would be signed. */
 export type Understood = { readonly unsigned: Uint8Array; readonly intent: Intent; readonly digest32: Uint8Array };
@@ -49,12 +50,7 @@ export type PayloadContext = { readonly key: KeyRow; readonly registry: AssetReg
  * @throws {GatewayError} whatever the decoder refuses, by its own code
  */
 export function readPayload(payload: Payload, context: PayloadContext): ReadPayload {
-  if (context.key.purpose !== "transactions") {
-    throw new GatewayError(
-      "wrong-purpose",
-      `expected a key made for transactions, found \`${context.key.name}\`, made for raw digests`,
-    );
-  }
+  requirePurpose(payload.type === "raw-digest" ? "raw" : "transactions", context.key);
   switch (payload.type) {
     case "evm-transaction": {
       if (payload.unsigned !== undefined) {
@@ -75,9 +71,22 @@ export function readPayload(payload: Payload, context: PayloadContext): ReadPayl
       return readWhole(encodeAuthorization(parseUnsignedAuthorization(payload)), (unsigned) =>
         understandAuthorization(unsigned, context),
       );
+    case "raw-digest":
+      return readWhole(Buffer.from(payload.digest.slice(2), "hex"), (digest) => understandRaw(digest, context));
     default:
       return payload satisfies never;
   }
+}
+
+const MADE_FOR = { transactions: "transactions", raw: "raw digests" } as const;
+
+/** I3: fixed at creation, and the two never meet: no digest that a caller chooses is ever signed by a key with funds. */
+function requirePurpose(purpose: KeyRow["purpose"], key: KeyRow): void {
+  if (key.purpose === purpose) return;
+  throw new GatewayError(
+    "wrong-purpose",
+    `expected a key made for ${MADE_FOR[purpose]}, found \`${key.name}\`, made for ${MADE_FOR[key.purpose]}`,
+  );
 }
 
 /** A payload of which nothing was left out. */
@@ -173,8 +182,14 @@ function understandAuthorization(unsigned: Uint8Array, { key, registry }: Payloa
   };
 }
 
+const understandRaw = (digest: Uint8Array, { key }: PayloadContext): Understood => ({
+  unsigned: digest,
+  intent: intentOfRawDigest(digest, rawAccount(key.curve, key.publicKey)),
+  digest32: digest,
+});
+
 export type SignedPayload = {
-  /** r ‖ s ‖ v, 65 bytes: as EIP-191 and EIP-712 signatures are checked by contracts and libraries. */
+  /** r ‖ s ‖ v, 65 bytes: as EIP-191 and EIP-712 signatures are checked by contracts and libraries; 64 on other curves. */
   readonly signature: string;
   readonly signedTransaction?: string;
   readonly transactionHash?: string;
@@ -186,10 +201,13 @@ const hex = (...parts: Uint8Array[]) => `0x${Buffer.concat(parts).toString("hex"
  * Step 6, the last part: the chain's own encoding of the signed payload, decoded again.
  * @throws {GatewayError} `signed-differs` if what would leave is not exactly what was authorized (I3)
  */
-export function encodeSignedPayload(type: string, unsigned: Uint8Array, made: RecoverableSignature): SignedPayload {
-  const signature = hex(made.r32, made.s32, Uint8Array.of(27 + made.yParity));
+export function encodeSignedPayload(type: string, unsigned: Uint8Array, made: VerifiedSignature): SignedPayload {
+  const { r32, s32, yParity } = made;
+  // Of a curve that no chain here uses: such a key signs raw digests alone.
+  if (yParity === undefined) return { signature: hex(r32, s32) };
+  const signature = hex(r32, s32, Uint8Array.of(27 + yParity));
   if (type !== "evm-transaction") return { signature };
-  const raw = encodeSigned(decodeUnsigned(unsigned), made);
+  const raw = encodeSigned(decodeUnsigned(unsigned), { r32, s32, yParity });
   if (Buffer.compare(encodeUnsigned(decodeSigned(raw).transaction), unsigned) !== 0) {
     throw new GatewayError("signed-differs", "the signed transaction does not decode to the one that was authorized");
   }

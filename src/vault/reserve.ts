@@ -22,7 +22,7 @@ import {
   type RequestRecord,
 } from "./record.ts";
 import { handOver } from "./replacement.ts";
-import type { RecoverableSignature } from "./verify.ts";
+import type { VerifiedSignature } from "./verify.ts";
 
 /* Steps 4 and 7 of sign.ts, in parts: a decision, then an outcome, each in one transaction with its leaf. */
 
@@ -209,7 +209,7 @@ export async function recordSignature(
   client: ClientEntry,
   request: RequestRow,
   unsigned: Uint8Array,
-  signature: RecoverableSignature,
+  signature: VerifiedSignature,
 ): Promise<RequestRow> {
   const { id } = client.row;
   const standing = (await transaction.requestStanding(id, request.id))!;

@@ -22,7 +22,7 @@ import type { KeyRow, RequestRow, Store, StoreTransaction, Token } from "./ports
 import { isLapsed, lapse, recordSignature, refuse, reserve } from "./reserve.ts";
 import { readRecord } from "./record.ts";
 import type { UnpaidRequests } from "./unpaid.ts";
-import { verifySecp256k1 } from "./verify.ts";
+import { verifySignature } from "./verify.ts";
 
 /*
  * The life of a signing request: seven steps, in this order, for every kind of payload and every way in. The headings
@@ -155,7 +155,7 @@ async function runSteps(
     stepDone?.("Sign");
 
     // 6. Verify: under the stored public key, over that digest, by another library than the HSM's.
-    const signature = verifySecp256k1(signature64, digest32, key.publicKey);
+    const signature = verifySignature(key, signature64, digest32);
     stepDone?.("Verify");
 
     // 7. Record: the outcome is durable before the signature leaves the vault; the first recorded one is the only one.

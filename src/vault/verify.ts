@@ -1,11 +1,48 @@
 import { createRequire } from "node:module";
 import { createPublicKey, verify, type KeyObject } from "node:crypto";
+import { p256 } from "@noble/curves/nist.js";
 import { GatewayError } from "../domain/errors.ts";
+import type { KeyRow } from "./ports.ts";
 
 /** libsecp256k1's native addon alone: the package's JavaScript fallback is never loaded (and never silently used). */
 const secp256k1 = createRequire(import.meta.url)("secp256k1/bindings") as typeof import("secp256k1");
 
 export type RecoverableSignature = { readonly r32: Uint8Array; readonly s32: Uint8Array; readonly yParity: 0 | 1 };
+
+/** What a chain accepts: with a parity where the key can be recovered from it. */
+export type VerifiedSignature = Omit<RecoverableSignature, "yParity"> & { readonly yParity?: 0 | 1 };
+
+/**
+ * Step 6, on the key's own curve.
+ * @throws {GatewayError} `signature-invalid`
+ */
+export function verifySignature(
+  { curve, publicKey }: Pick<KeyRow, "curve" | "publicKey">,
+  signature64: Uint8Array,
+  digest32: Uint8Array,
+): VerifiedSignature {
+  switch (curve) {
+    case "secp256k1":
+      return verifySecp256k1(signature64, digest32, publicKey);
+    case "p256":
+      return verifyP256(signature64, digest32, publicKey);
+    case "ed25519":
+      // RFC 8032 signs messages: these 32 bytes are one.
+      if (signature64.length !== 64 || !verifyEd25519(signature64, digest32, publicKey)) throw notThisKeys();
+      return halves(signature64);
+    default:
+      return curve satisfies never;
+  }
+}
+
+const halves = (signature64: Uint8Array) => ({ r32: signature64.slice(0, 32), s32: signature64.slice(32) });
+
+const notThisKeys = (cause?: unknown): GatewayError =>
+  new GatewayError(
+    "signature-invalid",
+    "the HSM returned a signature that this key did not make over this digest",
+    cause === undefined ? {} : { cause },
+  );
 
 /**
  * Brings a signature into the form that chains accept, and proves it: recovery over the exact digest must give exactly
@@ -31,10 +68,7 @@ export function verifySecp256k1(
   } catch (error) {
     throw new GatewayError("signature-invalid", "the HSM returned 64 bytes that are no signature", { cause: error });
   }
-  throw new GatewayError(
-    "signature-invalid",
-    "the HSM returned a signature that this key did not make over this digest",
-  );
+  throw notThisKeys();
 }
 
 /** Who made a signature over that digest: SEC 1 uncompressed; undefined where no key did. */
@@ -69,29 +103,28 @@ export const verifyEd25519 = (signature64: Uint8Array, message: string | Uint8Ar
 /** SubjectPublicKeyInfo up to an uncompressed point of P-256: RFC 5480, section 2. */
 const P256_SPKI = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d030107034200", "hex");
 
-/** Order of P-256 (SP 800-186, 3.2.1.3), and half of it. */
-const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
-
 /**
- * Under this key, over this message's SHA-256, by OpenSSL: never by the HSM that signed.
+ * By noble, since OpenSSL as Node offers it verifies over messages only.
  * @param signature64 r ‖ s as the HSM gave it, either half of the order
- * @returns r ‖ s with s in the lower half, so that a signature has one form
+ * @returns s in the lower half, so that a signature has one form
  * @throws {GatewayError} `signature-invalid`
  */
-export function verifyP256(signature64: Uint8Array, message: Uint8Array, publicKey65: Uint8Array): Uint8Array {
-  const key = createPublicKey({ key: Buffer.concat([P256_SPKI, publicKey65]), format: "der", type: "spki" });
-  const isValid =
-    signature64.length === 64 && verify("sha256", message, { key, dsaEncoding: "ieee-p1363" }, signature64);
-  if (!isValid) {
-    throw new GatewayError(
-      "signature-invalid",
-      "the HSM returned a signature that this key did not make over this digest",
-    );
+export function verifyP256(signature64: Uint8Array, digest32: Uint8Array, publicKey65: Uint8Array): VerifiedSignature {
+  try {
+    if (p256.verify(signature64, digest32, publicKey65, { prehash: false, lowS: false })) return lowS(signature64);
+  } catch (error) {
+    throw notThisKeys(error);
   }
-  const s = BigInt(`0x${Buffer.from(signature64.subarray(32)).toString("hex")}`);
-  if (s <= P256_ORDER / 2n) return Uint8Array.from(signature64);
-  const low = Buffer.from((P256_ORDER - s).toString(16).padStart(64, "0"), "hex");
-  return Uint8Array.from([...signature64.subarray(0, 32), ...low]);
+  throw notThisKeys();
+}
+
+/** Both halves verify, everywhere: nobody's network asks for the lower one, and one form is easier to compare. */
+function lowS(signature64: Uint8Array): VerifiedSignature {
+  const { r32, s32 } = halves(signature64);
+  const order = p256.Point.Fn.ORDER;
+  const s = BigInt(`0x${Buffer.from(s32).toString("hex")}`);
+  if (s <= order / 2n) return { r32, s32 };
+  return { r32, s32: Uint8Array.from(Buffer.from((order - s).toString(16).padStart(64, "0"), "hex")) };
 }
 
 /** @param point65 SEC 1 uncompressed @throws {Error} where the bytes are no point of P-256 */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
+import { CURVES } from "../../domain/api.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output, table } from "../output.ts";
@@ -10,6 +11,7 @@ type KeyView = {
   name: string;
   state: string;
   purpose: string;
+  curve: string;
   accounts: string[];
   usable: boolean;
   refused?: { detail: string };
@@ -90,20 +92,27 @@ export function clientCommands(program: Command): void {
   key
     .command("create <name>")
     .description("have the client's token make a key pair")
-    .requiredOption("--chain <id...>", "EVM chains on which it lives for ever, e.g. eip155:1")
-    .option("--purpose <purpose>", "transactions, or raw for raw digests only", "transactions")
+    .option("--chain <id...>", "EVM chains on which it lives for ever, e.g. eip155:1; none for raw digests", [])
+    .addOption(
+      new Option("--purpose <purpose>", "raw: it signs digests whose meaning nobody here knows, and nothing else")
+        .choices(["transactions", "raw"])
+        .default("transactions"),
+    )
+    .addOption(
+      new Option("--curve <curve>", "p256 and ed25519 for raw digests only").choices(CURVES).default("secp256k1"),
+    )
     .addOption(clientOption())
     .addOption(asOption())
     .addOption(jsonOption())
-    .action(async (name: string, options: CommonOptions & { chain: string[]; purpose: string }) => {
+    .action(async (name: string, options: CommonOptions & { chain: string[]; purpose: string; curve: string }) => {
       const gateway = gatewayOf(options);
       const made = await gateway.call<KeyView>("POST", `/v1/clients/${clientOf(gateway, options)}/keys`, {
-        body: { name, chains: options.chain, purpose: options.purpose },
+        body: { name, chains: options.chain, purpose: options.purpose, curve: options.curve },
         idempotencyKey: randomUUID(),
       });
       output(options.json).result(
         made,
-        `key ${made.name}\n${made.accounts.map((account) => `  ${account}`).join("\n")}`,
+        `key ${made.name} (${made.curve})\n${made.accounts.map((account) => `  ${account}`).join("\n")}`,
       );
     });
   key
@@ -115,10 +124,11 @@ export function clientCommands(program: Command): void {
     .action(async (options: CommonOptions) => {
       const gateway = gatewayOf(options);
       const listed = await gateway.get<{ keys: KeyView[] }>(`/v1/clients/${clientOf(gateway, options)}/keys`);
-      const rows = listed.keys.map(({ name, state, purpose, usable, refused, accounts }) => [
+      const rows = listed.keys.map(({ name, state, purpose, curve, usable, refused, accounts }) => [
         name,
         usable ? state : `REFUSED: ${refused?.detail ?? state}`,
         purpose,
+        curve,
         accounts.join(" "),
       ]);
       output(options.json).result(

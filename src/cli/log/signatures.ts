@@ -1,5 +1,6 @@
 import { createHash, createPublicKey, verify, type KeyObject } from "node:crypto";
 import { createRequire } from "node:module";
+import { p256 } from "@noble/curves/nist.js";
 import { parseSignature, parseSignatureInput, requestSignatureBase, splitTarget } from "../../domain/http-signature.ts";
 
 /* Signatures that leaves and their evidence carry: officers' and callers' (Ed25519), and those that were released. */
@@ -9,7 +10,7 @@ const secp256k1 = createRequire(import.meta.url)("secp256k1/bindings") as typeof
 const keyObjects = new Map<string, KeyObject>();
 
 /** @param key as policies declare it: `ed25519:` and base64 */
-export function verifiesEd25519(key: string, message: string, signatureBase64: string): boolean {
+export function verifiesEd25519(key: string, message: string | Uint8Array, signatureBase64: string): boolean {
   const raw = /^ed25519:([A-Za-z0-9+/]{43}=)$/.exec(key)?.[1];
   if (raw === undefined) return false;
   let object = keyObjects.get(raw);
@@ -17,7 +18,7 @@ export function verifiesEd25519(key: string, message: string, signatureBase64: s
     const x = Buffer.from(raw, "base64").toString("base64url");
     keyObjects.set(raw, (object = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" })));
   }
-  return verify(null, Buffer.from(message), object, Buffer.from(signatureBase64, "base64"));
+  return verify(null, Buffer.from(message as string), object, Buffer.from(signatureBase64, "base64"));
 }
 
 /** @param key `ecdsa-p256:` and base64 of the uncompressed point @param signatureBase64 of r ‖ s */
@@ -42,11 +43,48 @@ function verifiesP256(key: string, message: string, signatureBase64: string): bo
  * @param signature `0x` and 65 bytes: r, s, recovery
  * @param publicKey SEC 1 uncompressed, hex
  */
-export function verifiesSecp256k1(publicKey: string, digest: string, signature: string): boolean {
+function verifiesSecp256k1(publicKey: string, digest: string, signature: string): boolean {
   const bytes = Buffer.from(signature.slice(2), "hex");
   if (bytes.length !== 65) return false;
   try {
     return secp256k1.ecdsaVerify(bytes.subarray(0, 64), Buffer.from(digest, "hex"), Buffer.from(publicKey, "hex"));
+  } catch {
+    return false; // no point, no scalar: no signature
+  }
+}
+
+/**
+ * A released signature, on the curve that the key's creation names.
+ * @param publicKey hex, as in that leaf: SEC 1 uncompressed, or the 32 bytes of Ed25519
+ * @param signature `0x` and hex
+ */
+export function verifiesReleased(
+  { curve, publicKey }: { readonly curve: string; readonly publicKey: string },
+  digest: string,
+  signature: string,
+): boolean {
+  const [key, signed, made] = [publicKey, digest, signature.slice(2)].map((hex) => Buffer.from(hex, "hex")) as [
+    Buffer,
+    Buffer,
+    Buffer,
+  ];
+  switch (curve) {
+    case "secp256k1":
+      return verifiesSecp256k1(publicKey, digest, signature);
+    case "p256":
+      return made.length === 64 && isTrue(() => p256.verify(made, signed, key, { prehash: false, lowS: true }));
+    case "ed25519":
+      return (
+        made.length === 64 && verifiesEd25519(`ed25519:${key.toString("base64")}`, signed, made.toString("base64"))
+      );
+    default:
+      return false;
+  }
+}
+
+function isTrue(verification: () => boolean): boolean {
+  try {
+    return verification();
   } catch {
     return false; // no point, no scalar: no signature
   }

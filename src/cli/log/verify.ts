@@ -18,7 +18,7 @@ import { Findings, type Finding } from "./findings.ts";
 import { FreezeCheck, type UnfrozenOpening } from "./freeze-check.ts";
 import { FORMAT, parseLine, type HeaderLine, type LeafLine } from "./format.ts";
 import { RestoreCheck, type Restoration, type RestoredOpening } from "./restore-check.ts";
-import { refuteEvidence, verifiesSecp256k1 } from "./signatures.ts";
+import { refuteEvidence, verifiesReleased } from "./signatures.ts";
 import { TreeCheck } from "./tree-check.ts";
 import { ReplacementCheck } from "./replacement-check.ts";
 import { WindowCheck } from "./window-check.ts";
@@ -89,7 +89,7 @@ export class LogVerifier {
   });
   readonly #restorations = new RestoreCheck(this.#findings, this.#authority);
   readonly #chains = new Map<string, { readonly number: number; readonly hash: string; readonly leaf: number }>();
-  readonly #publicKeys = new Map<string, string>();
+  readonly #publicKeys = new Map<string, { readonly curve: string; readonly publicKey: string }>();
   readonly #open = new Map<string, Authorization>();
   readonly #ended = new Set<string>();
   #header: HeaderLine | undefined;
@@ -292,7 +292,8 @@ export class LogVerifier {
   }
 
   #takeKey(client: string, opening: Opening): void {
-    this.#publicKeys.set(`${client}/${opening["key"] as string}`, opening["publicKey"] as string);
+    const { key, curve, publicKey } = opening as unknown as Record<"key" | "curve" | "publicKey", string>;
+    this.#publicKeys.set(`${client}/${key}`, { curve, publicKey });
     for (const account of opening["accounts"] as Account[]) this.#owners.set(account, client as ClientId);
   }
 
@@ -368,8 +369,8 @@ export class LogVerifier {
       return add("not-authorized", `leaf ${index} signs another digest than leaf ${authorization.leaf} authorizes`);
     if (!this.#options.signatures) return;
     this.#signatures += 1;
-    const publicKey = this.#publicKeys.get(`${client}/${authorization.key}`) ?? "";
-    if (!verifiesSecp256k1(publicKey, authorization.digest, opening["signature"] as string))
+    const key = this.#publicKeys.get(`${client}/${authorization.key}`) ?? { curve: "none", publicKey: "" };
+    if (!verifiesReleased(key, authorization.digest, opening["signature"] as string))
       add("signature-invalid", `the signature in leaf ${index} is not that of key \`${authorization.key}\``);
   }
 
