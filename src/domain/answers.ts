@@ -338,6 +338,7 @@ export const ReadinessAnswer = z.object({
   gateway: Text,
   isolation: Text,
   clients: z.object({ available: Count, all: Count }),
+  frozen: Count.describe("clients of which nothing is signed until the officers unfreeze them"),
   unavailable: z.array(z.object({ client: Text, state: Text, ckr: Text })),
 });
 

@@ -105,7 +105,7 @@ export class Following {
         "integrity",
         `expected a store that goes on behind leaf ${this.#size - 1}, found another`,
         {
-          hint: "a backup was restored, or the log was changed: nothing is written or signed; docs/log.md says what to do",
+          hint: "a backup was restored, or the log was changed: nothing is written or signed. If it is to stay, start every vault anew, then `portcullis recover --after-restore`: docs/operations.md",
         },
       );
     if (size === this.#size) return;

@@ -45,12 +45,9 @@ describe("a failover of PostgreSQL", function () {
     pointTo(primary);
     database = { ...(await primary.database()), host: join(folder, "now") };
     vaults = await KillableVault.founded(GATEWAY, FOUNDING, database);
-    // One by one: SoftHSM's tokens are not for several processes that log in at the same instant.
-    for (const number of [1, 2]) {
-      running.push(await vaults.start(number));
-      connections.push(await vaults.connect(number));
-      if (number === 1) await furnish(connections[0]!);
-    }
+    await restart([1]);
+    await furnish(connections[0]!);
+    await restart([1, 2]);
   });
   after(async () => {
     connections.forEach((connection) => connection.close());
@@ -59,6 +56,16 @@ describe("a failover of PostgreSQL", function () {
     for (const server of servers) await server.remove();
     rmSync(folder, { recursive: true, force: true });
   });
+
+  /** Ends all that run, and starts these, one by one: SoftHSM's tokens are not for several that log in at one instant. */
+  async function restart(numbers: readonly number[]): Promise<void> {
+    connections.splice(0).forEach((connection) => connection.close());
+    for (const vault of running.splice(0)) await vault.kill();
+    for (const number of numbers) {
+      running.push(await vaults.start(number));
+      connections.push(await vaults.connect(number));
+    }
+  }
 
   /** One address for whichever server it is: as a name in DNS, or an address that moves. */
   function pointTo(server: PostgresServer): void {
@@ -148,6 +155,9 @@ describe("a failover of PostgreSQL", function () {
     await primary.stop("SIGQUIT");
     await standby.start();
     await replaceBy(standby);
+    const unwilling = await recover("--after-restore");
+    assert.deepEqual([unwilling.code, /start every vault anew/.test(unwilling.stdout)], [1, true], unwilling.stdout);
+    await restart([1, 2]);
     const wrong = await recover("--after-failover");
     assert.deepEqual([wrong.code, /promise-broken/.test(wrong.stdout)], [1, true], wrong.stdout);
     assert.equal(await codeOf(connections[0]!), "store-moved");
@@ -162,13 +172,11 @@ describe("a failover of PostgreSQL", function () {
     const standby = await primary.standby();
     servers.push(standby);
     await eventually("both anchors are one", () => anchored(1) === anchored(2));
-    for (const vault of running.splice(0)) await vault.kill();
-    connections.splice(0).forEach((connection) => connection.close());
+    await restart([]);
     await primary.stop("SIGINT"); // orderly: the standby has everything
     await standby.promote();
     pointTo((primary = standby));
-    running.push(await vaults.start(1));
-    connections.push(await vaults.connect(1));
+    await restart([1]);
     assert.equal(await codeOf(connections[0]!), "store-moved");
     assert.equal((await recover("--after-failover")).code, 0);
     assert.equal(await codeOf(connections[0]!), "client-frozen", "what was frozen before still is");

@@ -222,12 +222,14 @@ async function handle(
  * @throws {GatewayError} `caller-frozen`
  */
 async function requireCurrentCaller(
-  { store, directory }: Gateway,
+  { store, directory, refusal }: Gateway,
   client: ClientId,
   { name, of }: Caller,
   { method, dryRun, checksItself, whileFrozen }: CallerRoute,
 ): Promise<void> {
   if (checksItself) return;
+  const refused = method === "GET" || dryRun !== undefined ? undefined : refusal();
+  if (refused) throw refused; // what is there cannot be held against anything now
   const { house } = directory;
   const entry = client === HOUSE ? undefined : directory.get(client);
   if (method !== "GET" && dryRun === undefined)

@@ -510,6 +510,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["officer-signatures", "not-moved", "promise-broken", "clock-differs"],
     roles: ["policy-officer"],
     body: RecoveryBody,
+    checksItself: true,
     handle: putRecovery,
   }),
   route({
