@@ -16,6 +16,8 @@ type Order = {
   readonly concurrency: number;
   readonly requests: number;
   readonly firstNonce: number;
+  /** As batches of so many; one by one without it. */
+  readonly batch?: number;
 };
 
 export type LoadResult = {
@@ -25,10 +27,10 @@ export type LoadResult = {
   readonly cpuUs: number;
 };
 
-function prepare({ url, callerFile, key, requests, firstNonce }: Order): Buffer[] {
+function prepare({ url, callerFile, key, requests, firstNonce, batch }: Order): Buffer[] {
   const client = connect(callerFile);
-  const path = `/v1/clients/${client.caller.client!}/signing-requests`;
-  return Array.from({ length: requests }, (_, index) => {
+  const path = `/v1/clients/${client.caller.client!}/signing-requests${batch === undefined ? "" : "/batch"}`;
+  const bodies = Array.from({ length: requests }, (_, index) => {
     const unsigned = encodeUnsigned({
       type: "eip1559",
       chainId: 31337n,
@@ -42,7 +44,11 @@ function prepare({ url, callerFile, key, requests, firstNonce }: Order): Buffer[
       accessList: [],
     });
     const payload = { type: "evm-transaction", unsigned: `0x${Buffer.from(unsigned).toString("hex")}` };
-    const body = Buffer.from(JSON.stringify({ key, payload }));
+    return { key, payload };
+  });
+  const posts = batch === undefined ? bodies : grouped(bodies, batch).map((group) => ({ requests: group }));
+  return posts.map((post) => {
+    const body = Buffer.from(JSON.stringify(post));
     const { headers } = client.signRequest("POST", path, body, randomUUID());
     const head = Object.entries({ host: new URL(url).host, ...headers, "content-length": String(body.length) });
     return Buffer.concat([
@@ -52,8 +58,11 @@ function prepare({ url, callerFile, key, requests, firstNonce }: Order): Buffer[
   });
 }
 
-/** Sends one request on a kept connection and waits for the end of its answer. @returns its status */
-function exchange(socket: Socket, request: Buffer): Promise<number> {
+const grouped = <T>(items: readonly T[], size: number): T[][] =>
+  Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size));
+
+/** Sends one request on a kept connection and waits for the end of its answer. */
+function exchange(socket: Socket, request: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let received: Buffer = Buffer.alloc(0);
     let end = -1;
@@ -68,7 +77,7 @@ function exchange(socket: Socket, request: Buffer): Promise<number> {
       }
       if (received.length < end) return;
       socket.off("data", onData);
-      resolve(Number(received.toString("latin1", 9, 12)));
+      resolve(received);
     };
     socket.on("data", onData);
     socket.write(request);
@@ -89,6 +98,7 @@ async function run(order: Order): Promise<LoadResult> {
     ),
   );
   const latencies: number[] = [];
+  const answers: Buffer[] = [];
   let next = 0;
   const cpuBefore = process.cpuUsage();
   const startedAt = performance.now();
@@ -96,8 +106,7 @@ async function run(order: Order): Promise<LoadResult> {
     sockets.map(async (socket) => {
       for (let index = next++; index < requests.length; index = next++) {
         const sentAt = performance.now();
-        const status = await exchange(socket, requests[index]!);
-        if (status !== 201) throw new Error(`expected 201, found ${status}`);
+        answers.push(await exchange(socket, requests[index]!));
         latencies.push(performance.now() - sentAt);
       }
     }),
@@ -105,14 +114,23 @@ async function run(order: Order): Promise<LoadResult> {
   const elapsedMs = performance.now() - startedAt;
   const { user, system } = process.cpuUsage(cpuBefore);
   for (const socket of sockets) socket.destroy();
+  const signed = answers.reduce((sum, answer) => sum + signedIn(answer, order.batch), 0);
+  if (signed !== order.requests) throw new Error(`expected ${order.requests} signatures, found ${signed}`);
   latencies.sort((a, b) => a - b);
   const at = (share: number) => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))]!;
   return {
-    perSecond: (requests.length / elapsedMs) * 1000,
+    perSecond: (order.requests / elapsedMs) * 1000,
     p50Ms: at(0.5),
     p99Ms: at(0.99),
-    cpuUs: (user + system) / requests.length,
+    cpuUs: (user + system) / order.requests,
   };
+}
+
+function signedIn(answer: Buffer, batch: number | undefined): number {
+  const text = answer.toString("latin1");
+  const status = text.slice(9, 12);
+  if (batch === undefined) return Number(status === "201");
+  return status === "200" ? text.split('{"status":201,').length - 1 : 0;
 }
 
 process.stdout.write(`${JSON.stringify(await run(JSON.parse(process.argv[2]!) as Order))}\n`);

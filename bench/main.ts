@@ -37,6 +37,9 @@ const LEVELS = [
   { concurrency: 32, requests: 8000 },
 ];
 
+/** Four batches on their way at a time keep the pool busy while one is decided. */
+const BATCH = { size: 50, inFlight: 4, requests: 12_000 };
+
 const json = process.argv.includes("--json");
 const progress = (text: string): void => void process.stderr.write(`${text}\n`);
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -60,7 +63,7 @@ function cpuUsOf(pid: number): number {
 
 let nonce = 0;
 
-async function load(gateway: DevGateway, concurrency: number, requests: number): Promise<LoadResult> {
+async function load(gateway: DevGateway, concurrency: number, requests: number, batch?: number): Promise<LoadResult> {
   const { callers } = gateway.clients[0]!;
   const order = {
     url: gateway.url,
@@ -69,6 +72,7 @@ async function load(gateway: DevGateway, concurrency: number, requests: number):
     concurrency,
     requests,
     firstNonce: nonce,
+    ...(batch === undefined ? {} : { batch }),
   };
   nonce += requests;
   const { stdout } = await promisify(execFile)(process.execPath, [
@@ -80,10 +84,14 @@ async function load(gateway: DevGateway, concurrency: number, requests: number):
   return JSON.parse(stdout) as LoadResult;
 }
 
-async function measure(gateway: DevGateway, concurrency: number, requests: number, ceiling: number): Promise<EndToEnd> {
+async function measure(
+  gateway: DevGateway,
+  { concurrency, requests, batch }: { concurrency: number; requests: number; batch?: number },
+  ceiling: number,
+): Promise<EndToEnd> {
   const { vault, edge } = gateway.pids;
   const before = { vault: cpuUsOf(vault), edge: cpuUsOf(edge) };
-  const { perSecond, p50Ms, p99Ms, cpuUs } = await load(gateway, concurrency, requests);
+  const { perSecond, p50Ms, p99Ms, cpuUs } = await load(gateway, concurrency, requests, batch);
   const perRequest = (used: number) => used / requests;
   return {
     concurrency,
@@ -116,13 +124,17 @@ try {
   const endToEnd: EndToEnd[] = [];
   for (const { concurrency, requests } of LEVELS) {
     progress(`end to end, ${concurrency} in flight, ${requests} requests`);
-    endToEnd.push(await measure(gateway, concurrency, requests, ceiling));
+    endToEnd.push(await measure(gateway, { concurrency, requests }, ceiling));
   }
+  progress(`end to end, batches of ${BATCH.size}, ${BATCH.inFlight} in flight, ${BATCH.requests} requests`);
+  const { size, inFlight, requests } = BATCH;
+  const batch = { size, ...(await measure(gateway, { concurrency: inFlight, requests, batch: size }, ceiling)) };
   const report = {
     machine: { node: process.version, processors: cpus().length, model: cpus()[0]!.model },
     raw,
     pool,
     endToEnd,
+    batch,
     policy,
     decode,
   };
@@ -137,13 +149,14 @@ type Report = {
   readonly raw: readonly { processes: number; perSecond: number }[];
   readonly pool: { concurrency: number; perSecond: number; ofRaw: number };
   readonly endToEnd: readonly EndToEnd[];
+  readonly batch: EndToEnd & { readonly size: number };
 };
 
-function tableOf({ raw, pool, endToEnd, policy, decode }: Report): string {
+function tableOf({ raw, pool, endToEnd, batch, policy, decode }: Report): string {
   const cell = (value: string | number) => String(value).padStart(11);
-  const rows = endToEnd.map((row) =>
+  const rows = [...endToEnd, batch].map((row: EndToEnd & { readonly size?: number }) =>
     [
-      row.concurrency,
+      row.size === undefined ? row.concurrency : `${row.concurrency} × ${row.size}`,
       row.perSecond.toFixed(0),
       `${(row.ofRaw * 100).toFixed(1)} %`,
       row.p50Ms.toFixed(2),
@@ -167,7 +180,7 @@ function tableOf({ raw, pool, endToEnd, policy, decode }: Report): string {
       .join(""),
     ...rows,
     "",
-    "edge, vault, generator: processor time per request",
+    `edge, vault, generator: processor time per request; ${batch.concurrency} × ${batch.size}: batches, latency of a whole one`,
     "",
     policyText(policy),
   ].join("\n");
