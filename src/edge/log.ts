@@ -33,13 +33,18 @@ export const edgeLog = (level: LogLevel): Logger =>
 
 export const REQUEST_ID_HEADER = "request-id";
 
+/** Of this process, then which request: unique among all edges, and no call for randomness for each. */
+const PREFIX = randomBytes(4).toString("hex");
+let count = 0;
+const nextId = (): string => `${PREFIX}${(count++ >>> 0).toString(16).padStart(8, "0")}`;
+
 /**
  * Every request has an id, in its answer and in each line that is about it. What went well is `debug`, what was refused
  * `info`, what this gateway could not do `warn`.
  */
 export function logged(log: Logger): RequestHandler {
   return (request, response, next) => {
-    const requestId = randomBytes(8).toString("hex");
+    const requestId = nextId();
     response.setHeader(REQUEST_ID_HEADER, requestId);
     if (!log.isLevelEnabled("warn")) return next();
     const startedAt = performance.now();

@@ -899,6 +899,26 @@ for (const implementation of IMPLEMENTATIONS) {
         assert.deepEqual(await list({ state: "signed" }), ["r2"]);
         assert.deepEqual(await list({}, BLUE), ["r3"]);
       });
+
+      it("are narrowed by key, reference and the time of their submission", async () => {
+        for (const [n, changes] of [
+          { record: '{"reference":"a"}' },
+          { key: "hot-9" as KeyName, record: '{"reference":"b"}' },
+          { record: '{"evidence":{"reference":"b"}}' },
+        ].entries())
+          await write((transaction) =>
+            transaction.insertRequest(
+              requestRow({ id: `r${n}` as RequestId, idempotencyKey: `k${n}`, submittedAt: 1_000 + n, ...changes }),
+            ),
+          );
+        const list = async (filter: Partial<Parameters<RowReader["requests"]>[1]>) =>
+          (await read((reader) => reader.requests(ACME, { limit: 10, ...filter }))).map(({ id }) => id as string);
+        assert.deepEqual(await list({ key: "hot-9" as KeyName }), ["r1"]);
+        assert.deepEqual(await list({ reference: "b" }), ["r1"]);
+        assert.deepEqual(await list({ since: 1_001 }), ["r2", "r1"]);
+        assert.deepEqual(await list({ until: 1_001 }), ["r0"]);
+        assert.deepEqual(await list({ since: 1_001, until: 1_002, reference: "b" }), ["r1"]);
+      });
     });
 
     it("whoever walks along the log lets others of the process have their turn after each page", async () => {
