@@ -11,6 +11,7 @@ import type { LoadResult } from "./load.ts";
 import { policyReport, policyText, type PolicyReport } from "./policy.ts";
 import { poolSigningRate } from "./pool.ts";
 import { rawSigningRate } from "./raw.ts";
+import { tokensReport, tokensText } from "./tokens.ts";
 
 /*
  * `npm run bench`: what the HSM can do alone, and what comes out of the whole gateway, in one run on one machine. Only the
@@ -105,6 +106,11 @@ async function measure(
   };
 }
 
+if (process.argv.includes("--tokens")) {
+  const tokens = await tokensReport(progress);
+  console.log(json ? JSON.stringify(tokens) : tokensText(tokens));
+  process.exit();
+}
 progress("one decision, ours and Cedar's");
 const policy = policyReport();
 progress("from bytes to an intent and a digest");

@@ -137,7 +137,9 @@ async function runSteps(
     .write(async (transaction) => carrying(submission, await claim(transaction)), { requests: [submission], claims })
     .catch((error: unknown) => ({ row: outcomeUnknown(error, begun) }));
   const { row, authorization }: Claimed = claimed;
-  if (begun && !authorization) unpaid.count(caller, readRecord(row).evidence["body"]?.length ?? 0);
+  // Answered as it stands, it has cost nothing: a service that repeats itself while its token is away is not shut out.
+  const isRecorded = begun !== undefined && row !== begun;
+  if (isRecorded && !authorization) unpaid.count(caller, readRecord(row).evidence["body"]?.length ?? 0);
   if (!authorization || signer instanceof GatewayError) return row;
   const { unsigned, digest32 } = authorization;
   const { key, token } = signer;

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { GatewayError } from "../../../src/domain/errors.ts";
 import { UnpaidRequests } from "../../../src/vault/unpaid.ts";
-import { newKey, REQUESTS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
+import { hsmInSoftware, type SoftwareHsm } from "../../support/software-hsm.ts";
+import { acmePolicy, newKey, REQUESTS, testVault, transferBody, type TestVault } from "../../support/vault.ts";
 import type { Answer } from "../../../src/vault/api/routes.ts";
 import { refusal } from "../chains/evm/refusal.ts";
 
@@ -10,8 +12,10 @@ const DENIED = transferBody(9_999_999);
 
 describe("vault/unpaid", () => {
   let vault: TestVault;
+  let hsm: SoftwareHsm;
   beforeEach(async () => {
-    vault = await testVault({ unpaid: { requestsPerMinute: 3, bytesPerMinute: 1_000_000 } });
+    hsm = hsmInSoftware();
+    vault = await testVault({ hsm, unpaid: { requestsPerMinute: 3, bytesPerMinute: 1_000_000 } });
   });
   afterEach(() => vault.close());
 
@@ -48,6 +52,30 @@ describe("vault/unpaid", () => {
     for (let n = 0; n < 10; n++) assert.equal((await post(transferBody(1))).status, 201);
     await deny(3);
     assert.equal((await post(transferBody(1))).status, 429, "nobody knows beforehand what a decision will be");
+  });
+
+  it("a request that is repeated while its token is away counts for nothing, so that others are taken at once when it is back", async () => {
+    const key = newKey();
+    hsm.fault = () => Promise.reject(new GatewayError("hsm-unavailable", "the token is away"));
+    for (let n = 0; n < 20; n++) assert.equal((await post(transferBody(1), "payouts", key)).status, 202);
+    hsm.fault = undefined;
+    assert.equal((await post(transferBody(2))).status, 201);
+  });
+
+  it("a request that waits for people may be asked for as often as its caller likes", async () => {
+    const rules = [{ ...acmePolicy.rules[0], approvals: { desk: "1", expireAfter: "1h" } }];
+    await vault.apply("acme", {
+      ...acmePolicy,
+      version: "2",
+      callers: vault.clientCallers,
+      groups: { desk: ["alice"] },
+      rules,
+    });
+    const key = newKey();
+    for (let n = 0; n < 20; n++) assert.equal((await post(transferBody(1), "payouts", key)).status, 202);
+    assert.equal((await post(transferBody(1), "payouts")).status, 202);
+    await post(transferBody(1), "payouts");
+    assert.equal((await post(transferBody(1), "payouts")).status, 429);
   });
 
   it("a proven caller that is refused leaves sixty leaves a minute at most", async () => {
