@@ -131,6 +131,12 @@ const Config = z
         .default([])
         .describe("names that callers use for this gateway, beside its addresses and `localhost`"),
       requestsPerSecond: z.int().min(1).max(1_000_000).default(10_000).describe("of one address"),
+      readsPerSecond: z
+        .int()
+        .min(100)
+        .max(1_000_000)
+        .default(1000)
+        .describe("calls of one address that a chain node answers; each of a batch counts"),
       log: z.enum(["debug", "info", "warn", "error", "silent"]).default("warn"),
       bodyBytes: z
         .int()

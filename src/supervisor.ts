@@ -191,6 +191,7 @@ export const edgeOptions = (config: Config, port = Number(config.edge.listen.spl
     bodyBytes: config.edge.bodyBytes,
     inFlight: config.edge.inFlight,
     requestsPerSecond: config.edge.requestsPerSecond,
+    readsPerSecond: config.edge.readsPerSecond,
     hosts: config.edge.hosts,
   },
   nodes: config.edge.nodes,

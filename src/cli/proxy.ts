@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { GatewayError } from "../domain/errors.ts";
-import { isVaultMethod } from "../domain/rpc.ts";
+import { readCalls, togetherOf, type RpcRoad } from "./proxy-rpc.ts";
 import type { Answer, GatewayClient } from "../sdk/client.ts";
 
 export type RunningProxy = { readonly url: string; readonly stop: () => Promise<void> };
@@ -38,7 +38,7 @@ async function forward(client: GatewayClient, request: IncomingMessage, response
   const [method, target] = [request.method!, targetFor(client, request)];
   const given = request.headers["idempotency-key"];
   const key = typeof given === "string" ? given : undefined;
-  if (/^\/rpc\//.test(target)) return forwardRpc(client, target, body, key, response);
+  if (method === "POST" && /^\/rpc\//.test(target)) return forwardRpc(client, target, body, key, response);
   if (method === "GET" && OPEN.test(target)) return pass(await unsigned(client, "GET", target), response);
   pass(await client.send(method, target, body, key), response);
 }
@@ -85,10 +85,7 @@ async function unsigned({ caller }: GatewayClient, method: string, target: strin
   }
 }
 
-/**
- * Calls that only read the chain go to the gateway's node, and nobody signs them; the others go to the vault, whose answer
- * is verified. A batch of both is divided, and its answers put together again.
- */
+/** Only what the vault alone answers, or what no other reader would read otherwise, is divided. */
 async function forwardRpc(
   client: GatewayClient,
   target: string,
@@ -97,37 +94,12 @@ async function forwardRpc(
   response: ServerResponse,
 ): Promise<void> {
   const calls = readCalls(body);
-  const isOwn = (call: unknown): boolean => isVaultMethod(String((call as { method?: unknown } | null)?.method));
-  if (!Array.isArray(calls) || calls.every(isOwn)) {
-    const own = Array.isArray(calls) || calls === undefined || isOwn(calls);
-    const answer = own
-      ? await client.send("POST", target, body, key)
-      : unsigned(client, "POST", target, body.toString());
-    return pass(await answer, response);
-  }
-  const [own, reads] = [calls.filter(isOwn), calls.filter((call) => !isOwn(call))];
-  const [signed, read] = await Promise.all([
-    own.length === 0 ? undefined : client.send("POST", target, Buffer.from(JSON.stringify(own)), key),
-    unsigned(client, "POST", target, JSON.stringify(reads)),
-  ]);
-  const refused = [signed, read].find((answer) => answer !== undefined && answer.status !== 200);
-  if (refused) return pass(refused, response);
-  const answers = [listIn(signed), listIn(read)];
-  const together = calls.map((call) => answers[isOwn(call) ? 0 : 1]!.shift());
-  response.setHeader("content-type", "application/json");
-  response.end(JSON.stringify(together));
-}
-
-const listIn = (answer: Answer | undefined): unknown[] =>
-  answer ? (JSON.parse(answer.body.toString("utf8")) as unknown[]) : [];
-
-/** @returns undefined for what the vault shall refuse by itself */
-function readCalls(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString("utf8")) as unknown;
-  } catch {
-    return undefined;
-  }
+  if (calls === undefined) return pass(await client.send("POST", target, body, key), response);
+  const road: RpcRoad = {
+    vault: (own) => client.send("POST", target, Buffer.from(JSON.stringify(own)), key),
+    node: (reads) => unsigned(client, "POST", target, JSON.stringify(reads)),
+  };
+  pass(await togetherOf(road, calls, body), response);
 }
 
 /** A web page that the user visits could reach loopback: its requests carry an Origin, or another name as Host. */
@@ -151,6 +123,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
 
 const STATUS: Readonly<Record<string, number>> = {
   "invalid-target": 400,
+  "invalid-body": 400,
   "not-permitted": 403,
   "not-found": 404,
   "body-too-large": 413,

@@ -28,7 +28,10 @@ export type VaultMethod = (typeof VAULT_METHODS)[number];
 export const isVaultMethod = (method: string): method is VaultMethod =>
   (VAULT_METHODS as readonly string[]).includes(method);
 
-/** What a chain node is asked for others: it reads, or takes what is signed already. Nothing else is passed on. */
+/**
+ * What a chain node is asked for others: it reads. Nothing else is passed on, nor transactions that were signed elsewhere:
+ * the gateway would stand as their sender towards its node (decision 75).
+ */
 export const NODE_METHODS: ReadonlySet<string> = new Set([
   "eth_blockNumber",
   "eth_call",
@@ -51,7 +54,6 @@ export const NODE_METHODS: ReadonlySet<string> = new Set([
   "eth_getTransactionReceipt",
   "eth_maxPriorityFeePerGas",
   "eth_blobBaseFee",
-  "eth_sendRawTransaction",
   "eth_syncing",
   "web3_clientVersion",
 ]);
@@ -80,6 +82,9 @@ export type Assist = {
   /** Transactions of the account that the chain knows: where counting begins for one that the vault knows nothing of. */
   readonly nonce?: string;
 };
+
+/** For a request that goes on: which chain it is for, the vault knows. */
+export type PricesByChain = Readonly<Record<string, Assist>>;
 
 /** A transaction that the vault has signed, for the edge to hand to the chain. */
 export type Broadcast = { readonly chain: string; readonly raw: string };

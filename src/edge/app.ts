@@ -15,7 +15,7 @@ import { Nodes } from "./chain-node.ts";
 import { DOCS_POLICY, docsPage, type OpenApi } from "./docs-page.ts";
 import { edgeLog, logged, REQUEST_ID_HEADER } from "./log.ts";
 import { answerFromNode, callsOf, isRpc, onlyReads } from "./json-rpc.ts";
-import { knownHosts, ratePerAddress } from "./rim.ts";
+import { knownHosts, rateOf, ratePerAddress, refuseTooMany, type Rate } from "./rim.ts";
 import { VaultUnreachable, waitOf, type VaultLink } from "./vault-link.ts";
 
 export type EdgeLimits = {
@@ -23,6 +23,8 @@ export type EdgeLimits = {
   readonly inFlight: number;
   /** Of one address. */
   readonly requestsPerSecond?: number;
+  /** Calls that a chain node answers, of one address: each of a batch counts. */
+  readonly readsPerSecond?: number;
   /** Names that callers use for this gateway, beside addresses and `localhost`; without it, any. */
   readonly hosts?: readonly string[];
 };
@@ -51,7 +53,8 @@ export function createApp(
   app.use(boundedTo(limits.inFlight));
   app.get("/docs", (_request, response, next) => void showDocs(link, response).catch(next));
   app.use(express.raw({ type: () => true, limit: limits.bodyBytes, inflate: false }));
-  app.use((request, response, next) => void answer(link, nodes, request, response).catch(next));
+  const mayRead: Rate = limits.readsPerSecond === undefined ? () => true : rateOf(limits.readsPerSecond);
+  app.use((request, response, next) => void answer(link, { nodes, mayRead }, request, response).catch(next));
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => onError(error, response));
   return app;
 }
@@ -92,10 +95,18 @@ function boundedTo(places: number): express.RequestHandler {
 }
 
 /** Of JSON-RPC alone the body is looked into: what only reads the chain never comes to the vault. */
-async function answer(link: VaultLink, nodes: Nodes, request: Request, response: Response): Promise<void> {
+async function answer(
+  link: VaultLink,
+  { nodes, mayRead }: { readonly nodes: Nodes; readonly mayRead: Rate },
+  request: Request,
+  response: Response,
+): Promise<void> {
   const calls = isRpc(request) && Buffer.isBuffer(request.body) ? callsOf(request.body) : undefined;
   if (!calls) return forward(link, request, response);
-  if (onlyReads(calls)) return answerFromNode(nodes, calls, request, response);
+  if (onlyReads(calls)) {
+    if (!mayRead(request.socket.remoteAddress, calls.length)) return refuseTooMany(response, problem);
+    return answerFromNode(nodes, calls, request, response);
+  }
   const help = nodes.some ? { assist: await nodes.assist(calls) } : {};
   return forward(link, request, response, help, nodes);
 }

@@ -1,4 +1,4 @@
-import type { Assist, Broadcast, RpcCall } from "../domain/rpc.ts";
+import type { Assist, Broadcast, PricesByChain, RpcCall } from "../domain/rpc.ts";
 
 /*
  * The edge's own chain nodes: untrusted help. They fill what a body left out, take what was signed, and are read by those
@@ -55,13 +55,21 @@ export class ChainNode {
     return { ...(gas === undefined ? {} : { gas }), ...(nonce === undefined ? {} : { nonce }), ...fees };
   }
 
+  /** Of whatever type the transaction is that goes on: the edge does not know it. */
+  async prices(): Promise<Assist> {
+    const [legacy, other] = await Promise.all([this.#gasPrice(), this.#fees({})]);
+    return { ...legacy, ...other };
+  }
+
+  async #gasPrice(): Promise<Assist> {
+    const gasPrice = await this.#quantity("eth_gasPrice");
+    return gasPrice === undefined ? {} : { gasPrice };
+  }
+
   /** Twice the base fee lasts through six full blocks. */
   async #fees(transaction: Readonly<Record<string, unknown>>): Promise<Assist> {
     if (transaction["gasPrice"] !== undefined) return {};
-    if (transaction["type"] === "0x0" || transaction["type"] === "0x1") {
-      const gasPrice = await this.#quantity("eth_gasPrice");
-      return gasPrice === undefined ? {} : { gasPrice };
-    }
+    if (transaction["type"] === "0x0" || transaction["type"] === "0x1") return this.#gasPrice();
     const { result: block } = await this.call("eth_getBlockByNumber", ["latest", false]);
     const base = (block as { baseFeePerGas?: string } | null)?.baseFeePerGas;
     const asked = transaction["maxPriorityFeePerGas"];
@@ -100,18 +108,27 @@ export class Nodes {
   }
 
   /** Help with each call of a body; a node that is away is no help, and no fault. */
-  assist(calls: readonly RpcCall[]): Promise<(Assist | null)[]> {
+  assist(calls: readonly RpcCall[]): Promise<(Assist | PricesByChain | null)[]> {
     return Promise.all(calls.map((call) => this.#assistOne(call).catch(() => null)));
   }
 
-  async #assistOne({ method, params }: RpcCall): Promise<Assist | null> {
-    if (method === "portcullis_resume")
-      return (await this.find(undefined)?.assist({ gas: "0x0", nonce: "0x0" })) ?? null;
+  async #assistOne({ method, params }: RpcCall): Promise<Assist | PricesByChain | null> {
+    if (method === "portcullis_resume") return this.#prices();
     if (method !== "eth_sendTransaction" && method !== "eth_signTransaction") return null;
     const [transaction] = params;
     if (typeof transaction !== "object" || transaction === null) return null;
     const fields = transaction as Readonly<Record<string, unknown>>;
     return (await this.find(chainOf(fields["chainId"]))?.assist(fields)) ?? null;
+  }
+
+  async #prices(): Promise<PricesByChain> {
+    const known = [...this.#nodes.values()].map(async (node) =>
+      node.prices().then(
+        (prices) => [[node.chain, prices]] as const,
+        () => [],
+      ),
+    );
+    return Object.fromEntries((await Promise.all(known)).flat());
   }
 
   /** Until a node has it, or nobody would want it any more; a repeated call hands it over again. */

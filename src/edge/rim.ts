@@ -29,14 +29,17 @@ const ADDRESSES_MAX = 10_000;
 
 type Bucket = { tokens: number; at: number };
 
+/** Whether this address may have so many more now; if so they are taken. */
+export type Rate = (address: string | undefined, count?: number) => boolean;
+
 /**
- * Each address has as many requests as it may send in a second, and gets them back at that rate. By hand: one subtraction
+ * Each address has as many as it may have in a second, and gets them back at that rate. By hand: one subtraction
  * for each request, where a package would set headers and timers (decision 78).
  */
-export function ratePerAddress(perSecond: number, refuse: Refuse, now = () => performance.now()): RequestHandler {
+export function rateOf(perSecond: number, now = () => performance.now()): Rate {
   const buckets = new Map<string, Bucket>();
-  return (request, response, next) => {
-    const address = networkOf(request.socket.remoteAddress ?? "");
+  return (remote = "", count = 1) => {
+    const address = networkOf(remote);
     const at = now();
     let bucket = buckets.get(address);
     if (!bucket) {
@@ -45,13 +48,23 @@ export function ratePerAddress(perSecond: number, refuse: Refuse, now = () => pe
     }
     bucket.tokens = Math.min(perSecond, bucket.tokens + ((at - bucket.at) / 1000) * perSecond);
     bucket.at = at;
-    if (bucket.tokens < 1) {
-      response.setHeader("retry-after", "1");
-      return refuse(response, 429, "too-many-requests", "more requests come from this address than are taken");
-    }
-    bucket.tokens -= 1;
-    next();
+    if (bucket.tokens < count) return false;
+    bucket.tokens -= count;
+    return true;
   };
+}
+
+export function ratePerAddress(perSecond: number, refuse: Refuse): RequestHandler {
+  const mayHave = rateOf(perSecond);
+  return (request, response, next) => {
+    if (mayHave(request.socket.remoteAddress)) return next();
+    refuseTooMany(response, refuse);
+  };
+}
+
+export function refuseTooMany(response: Response, refuse: Refuse): void {
+  response.setHeader("retry-after", "1");
+  refuse(response, 429, "too-many-requests", "more requests come from this address than are taken");
 }
 
 /** Whoever has one IPv6 address has 2^64 of them. */

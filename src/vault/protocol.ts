@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { Assist, Broadcast } from "../domain/rpc.ts";
+import type { Assist, Broadcast, PricesByChain } from "../domain/rpc.ts";
 
 /*
  * The words between edge and vault: a frame is two 32-bit big-endian lengths, a JSON head, the raw body. Requests carry
@@ -16,7 +16,7 @@ export type RequestHead = {
   /** Only the headers in `FORWARDED_HEADERS`. */
   readonly headers: Readonly<Record<string, string>>;
   /** The edge's own help, one for each call of the body; no part of what the caller has signed. */
-  readonly assist?: readonly (Assist | null)[];
+  readonly assist?: readonly (Assist | PricesByChain | null)[];
 };
 
 export type AnswerHead = {

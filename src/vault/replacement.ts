@@ -1,10 +1,13 @@
+import { parseFields, type Filling, type PartialTransaction } from "../chains/evm/fields.ts";
 import { replacementKind } from "../chains/evm/replacement.ts";
+import { decodeUnsigned } from "../chains/evm/transaction.ts";
+import { chainOf, evmChainId, type Account } from "../domain/chain.ts";
 import type { Charge, CounterId } from "../domain/decision.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { claimId, intentFromJson, type Claim } from "../domain/intent.ts";
 import type { RequestId } from "../domain/request.ts";
 import type { Understood } from "./payloads.ts";
-import type { RequestRow, StoreReader, StoreTransaction } from "./ports.ts";
+import type { KeyRow, RequestRow, Store, StoreReader, StoreTransaction } from "./ports.ts";
 import { authorizationOf, readRecord } from "./record.ts";
 
 /*
@@ -67,6 +70,49 @@ async function requireReplaceable(
       "a fee bump keeps every byte but the prices; a cancellation sends nothing, with no data, to the key's own address",
     );
 }
+
+/**
+ * Of a transaction over JSON-RPC, which cannot name what it replaces: the request that holds its nonce, where the caller
+ * named that nonce and offers more for it. Whether it may take that place is decided like any replacement.
+ */
+export async function supersededBy(
+  store: Pick<Store, "read">,
+  key: KeyRow,
+  fields: unknown,
+  assist: Filling,
+): Promise<RequestId | undefined> {
+  const partial = partialOf(fields);
+  const account = partial && accountOf(key, partial);
+  if (account === undefined || partial?.nonce === undefined) return undefined;
+  const id = claimId({ kind: "evm-nonce", account, nonce: partial.nonce });
+  const holder = await store.read(async (reader) => {
+    const request = await reader.claimedBy(id);
+    return request === undefined ? undefined : reader.request(key.client, request);
+  });
+  if (holder?.state !== "signed" || holder.key !== key.name) return undefined;
+  const { payloadType, unsigned } = readRecord(holder);
+  if (payloadType !== "evm-transaction" || unsigned === undefined) return undefined;
+  const offered = priceOf({ ...assist, ...partial });
+  return offered > priceOf(decodeUnsigned(Buffer.from(unsigned, "hex"))) ? holder.id : undefined;
+}
+
+/** What cannot be read is refused later, and recorded. */
+function partialOf(fields: unknown): PartialTransaction | undefined {
+  try {
+    return parseFields(fields);
+  } catch (error) {
+    if (error instanceof GatewayError) return undefined;
+    throw error;
+  }
+}
+
+const accountOf = ({ accounts }: KeyRow, { chainId }: PartialTransaction): Account | undefined =>
+  chainId === undefined && accounts.length === 1
+    ? accounts[0]
+    : accounts.find((account) => evmChainId(chainOf(account)) === chainId);
+
+const priceOf = (transaction: Pick<Filling, "gasPrice" | "maxFeePerGas">): bigint =>
+  transaction.maxFeePerGas ?? transaction.gasPrice ?? 0n;
 
 /** The nonce that a replacement spends, where its caller left it out. */
 export async function replacedNonce(reader: StoreReader, request: RequestRow): Promise<bigint | undefined> {

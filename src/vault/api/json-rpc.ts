@@ -1,17 +1,18 @@
-import { createHash } from "node:crypto";
+import type { Filling } from "../../chains/evm/fields.ts";
 import { checksumAddress } from "../../chains/evm/address.ts";
-import { chainOf, evmChainId, addressOf, type ChainId } from "../../domain/chain.ts";
+import { chainOf, evmChainId, addressOf, type Account, type ChainId } from "../../domain/chain.ts";
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import { Payload, type SigningRequestView } from "../../domain/api.ts";
-import { asJson, encodeJson, type Json } from "../../domain/json.ts";
+import { asJson, type Json } from "../../domain/json.ts";
 import { isFinal, type RequestId } from "../../domain/request.ts";
 import { RPC_ERROR, type Broadcast, type RpcCall, type VaultMethod } from "../../domain/rpc.ts";
 import type { RpcBody } from "../../domain/rpc-body.ts";
 import { readAssist } from "../assist.ts";
-import type { Submission } from "../claim.ts";
+import { supersededBy } from "../replacement.ts";
 import type { KeyRow, RequestRow } from "../ports.ts";
 import { readRecord } from "../record.ts";
 import { sign } from "../sign.ts";
+import { isDuplicate, submissionFor, type Asked } from "./asked-again.ts";
 import { problemOfError } from "./problems.ts";
 import { readOwn, viewNow } from "./rest.ts";
 import type { Answer, Call } from "./routes.ts";
@@ -30,7 +31,8 @@ type Item = {
   readonly params: readonly unknown[];
   /** Its place in a batch; the idempotency key that came with the body, if one did, is divided by it. */
   readonly place: number | undefined;
-  readonly assist: Submission["assist"];
+  /** As the edge sent it. */
+  readonly assist: unknown;
 };
 
 export async function postRpc(call: Call<RpcBody>): Promise<Answer> {
@@ -39,7 +41,7 @@ export async function postRpc(call: Call<RpcBody>): Promise<Answer> {
   const replies = await Promise.all(
     calls.map(async (each, index) => {
       const place = Array.isArray(body) ? index : undefined;
-      const item = { call, params: each.params, place, assist: readAssist(assist[index]) };
+      const item = { call, params: each.params, place, assist: assist[index] };
       return { id: each.id, reply: await answer(each, item) };
     }),
   );
@@ -175,27 +177,29 @@ const spelled = (address: unknown): unknown =>
 async function signTransaction(item: Item, method: VaultMethod): Promise<Reply> {
   const { from, fields } = fieldsOf(item.params);
   const key = await keyFor(item, from);
-  requireFilled(fields, item.assist);
   const body = { key: key.name, payload: parsePayload({ type: "evm-transaction", transaction: fields }) };
   const { call } = item;
-  const submission = await submissionOf(item, method, body, { once: true });
-  if ("error" in submission) return submission;
-  const { gas } = item.assist ?? {};
-  // Prices are filled when it is signed; how much gas it takes is known only now, and not to whoever resumes it.
-  const transaction = gas === undefined ? fields : { gas: `0x${gas.toString(16)}`, ...fields };
+  const assist = readAssist(item.assist);
+  const asked = await submissionFor({ ...item, method, body });
+  if (isDuplicate(asked)) return { error: duplicateOf(asked.duplicate) };
+  const { submission, known } = asked;
+  // What was authorized or ended is answered also while no node helps.
+  if (known === undefined || isWaiting(known)) requireFilled(fields, assist);
+  const replaces = known ? undefined : await supersededBy(call.gateway.store, key, fields, assist);
   const row = await sign(call.gateway, {
     ...submission,
-    body: { ...body, payload: { type: "evm-transaction", transaction } },
-    ...(item.assist ? { assist: item.assist } : {}),
+    body: { ...body, ...(replaces === undefined ? {} : { replaces }) },
+    assist,
   });
   call.gateway.changed.notify(row);
   return replyTo(call, row, method === "eth_sendTransaction");
 }
 
+const isWaiting = ({ state }: RequestRow): boolean => state === "pending" || state === "ready";
+
 /** Without a node nobody knows gas or prices: that is said before anything is recorded, since it may pass. */
-function requireFilled(fields: Readonly<Record<string, unknown>>, assist: Submission["assist"] = {}): void {
-  const prices = fields["gasPrice"] === undefined ? (["maxFeePerGas", "maxPriorityFeePerGas"] as const) : [];
-  const missing = (["gas", ...prices] as const).filter(
+function requireFilled(fields: Readonly<Record<string, unknown>>, assist: Filling): void {
+  const missing = (["gas", ...pricesLeftOut(fields)] as const).filter(
     (name) => fields[name] === undefined && assist[name] === undefined,
   );
   if (missing.length === 0) return;
@@ -203,9 +207,17 @@ function requireFilled(fields: Readonly<Record<string, unknown>>, assist: Submis
     "node-unavailable",
     `nobody has filled in ${missing.map((name) => `\`${name}\``).join(", ")}`,
     {
-      hint: "name them, or give the edge a chain node (`edge.nodes` in portcullis.yaml)",
+      hint: "name them, or give the edge a chain node (`edge.nodes` in portcullis.yaml); a node that expects the transaction to fail knows no `gas`",
     },
   );
+}
+
+/** Of a transaction that names a price of one kind, the other kind's are not missing. */
+function pricesLeftOut({ type, gasPrice }: Readonly<Record<string, unknown>>) {
+  if (gasPrice !== undefined) return [];
+  return type === "0x0" || type === "0x1"
+    ? (["gasPrice"] as const)
+    : (["maxFeePerGas", "maxPriorityFeePerGas"] as const);
 }
 
 function parsePayload(payload: unknown): Payload {
@@ -244,44 +256,11 @@ async function signText(
 ): Promise<Reply> {
   const key = await keyFor(item, address);
   const body = { key: key.name, payload: parsePayload(payloadFor(key)) };
-  const submission = await submissionOf(item, method, body, { once: false });
-  if ("error" in submission) return submission;
+  // The same text has the same signature: there is no second one that could do harm.
+  const { submission } = (await submissionFor({ ...item, method, body, repeatable: true })) as Asked;
   const row = await sign(item.call.gateway, submission);
   item.call.gateway.changed.notify(row);
   return replyTo(item.call, row, false);
-}
-
-/** What the same call gets: the first one's answer, then for a day the word that it was made already. */
-const SAME_ANSWER_MS = 10 * 60_000;
-const DUPLICATE_MS = 24 * 3_600_000;
-
-/**
- * The key that came with the body; without one the call's own, the hash of {caller, client, method, what was asked before
- * anything was filled in}, counted on when a day has gone by, or when the last one ended without a signature.
- */
-async function submissionOf(
-  { call, place }: Pick<Item, "call" | "place">,
-  method: VaultMethod,
-  body: Submission["body"],
-  { once }: { readonly once: boolean },
-): Promise<Submission | { readonly error: RpcError }> {
-  const { gateway, client, caller, evidence, idempotencyKey } = call;
-  const asked = sha256(encodeJson({ caller: caller.name, client, method, body: asJson(body) }));
-  const common = { client, caller: caller.name, bodyHash: asked, body, evidence };
-  if (idempotencyKey !== "")
-    return { ...common, idempotencyKey: place === undefined ? idempotencyKey : `${idempotencyKey}/${place}` };
-  for (let count = 0; ; count += 1) {
-    const own = { ...common, idempotencyKey: `rpc-${asked}-${count}` };
-    const [row, now] = await gateway.store.read(
-      async (reader) =>
-        [await reader.requestByIdempotencyKey(client, caller.name, own.idempotencyKey), await reader.now()] as const,
-    );
-    if (!row || !isFinal(row.state)) return own;
-    const ageMs = now - row.submittedAt;
-    if (ageMs < SAME_ANSWER_MS) return own;
-    if (row.state !== "signed" || ageMs >= SAME_ANSWER_MS + DUPLICATE_MS) continue;
-    return once ? { error: duplicateOf(row) } : own;
-  }
 }
 
 function duplicateOf(row: RequestRow): RpcError {
@@ -296,8 +275,6 @@ function duplicateOf(row: RequestRow): RpcError {
   };
 }
 
-const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-
 /** Goes on with a request that people had to approve. */
 async function resume(item: Item): Promise<Reply> {
   const [id] = item.params;
@@ -306,14 +283,32 @@ async function resume(item: Item): Promise<Reply> {
   const row = await readOwn(call, id as RequestId);
   const { payload } = readRecord(row);
   if (isFinal(row.state) || payload === undefined) return replyTo(call, row, true);
+  const assist = assistFor(row, item.assist);
+  if (payload.type === "evm-transaction" && payload.transaction !== undefined)
+    requireFilled(payload.transaction, assist);
   const { client, caller, key, idempotencyKey, bodyHash } = row;
   const finished = await sign(call.gateway, {
     ...{ client, caller, idempotencyKey, bodyHash, evidence: call.evidence },
     body: { key, payload },
-    ...(item.assist ? { assist: item.assist } : {}),
+    assist,
   });
   call.gateway.changed.notify(finished);
   return replyTo(call, finished, true);
+}
+
+/**
+ * Prices of today, from the node of the request's own chain; as much gas as was filled in when it was first asked, since
+ * the edge does not know the transaction.
+ */
+function assistFor(row: RequestRow, assist: unknown): Filling {
+  const { intent, filling } = readRecord(row);
+  const { account } = (intent ?? {}) as { account?: Account };
+  const byChain = (assist ?? {}) as Readonly<Record<string, unknown>>;
+  const gas = filling?.["gas"];
+  return {
+    ...(gas === undefined ? {} : { gas: BigInt(gas) }),
+    ...(account === undefined ? {} : readAssist(byChain[chainOf(account)])),
+  };
 }
 
 async function replyTo({ gateway }: Call, row: RequestRow, send: boolean): Promise<Reply> {

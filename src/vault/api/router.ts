@@ -14,7 +14,7 @@ import { StaleDirectory } from "../directory.ts";
 import { frozenCallers } from "../frozen.ts";
 import type { Gateway } from "../gateway.ts";
 import { appendLeaf } from "../log.ts";
-import { parseJson } from "./json.ts";
+import { parseJson } from "../../domain/strict-json.ts";
 import { problemOfError, RETRY_AFTER_S } from "./problems.ts";
 import { NoQuery } from "./queries.ts";
 import { ROUTES, type Answer, type CallerRoute, type OpenRoute, type Route } from "./routes.ts";

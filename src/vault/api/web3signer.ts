@@ -1,14 +1,13 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { decodeUnsigned } from "../../chains/evm/transaction.ts";
 import { Hex, type Payload } from "../../domain/api.ts";
 import { addressOf } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
-import { encodeJson } from "../../domain/json.ts";
 import type { KeyRow, StoreReader } from "../ports.ts";
 import { readRecord } from "../record.ts";
 import { sign } from "../sign.ts";
-import { postSigningRequest } from "./rest.ts";
+import { submissionFor, type Asked } from "./asked-again.ts";
+import { answerOf, shownAt } from "./rest.ts";
 import type { Answer, Call } from "./routes.ts";
 
 /*
@@ -35,24 +34,16 @@ export async function listPublicKeys({ gateway, client }: Call): Promise<Answer>
 
 /** @throws {GatewayError} `key-not-found`, `raw-digest-refused` */
 export async function postEth1Sign(call: Call<z.infer<typeof Web3SignerBody>>): Promise<Answer> {
-  const { gateway, client, caller, parameters, body, evidence, idempotencyKey } = call;
+  const { gateway, parameters, body } = call;
   const key = await keyNamed(call, parameters["identifier"]!);
   const request = { key: key.name, payload: payloadOf(body.data, key) };
-  const bodyHash = createHash("sha256").update(encodeJson({ client, request })).digest("hex");
-  const submission = {
-    client,
-    caller: caller.name,
-    idempotencyKey: idempotencyKey === "" ? `web3signer-${bodyHash}` : idempotencyKey,
-    bodyHash,
-    body: request,
-    evidence,
-  };
+  const { submission } = (await submissionFor({ call, method: "eth1/sign", body: request, repeatable: true })) as Asked;
   const row = await sign(gateway, submission);
   gateway.changed.notify(row);
   const { result } = readRecord(row);
   if (result) return { status: 200, body: Buffer.from(result.signature), headers: TEXT };
   // Not signed: the same answer as over REST, with its status.
-  return postSigningRequest({ ...call, idempotencyKey: submission.idempotencyKey, bodyHash, body: request });
+  return answerOf(row, await shownAt(gateway, row));
 }
 
 /** By public key, with or without the byte that says that it is uncompressed, or by address. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { GatewayError } from "../../../../src/domain/errors.ts";
-import { parseJson } from "../../../../src/vault/api/json.ts";
+import { GatewayError } from "../../../src/domain/errors.ts";
+import { parseJson } from "../../../src/domain/strict-json.ts";
 
 // Goal: no body reads differently to two readers.
 // Method: whatever JSON.stringify writes is read as it was; each way in which readers differ is refused.
@@ -20,7 +20,7 @@ const numbersIn = (value: unknown): number[] =>
       ? Object.values(value).flatMap(numbersIn)
       : [];
 
-describe("vault/api/json", () => {
+describe("domain/strict-json", () => {
   it("reads what was written, with whatever blanks", () => {
     fc.assert(
       fc.property(fc.jsonValue({ noUnicodeString: false }), fc.constantFrom(0, 1, "\t", " \t "), (value, indent) => {
