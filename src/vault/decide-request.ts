@@ -13,7 +13,7 @@ import { requireCurrent, type ClientEntry, type Directory, type HouseEntry } fro
 import { readPayload } from "./payloads.ts";
 import type { KeyRow, RequestRow, Store, StoreReader, StoreTransaction } from "./ports.ts";
 import { finalProblem, readRecord, recordedDecision } from "./record.ts";
-import { settle } from "./reserve.ts";
+import { isLapsed, settle } from "./reserve.ts";
 
 /*
  * Between `pending` and the caller's next POST: people approve or reject, the caller takes its request back. Nothing is
@@ -102,7 +102,7 @@ export async function decideRequest(
     const request = await requestOf(transaction, target.client, target.id);
     const waiting = await waitingNow(transaction, { client, house }, request);
     const { now, decision } = waiting;
-    if (decision.reasons.some(({ code }) => code === "approvals-expired"))
+    if (decision.reasons.some(({ code }) => code === "approvals-expired") || isLapsed(request, now))
       throw new GatewayError("request-expired", "the request has lapsed: nobody can decide about it any more");
     const latest = decision.expiresAt ?? Infinity;
     const { person, proof } = readDecision(waiting.situation, body, { origin: name, verdict, now, latest });

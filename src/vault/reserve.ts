@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Decision } from "../domain/decision.ts";
 import { contentOf } from "./approvals.ts";
 import { addressOf } from "../domain/chain.ts";
@@ -168,6 +169,10 @@ export async function lapse(
   return settle(transaction, { client, request: row }, state, { problem });
 }
 
+/** Of what the caller signed. Some ways in know a request again by less than that: then the row's is another. */
+const bodyHashOf = ({ bodyHash }: RequestRow, { evidence }: RequestRecord): string =>
+  evidence["body"] === undefined ? bodyHash : createHash("sha256").update(evidence["body"]).digest("hex");
+
 /** Writes leaf and row of a decision. @param said what the leaf says besides @param type where it is not the state's own */
 export async function settle(
   transaction: StoreTransaction,
@@ -184,7 +189,7 @@ export async function settle(
     caller: request.caller,
     idempotencyKey: request.idempotencyKey,
     key: request.key,
-    bodyHash: request.bodyHash,
+    bodyHash: bodyHashOf(request, record),
     intent: record.intent,
     decision: record.decision,
     problem: record.problem,

@@ -227,6 +227,36 @@ describe("a hostile edge", function () {
       assert.deepEqual((await edge.send({ ...signing.head, assist: odd }, signing.body)).body, signing.answer.body);
   });
 
+  it("fills in a JSON-RPC call as it likes: within the fee cap it may, over it nothing is signed", async () => {
+    const keys = await genuine.send(people.payouts, "GET", "/v1/clients/acme/keys");
+    const [account] = (keys.json as { keys: { accounts: string[] }[] }).keys[0]!.accounts;
+    const transaction = { from: account!.split(":")[2], to: `0x${"1".repeat(40)}`, value: "0x3" };
+    const call = { jsonrpc: "2.0", id: 1, method: "eth_signTransaction", params: [transaction] };
+    const filled = (price: string) => ({
+      gas: "0x1",
+      maxFeePerGas: price,
+      maxPriorityFeePerGas: "0x1",
+      value: "0x9",
+      to: "0x9",
+    });
+    const ask = async (price: string) => {
+      const { answer } = await edge.pass(people.payouts, "POST", "/rpc/acme", call, randomUUID(), {
+        assist: [filled(price)],
+      });
+      return JSON.parse(answer.body.toString()) as {
+        result?: { raw: string };
+        error?: { code: number; data: { reason: string } };
+      };
+    };
+    const dear = await ask("0xffffffffff");
+    assert.equal(dear.error?.code, -32003);
+    assert.match(dear.error.data.reason, /^over-(limit|fee-cap)$/);
+    const fair = await ask("0x5");
+    expected.signatures += 1;
+    const made = Transaction.from(typeof fair.result === "string" ? (fair.result) : fair.result!.raw);
+    assert.deepEqual([made.value, made.to, made.maxFeePerGas], [3n, transaction.to, 5n]);
+  });
+
   it("forges answers: nobody believes them", async () => {
     const verifier = verifierOf();
     const { head, body } = signing.answer;

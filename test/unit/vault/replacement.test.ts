@@ -245,6 +245,9 @@ describe("notAfter", () => {
     vault.clock.now += 10_001;
     const { body } = await vault.call("payouts", "GET", `${REQUESTS}/${first.body.id}`);
     assert.equal((body as View).state, "expired");
+    const signed = { text: "x", signature: "y" };
+    const late = await vault.call("alice", "POST", `${REQUESTS}/${first.body.id}/approvals`, signed, newKey());
+    assert.equal((late.body as View).code, "request-expired");
     assert.equal((await post(more, first.key)).body.code, "request-expired");
   });
 });
