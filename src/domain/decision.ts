@@ -16,7 +16,12 @@ export type DecisionFacts = {
   /** When this request was first recorded; `now` for a new one. */
   readonly submittedAt: number;
   /** Approvals that were verified for this intent under this policy, one entry a person. */
-  readonly approvals: readonly { readonly person: CallerName; readonly at: number }[];
+  readonly approvals: readonly {
+    readonly person: CallerName;
+    readonly at: number;
+    /** Made on a web page: it counts for groups that say so. */
+    readonly via?: "console";
+  }[];
   /** For each account that the intent names: whose it is. Accounts of nobody here are absent. */
   readonly owners: ReadonlyMap<Account, ClientId>;
   /** Of a replacement: what the transactions whose place it takes have reserved in each counter. It adds the rest (I12). */

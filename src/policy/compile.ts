@@ -7,6 +7,8 @@ import type { CallerName, ClientId, KeyName, Role } from "../domain/names.ts";
 import { addressesOf, declaredIn, type Declared, type RegistryAsset } from "./declared.ts";
 import {
   isAllow,
+  isViaConsole,
+  membersOf,
   type AllowRule,
   type ArgumentDocument,
   type Band as BandDocument,
@@ -49,6 +51,8 @@ export type CompiledPolicy = Compiled & {
   readonly client: ClientId;
   readonly owner: "house" | undefined;
   readonly groups: ReadonlyMap<string, ReadonlySet<CallerName>>;
+  /** Those for which approvals that were made on web pages count too. */
+  readonly consoleGroups: ReadonlySet<string>;
 };
 
 export type CompiledHouse = Compiled & {
@@ -147,7 +151,7 @@ export function compileClient(resolved: ResolvedPolicy): CompiledPolicy {
   const { document } = resolved;
   if (document.kind !== "ClientPolicy") throw wrongKind("ClientPolicy", document);
   const groups = Object.entries(document.groups ?? {}).map(
-    ([name, members]) => [name, new Set(members as CallerName[])] as const,
+    ([name, group]) => [name, new Set(membersOf(group) as CallerName[])] as const,
   );
   return {
     ...compileCommon(resolved, "client"),
@@ -155,6 +159,9 @@ export function compileClient(resolved: ResolvedPolicy): CompiledPolicy {
     client: document.client as ClientId,
     owner: document.owner,
     groups: new Map(groups),
+    consoleGroups: new Set(
+      Object.entries(document.groups ?? {}).flatMap(([name, group]) => (isViaConsole(group) ? [name] : [])),
+    ),
   };
 }
 

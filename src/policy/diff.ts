@@ -48,7 +48,7 @@ export function diffPolicies(before: CompiledPolicy, after: CompiledPolicy, with
     ...diffAuthority(pair),
     ...diffRegistry(pair),
     ...diffBook(pair),
-    ...diffRules(pair, after.client, { before: before.groups, after: after.groups }, withinMs),
+    ...diffRules(pair, after.client, { before: waysIn(before), after: waysIn(after) }, withinMs),
     ...diffFees(pair, true),
     ...diffLimits(pair),
   ]);
@@ -282,10 +282,25 @@ const eligible =
   (policy: Compiled, groups: Groups) =>
   (caller: CallerName): Groups => {
     const out = policy.callers.get(caller)?.operatedBy ?? new Set();
-    const counts = (person: CallerName) =>
-      person !== caller && !out.has(person) && policy.callers.get(person)?.role === "approver";
+    const counts = (way: string) => {
+      const person = way.replace(VIA_CONSOLE, "") as CallerName;
+      return person !== caller && !out.has(person) && policy.callers.get(person)?.role === "approver";
+    };
     return new Map([...groups].map(([name, members]) => [name, new Set([...members].filter(counts))]));
   };
+
+const VIA_CONSOLE = " by console";
+
+/** Each member, and once more where an approval made on a web page counts: that opens another way to the same place. */
+const waysIn = ({ groups, consoleGroups }: CompiledPolicy): Groups =>
+  new Map(
+    [...groups].map(([name, members]) => {
+      const byConsole = consoleGroups.has(name)
+        ? [...members].map((person) => `${person}${VIA_CONSOLE}` as CallerName)
+        : [];
+      return [name, new Set([...members, ...byConsole])];
+    }),
+  );
 
 // ---- fees and limits --------------------------------------------------------------------------------------------
 

@@ -526,7 +526,11 @@ const asked = {
 };
 
 const TestApproval = z
-  .strictObject({ person: field.name("an approver").describe("Who approved."), at: field.Instant })
+  .strictObject({
+    person: field.name("an approver").describe("Who approved."),
+    at: field.Instant,
+    via: z.literal("console").optional().describe("Where it was made on a web page."),
+  })
   .describe("One approval.");
 
 export const PolicyTest = z
@@ -592,9 +596,28 @@ const tests = z
 
 // ---- the two policies -------------------------------------------------------------------------------------------
 
+const members = nonEmpty(field.name("a caller"));
 const groups = z
-  .record(field.name("a group's name"), nonEmpty(field.name("a caller")))
-  .describe("Groups of approvers, such as `{officers: [alice, bob]}`.");
+  .record(
+    field.name("a group's name"),
+    z.union([
+      members,
+      z.strictObject({
+        members: members.describe("Approvers who are in it."),
+        via: z
+          .array(z.literal("console").describe("Approvals that were made on web pages, with WebAuthn keys."))
+          .length(1)
+          .describe("What else counts for this group."),
+      }),
+    ]),
+  )
+  .describe(
+    "Groups of approvers, such as `{officers: [alice, bob]}`; with `via: [console]` approvals made on web pages count for it too.",
+  );
+
+type Group = z.infer<typeof groups>[string];
+export const membersOf = (group: Group): readonly string[] => (Array.isArray(group) ? group : group.members);
+export const isViaConsole = (group: Group): boolean => !Array.isArray(group);
 
 export const ClientPolicy = z
   .strictObject({

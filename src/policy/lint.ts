@@ -21,6 +21,7 @@ export const LINTS = {
   "amount-gap": "amounts between two rules are allowed by neither",
   "quorum-too-large": "the group has too few members who can count",
   "single-approver": "one person alone approves",
+  "console-alone": "approvals made on web pages alone suffice",
   "cap-below-maximum": "a limit is lower than a single transaction that a rule allows",
   "unused-limit": "nothing that the rules allow is counted",
   "unused-entry": "no rule or limit reaches the address book entry",
@@ -105,6 +106,7 @@ class Linter {
         "who operates the calling service does not count",
       );
     }
+    this.#consoleAlone(index, rule, quorums);
     if (quorums.reduce((sum, [, need]) => sum + need, 0) !== 1) return;
     this.#say(
       "single-approver",
@@ -112,6 +114,18 @@ class Linter {
       ["rules", index, "approvals"],
       `rule \`${rule.id}\` is met by one person`,
       "ask two persons, so that no one alone can move assets",
+    );
+  }
+
+  /** A page comes from the edge, which may show one payment and ask for another. */
+  #consoleAlone(index: number, rule: AllowRule, quorums: ReturnType<typeof quorumsOf>): void {
+    if (quorums.length === 0 || !quorums.every(([group]) => this.#policy.consoleGroups.has(group))) return;
+    this.#say(
+      "console-alone",
+      "warning",
+      ["rules", index, "approvals"],
+      `rule \`${rule.id}\` is met by approvals made on web pages alone`,
+      "ask a group without `via: [console]` as well: what its members sign was decoded on machines of their own",
     );
   }
 

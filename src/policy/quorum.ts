@@ -47,10 +47,10 @@ function addUp(asked: Asked, rule: CompiledRule): Asked {
  * persons who operate it fill none (I10).
  */
 export function progressOf(asked: Asked, policy: CompiledPolicy, facts: DecisionFacts): Progress {
-  const places = new Places(asked.quorums, policy.groups);
+  const places = new Places(asked.quorums, policy);
   let completedAt: number | undefined;
-  for (const { person, at } of countingApprovals(policy, facts)) {
-    if (places.missing > 0 && places.seat(person) && places.missing === 0) completedAt = at;
+  for (const { person, at, via } of countingApprovals(policy, facts)) {
+    if (places.missing > 0 && places.seat(person, via) && places.missing === 0) completedAt = at;
   }
   return { groups: places.groups(), completedAt };
 }
@@ -73,14 +73,15 @@ function countingApprovals(policy: CompiledPolicy, facts: DecisionFacts): Decisi
 class Places {
   missing = 0;
   readonly #quorums: ReadonlyMap<string, number>;
-  readonly #members: CompiledPolicy["groups"];
+  readonly #policy: Pick<CompiledPolicy, "groups" | "consoleGroups">;
+  readonly #byConsole = new Set<CallerName>();
   readonly #seated = new Map<string, Set<CallerName>>();
 
-  constructor(quorums: ReadonlyMap<string, number>, members: CompiledPolicy["groups"]) {
+  constructor(quorums: ReadonlyMap<string, number>, policy: Pick<CompiledPolicy, "groups" | "consoleGroups">) {
     // Small groups first: whoever could sit in either place is told where fewer others could.
-    const size = (group: string) => members.get(group)?.size ?? 0;
+    const size = (group: string) => policy.groups.get(group)?.size ?? 0;
     this.#quorums = new Map([...quorums].toSorted(([a], [b]) => size(a) - size(b)));
-    this.#members = members;
+    this.#policy = policy;
     for (const [group, need] of quorums) {
       this.missing += need;
       this.#seated.set(group, new Set());
@@ -88,7 +89,8 @@ class Places {
   }
 
   /** @returns whether one more place is filled; nobody who has a place loses it */
-  seat(person: CallerName): boolean {
+  seat(person: CallerName, via?: "console"): boolean {
+    if (via === "console") this.#byConsole.add(person);
     const seated = this.#place(person, new Set());
     if (seated) this.missing -= 1;
     return seated;
@@ -100,7 +102,7 @@ class Places {
 
   #place(person: CallerName, tried: Set<string>): boolean {
     for (const [group, need] of this.#quorums) {
-      if (tried.has(group) || !this.#members.get(group)?.has(person)) continue;
+      if (tried.has(group) || !this.#mayFill(group, person)) continue;
       tried.add(group);
       const seated = this.#seated.get(group)!;
       if (seated.size < need || this.#makeRoom(seated, tried)) {
@@ -109,6 +111,11 @@ class Places {
       }
     }
     return false;
+  }
+
+  #mayFill(group: string, person: CallerName): boolean {
+    const { groups, consoleGroups } = this.#policy;
+    return groups.get(group)?.has(person) === true && (!this.#byConsole.has(person) || consoleGroups.has(group));
   }
 
   #makeRoom(seated: Set<CallerName>, tried: Set<string>): boolean {

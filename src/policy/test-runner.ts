@@ -88,7 +88,11 @@ export function decideTest(test: PolicyTest, policies: Policies): Decision {
     ...who,
     keyPurpose: test.keyPurpose ?? "transactions",
     submittedAt: test.submittedAt === undefined ? now : Date.parse(test.submittedAt),
-    approvals: (test.approvals ?? []).map(({ person, at }) => ({ person: person as CallerName, at: Date.parse(at) })),
+    approvals: (test.approvals ?? []).map(({ person, at, via }) => ({
+      person: person as CallerName,
+      at: Date.parse(at),
+      ...(via === undefined ? {} : { via }),
+    })),
     heldSince: heldSince(test, world, policies.client),
     spent: spentOf(chargesOf(policies, intent, who), past, now),
   };

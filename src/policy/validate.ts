@@ -3,6 +3,7 @@ import { GatewayError, quoted } from "../domain/errors.ts";
 import { RESERVED_NAMES } from "../domain/names.ts";
 import { addressesOf, assetIdentity, declaredIn, type Declared, type RegistryAsset } from "./declared.ts";
 import {
+  membersOf,
   REQUIRED_WITH,
   isAllow,
   type AllowRule,
@@ -400,11 +401,13 @@ function checkClient({ declared, report }: Checked, document: ClientPolicy): voi
       client === "house" ? { hint: "name the custodian's own client otherwise, and write `owner: house`" } : {};
     report(["client"], `expected another name than the reserved word ${quoted(client)}`, hint);
   }
-  for (const [name, members] of Object.entries(document.groups ?? {})) {
+  for (const [name, group] of Object.entries(document.groups ?? {})) {
+    const members = membersOf(group);
+    const path = Array.isArray(group) ? ["groups", name] : ["groups", name, "members"];
     if (Object.hasOwn(callers, name))
       report(["groups", name], `expected each name once, found a caller ${quoted(name)} too`, { part: "key" });
     members.forEach((member, index) =>
-      checkApprover(callers, member, ["groups", name, index], members.indexOf(member) !== index, report),
+      checkApprover(callers, member, [...path, index], members.indexOf(member) !== index, report),
     );
   }
   for (const [name, caller] of Object.entries(callers)) {

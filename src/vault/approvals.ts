@@ -69,7 +69,8 @@ export function countingApprovals(
       text === approvalText({ ...fields, ...expected }) &&
       at > since &&
       Date.parse(fields.expires) > now;
-    return isFor && isProven(situation, person, { text, signature }) ? [{ person, at }] : [];
+    const proof = isFor && provenBy(situation, person, { text, signature });
+    return proof ? [{ person, at, ...viaOf(proof) }] : [];
   });
 }
 
@@ -82,12 +83,18 @@ const expectedOf = (situation: Situation): Expected => ({
   policy: situation.client.policy!.hash,
 });
 
-function isProven(situation: Situation, person: CallerName, signed: Pick<ApprovalBody, "text" | "signature">): boolean {
+/** What a browser's authenticator signs, a web page has shown. */
+const viaOf = ({ kind }: Proof): { readonly via?: "console" } => (kind === "webauthn" ? { via: "console" } : {});
+
+function provenBy(
+  situation: Situation,
+  person: CallerName,
+  signed: Pick<ApprovalBody, "text" | "signature">,
+): Proof | undefined {
   try {
-    prove(situation, person, signed);
-    return true;
+    return prove(situation, person, signed);
   } catch (error) {
-    if (error instanceof GatewayError) return false;
+    if (error instanceof GatewayError) return undefined;
     throw error;
   }
 }

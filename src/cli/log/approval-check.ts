@@ -40,6 +40,8 @@ type Approval = {
   readonly policy: string;
   readonly intent: string;
   readonly expires: number;
+  /** Made on a web page: an assertion, which is the one signature that is no text. */
+  readonly isByConsole: boolean;
 };
 type Known = {
   readonly policies: ReadonlyMap<string, CompiledPolicy>;
@@ -109,6 +111,7 @@ export class ApprovalCheck {
       policy: fields.policy,
       intent: fields.intent,
       expires: Date.parse(fields.expires),
+      isByConsole: typeof opening.signature !== "string",
     };
     this.#approvals.set(opening.request, [...(this.#approvals.get(opening.request) ?? []), approval]);
   }
@@ -146,8 +149,7 @@ export class ApprovalCheck {
       (approval) =>
         approval.expires > at && approval.policy === policy.hash && approval.intent === hashOf(client, opening),
     );
-    const completedAt =
-      completeAt(asked, policy.groups, counting) ?? (asked.quorums.size === 0 ? submittedAt : undefined);
+    const completedAt = completeAt(asked, policy, counting) ?? (asked.quorums.size === 0 ? submittedAt : undefined);
     if (completedAt === undefined) {
       const needed = [...asked.quorums].map(([group, need]) => `${need} of \`${group}\``).join(", ");
       return add("approval-quorum", `authorizes what needs ${needed}; ${counting.length} had approved it`);
@@ -200,26 +202,22 @@ function hashOf(client: string, { key, intent, content }: RequestOpening): strin
 }
 
 /** When the last one came in of the first approvals that fill every place: each person in one place only. */
-function completeAt(
-  { quorums }: Asked,
-  groups: CompiledPolicy["groups"],
-  approvals: readonly Approval[],
-): number | undefined {
+function completeAt({ quorums }: Asked, policy: CompiledPolicy, approvals: readonly Approval[]): number | undefined {
   const places = [...quorums].flatMap(([group, need]) => Array.from({ length: need }, () => group));
   for (let count = places.length; count <= approvals.length && count > 0; count++) {
-    const persons = new Set(approvals.slice(0, count).map(({ person }) => person));
-    if (fills(places, persons, groups)) return approvals[count - 1]!.at;
+    const persons = new Map(approvals.slice(0, count).map((approval) => [approval.person, approval]));
+    if (fills(places, [...persons.values()], policy)) return approvals[count - 1]!.at;
   }
   return undefined;
 }
 
 /** Tries every seating: an auditor has the time, and need not believe in a matching. */
-function fills(places: readonly string[], persons: ReadonlySet<CallerName>, groups: CompiledPolicy["groups"]): boolean {
+function fills(places: readonly string[], approvals: readonly Approval[], policy: CompiledPolicy): boolean {
   const [place, ...others] = places;
   if (place === undefined) return true;
-  return [...persons].some(
-    (person) =>
-      groups.get(place)?.has(person) &&
-      fills(others, new Set([...persons].filter((other) => other !== person)), groups),
-  );
+  return approvals.some((approval, index) => {
+    const isMember = policy.groups.get(place)?.has(approval.person);
+    const isAccepted = !approval.isByConsole || policy.consoleGroups.has(place);
+    return isMember && isAccepted && fills(others, approvals.toSpliced(index, 1), policy);
+  });
 }

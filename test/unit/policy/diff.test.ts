@@ -46,6 +46,15 @@ const cases: [string, object, object, string][] = [
   ],
   ["approvals", withRules(rule()), withRules(rule({ approvals: { officers: "1" } })), "asks-more"],
   [
+    "no approvals from web pages",
+    {
+      ...withRules(rule({ approvals: { officers: "1" } })),
+      groups: { officers: { members: ["alice", "bob"], via: ["console"] } },
+    },
+    { ...withRules(rule({ approvals: { officers: "1" } })), groups: { officers: ["alice", "bob"] } },
+    "asks-more",
+  ],
+  [
     "more approvals",
     withRules(rule({ approvals: { officers: "1" } })),
     withRules(rule({ approvals: { officers: "2" } })),

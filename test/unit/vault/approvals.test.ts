@@ -128,7 +128,7 @@ describe("approvals", () => {
         const person = make();
         await apply({
           callers: { ...policyWith().callers, alice2: approver({ ...person, name: "alice2" }) },
-          groups: { officers: ["alice2"] },
+          groups: { officers: { members: ["alice2"], via: ["console"] } },
           rules: [{ ...policyWith().rules[1], approvals: { officers: "1" } }],
         });
         const id = idOf(await ask("w-1"));
@@ -163,11 +163,24 @@ describe("approvals", () => {
         const wilma = webauthnPerson("wilma", options);
         await apply({
           callers: { ...policyWith().callers, wilma: approver(wilma) },
-          groups: { officers: ["wilma", "ann"] },
+          groups: { officers: { members: ["wilma", "ann"], via: ["console"] } },
         });
         assert.deepEqual(codeOf(await approve(idOf(await ask("w-1")), wilma)), [403, "person-signature-invalid"]);
       });
     }
+  });
+
+  it("an approval from a web page counts only for groups that say so", async () => {
+    const wilma = webauthnPerson("wilma");
+    const callers = { ...policyWith().callers, wilma: approver(wilma) };
+    const rule = { ...policyWith().rules[1], approvals: { officers: "1", desk: "1", expireAfter: "24h" } };
+    const groups = { officers: ["wilma", "ann"], desk: { members: ["wilma", "ann"], via: ["console"] } };
+    await apply({ callers, rules: [rule], groups });
+    const id = idOf(await ask("w-1"));
+    assert.equal(stateOf(await approve(id, people.ann)), "pending");
+    assert.equal(stateOf(await approve(id, wilma)), "ready");
+    await apply({ callers, groups: { officers: ["wilma", "ann"] } });
+    assert.deepEqual(codeOf(await approve(idOf(await ask("w-2")), wilma)), [403, "approval-not-asked"]);
   });
 
   describe("is refused, each with its own code:", () => {

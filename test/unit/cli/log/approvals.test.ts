@@ -56,7 +56,7 @@ describe("log verify, of approvals", () => {
         payouts: { ...payouts, operatedBy: ["otto"] },
         ...Object.fromEntries([...people, otto].map(({ name, key }) => [name, { role: "approver", keys: [key] }])),
       },
-      groups: { all: [...people.map(({ name }) => name), "otto"], first: ["ann"] },
+      groups: { all: { members: [...people.map(({ name }) => name), "otto"], via: ["console"] }, first: ["ann"] },
       rules: [
         {
           id: "large",
