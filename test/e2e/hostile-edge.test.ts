@@ -253,7 +253,7 @@ describe("a hostile edge", function () {
     assert.match(dear.error.data.reason, /^over-(limit|fee-cap)$/);
     const fair = await ask("0x5");
     expected.signatures += 1;
-    const made = Transaction.from(typeof fair.result === "string" ? (fair.result) : fair.result!.raw);
+    const made = Transaction.from(typeof fair.result === "string" ? fair.result : fair.result!.raw);
     assert.deepEqual([made.value, made.to, made.maxFeePerGas], [3n, transaction.to, 5n]);
   });
 

@@ -20,9 +20,10 @@ export const rolesPage = (routes: readonly Route[]): string =>
       "to every other client; the house's callers have their role for every client. Whoever may not is answered 403 " +
       "`not-permitted`. Routes that name no client are the house's callers' alone.",
     table(
-      ["route", ...ROLES],
-      routes.map(({ method, path, roles }) => [
+      ["route", "what it does", ...ROLES],
+      routes.map(({ method, path, roles, summary }) => [
         `\`${method} ${path}\``,
+        summary,
         ...ROLES.map((role) => (roles === "anyone" ? "open" : roles.includes(role) ? "✓" : "")),
       ]),
     ),

@@ -54,7 +54,7 @@ function match(method: string, path: string): Matched {
   if (matched) return { ...matched, client: (matched.parameters["client"] ?? HOUSE) as ClientId };
   if (onPath.length === 0)
     throw new GatewayError("not-found", "expected a path of this API", {
-      hint: "docs/life-of-a-signing-request.md lists the paths",
+      hint: "/docs shows the paths",
     });
   throw new GatewayError(
     "method-not-allowed",

@@ -26,7 +26,7 @@ export type ReceivedRequest = Pick<RequestHead, "method" | "target" | "headers" 
 
 /** How far a caller's clock may be from ours, seconds. */
 const CREATED_WITHIN_S = 60;
-const HINT = "docs/life-of-a-signing-request.md says what is signed; `portcullis proxy` signs for programs that cannot";
+const HINT = "docs/calling.md says what is signed; `portcullis proxy` signs for programs that cannot";
 
 const refusal = (code: string, message: string, facts: Record<string, unknown> = {}) =>
   new GatewayError(code, message, { facts, hint: HINT });
