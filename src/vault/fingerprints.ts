@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 
 /**
  * Which of very many texts are known, and a number with each: 64 bits of a keyed hash and 32 of the number, in a quarter of
@@ -6,7 +6,7 @@ import { createHmac, randomBytes } from "node:crypto";
  * process's own.
  */
 export class Fingerprints {
-  readonly #key = randomBytes(32);
+  readonly #key = randomBytes(32).toString("hex");
   #slots = new Uint32Array(SLOT * 1024);
   #used = 0;
 
@@ -28,8 +28,9 @@ export class Fingerprints {
   }
 
   #fingerprint(text: string): readonly [number, number] {
-    const mac = createHmac("sha256", this.#key).update(text).digest();
-    return [mac.readUInt32LE(0) || 1, mac.readUInt32LE(4)]; // 0 in the first place says that a slot is empty
+    const hex = hash("sha512-256", this.#key + text, "hex");
+    // 0 in the first place says that a slot is empty.
+    return [parseInt(hex.slice(0, 8), 16) || 1, parseInt(hex.slice(8, 16), 16)];
   }
 
   #put([high, low]: readonly [number, number], value: number): void {
