@@ -41,7 +41,9 @@ export async function headOf(reader: StoreReader): Promise<TreeHead> {
 
 /** Whether the tree in the store begins with that one: what was ever promised is still there (I19). */
 export async function extendsHead(reader: StoreReader, head: TreeHead): Promise<boolean> {
-  if ((await reader.treeSize()) < head.size) return false;
+  // Tiles alone would not show that the end of the log was cut off behind their back.
+  const leaves = ((await reader.lastLeaf())?.index ?? -1) + 1;
+  if (leaves < head.size || (await reader.treeSize()) < head.size) return false;
   return sameHash(await rootOf(head.size, nodesIn(reader)), head.root);
 }
 

@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { anchorFile } from "../../../src/adapters/files/anchor.ts";
+import Database from "better-sqlite3";
 import { openSqliteStore } from "../../../src/adapters/sqlite/store.ts";
 import type { ClientId } from "../../../src/domain/names.ts";
 import { openCheckpoint } from "../../../src/tlog/checkpoint.ts";
@@ -195,6 +196,18 @@ describe("vault/checkpoints", () => {
       await checkpoints.round();
       assert.equal((await last())!.size, 5);
       assert.deepEqual(faults.map(code), ["store-rolled-back"]);
+    });
+
+    it("is recognised where the last leaves were cut off and the tiles left as they are", async () => {
+      const before = await open();
+      await append(5);
+      await before.round();
+      await store.close();
+      const database = new Database(at("store.db"));
+      database.exec("DELETE FROM leaves WHERE idx = 4");
+      database.close();
+      store = sealed(openSqliteStore(at("store.db"), () => now));
+      assert.equal(code((await open()).refusal), "store-rolled-back");
     });
 
     it("is recognised also when it has grown again, past what was promised", async () => {
