@@ -77,6 +77,10 @@ const Config = z
     log: z
       .strictObject({
         anchor: z.string().optional().describe("file that keeps the newest checkpoint; outside the store's folder"),
+        witnesses: z
+          .string()
+          .optional()
+          .describe("C2SP tlog-policy file: which witnesses the edge asks, and how many cosignatures are enough"),
       })
       .default({}),
     clock: z
@@ -160,7 +164,7 @@ type Written = z.infer<typeof Config>;
 export type StoreConfig = { readonly sqlite: string } | { readonly postgres: PostgresStore };
 export type Config = Omit<Written, "log" | "store"> & {
   readonly store: StoreConfig;
-  readonly log: { readonly anchor: string };
+  readonly log: { readonly anchor: string; readonly witnesses?: string };
 };
 
 /** @throws {GatewayError} `config-invalid`, naming the field */
@@ -190,7 +194,10 @@ export function readConfig(path: string): Config {
       ...(soPinShares ? { soPinShares: [at(soPinShares[0]), at(soPinShares[1])] } : {}),
     },
     store: storeAt(config.store, at),
-    log: { anchor: at(config.log.anchor ?? anchorBeside(config)) },
+    log: {
+      anchor: at(config.log.anchor ?? anchorBeside(config)),
+      ...(config.log.witnesses === undefined ? {} : { witnesses: at(config.log.witnesses) }),
+    },
     clock: { ...config.clock, ...(config.clock.test === undefined ? {} : { test: at(config.clock.test) }) },
     vault: {
       ...config.vault,

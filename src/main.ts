@@ -11,6 +11,7 @@ import { GatewayError } from "./domain/errors.ts";
 import { HOUSE } from "./domain/names.ts";
 import { VaultLink } from "./edge/vault-link.ts";
 import type { Transport } from "./sdk/client.ts";
+import { parseVkey } from "./tlog/note.ts";
 import { yieldToMainThread } from "./pool-priority.ts";
 import { edgeOptions, isolationFor, requireBuilt, supervise } from "./supervisor.ts";
 import type { Hsm, RowStore, TokenRef } from "./vault/ports.ts";
@@ -33,7 +34,9 @@ import { serveVault } from "./vault/server.ts";
 import type { SignStep } from "./vault/sign.ts";
 import { UnpaidRequests } from "./vault/unpaid.ts";
 import { requestChanges } from "./vault/waiting.ts";
+import { Witnessing } from "./vault/witnessing.ts";
 import { watch } from "./watchdog.ts";
+import { witnessesIn } from "./witness-file.ts";
 
 /*
  * Composition root: the only file that joins adapters to ports. Nothing imports it but the program in `bin/` and tests
@@ -114,6 +117,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     now: time.now,
     attempts: new Set(),
     unpaid: new UnpaidRequests(config.vault.unpaid),
+    witnessing: new Witnessing(witnessesIn(config), () => parseVkey(checkpoints.vkey)),
     registers: new Registers(),
     strangers: new Map(),
     changed: requestChanges(),

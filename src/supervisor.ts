@@ -16,6 +16,7 @@ import { fileURLToPath } from "node:url";
 import type { Config } from "./config.ts";
 import { GatewayError } from "./domain/errors.ts";
 import { readReadyLine, type ReadyLine } from "./ready-line.ts";
+import { witnessesIn } from "./witness-file.ts";
 
 /*
  * One small process that starts vault and edge, and starts them again. It holds no PIN, opens no socket and reads
@@ -195,6 +196,9 @@ export const edgeOptions = (config: Config, port = Number(config.edge.listen.spl
     hosts: config.edge.hosts,
   },
   nodes: config.edge.nodes,
+  witnesses: (witnessesIn(config)?.witnesses ?? []).flatMap(({ name, url }) =>
+    url === undefined ? [] : [{ name, url }],
+  ),
 });
 
 /**

@@ -10,7 +10,7 @@ import type { TlsOptions } from "node:tls";
 import express, { type NextFunction, type Request, type Response } from "express";
 import helmet from "helmet";
 import type { Logger } from "pino";
-import { FORWARDED_HEADERS, METRICS_TARGET, type RequestHead } from "../vault/protocol.ts";
+import { FORWARDED_HEADERS, METRICS_TARGET, WITNESS_TARGET, type RequestHead } from "../vault/protocol.ts";
 import { Nodes } from "./chain-node.ts";
 import { DOCS_POLICY, docsPage, type OpenApi } from "./docs-page.ts";
 import { edgeLog, logged, REQUEST_ID_HEADER } from "./log.ts";
@@ -50,6 +50,7 @@ export function createApp(
   app.get(METRICS_TARGET, (_request, response) =>
     problem(response, 404, "not-found", "metrics are on the admin port, where there is one"),
   );
+  app.use(WITNESS_TARGET, (_request, response) => problem(response, 404, "not-found", "expected a path of this API"));
   app.use(boundedTo(limits.inFlight));
   app.get("/docs", (_request, response, next) => void showDocs(link, response).catch(next));
   app.use(express.raw({ type: () => true, limit: limits.bodyBytes, inflate: false }));

@@ -5,6 +5,7 @@ import { createAdminApp, createApp, createEdgeServer, type EdgeLimits } from "./
 import { edgeLog, type LogLevel } from "./log.ts";
 import { keepFresh, readTls, type TlsPaths } from "./tls.ts";
 import { VaultLink } from "./vault-link.ts";
+import { WitnessRounds, type Witness } from "./witnesses.ts";
 
 /**
  * What the edge is told, as its one argument (JSON): it has no configuration file to read and an empty environment.
@@ -18,11 +19,16 @@ export type EdgeOptions = {
   readonly tls?: TlsPaths;
   readonly log?: LogLevel;
   readonly limits: EdgeLimits;
+  /** C2SP witnesses that are asked for cosignatures. */
+  readonly witnesses?: readonly Witness[];
   /** Chain → URL of a node. */
   readonly nodes?: ChainNodes;
   /** End with the process that started this one. */
   readonly supervised?: boolean;
 };
+
+/** What is new is cosigned after about this long. */
+const WITNESSES_EVERY_MS = 2_000;
 
 export function startEdge(options: EdgeOptions): void {
   const link = new VaultLink(options.socket);
@@ -48,7 +54,10 @@ export function startEdge(options: EdgeOptions): void {
       `${JSON.stringify({ ready: "edge", url: `${tls ? "https" : "http"}://${options.host}:${port}`, port })}\n`,
     );
   });
+  const witnesses = new WitnessRounds(link, log);
+  witnesses.run(options.witnesses ?? [], WITNESSES_EVERY_MS);
   const stop = (): void => {
+    witnesses.stop();
     // Requests under way are answered, each as the last of its connection; idle connections go at once.
     app.locals["closing"] = true;
     admin?.close();

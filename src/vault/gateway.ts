@@ -7,6 +7,7 @@ import type { Registers } from "./registers.ts";
 import type { Recovery } from "./recovery.ts";
 import type { SignDependencies } from "./sign.ts";
 import type { RequestChanges } from "./waiting.ts";
+import type { Witnessing } from "./witnessing.ts";
 
 /** Everything that a command of the vault may need: joined once, in `main.ts`. */
 export type Gateway = SignDependencies & {
@@ -35,6 +36,8 @@ export type Gateway = SignDependencies & {
   readonly fault: (error: unknown, requestId?: string) => void;
   /** Why nothing is written or signed at the moment (I19); the store refuses by itself. */
   readonly refusal: () => GatewayError | undefined;
+  /** Whose cosignatures checkpoints get. */
+  readonly witnessing: Witnessing;
   /** What each client holds, as the log says. */
   readonly registers: Registers;
   /** Clients whose rows did not fit the log, with the reason: nothing is signed for them (I19). */

@@ -2,6 +2,7 @@ import type { ClientEntry } from "./directory.ts";
 import type { Gateway } from "./gateway.ts";
 import { HOUSE } from "../domain/names.ts";
 import type { TokenHealth, TokenRef } from "./ports.ts";
+import type { WitnessState } from "./witnessing.ts";
 
 /* How the gateway is, for `readyz` and for metrics. */
 
@@ -43,6 +44,8 @@ export type Readiness = {
   readonly unavailable: readonly Unavailable[];
   /** Clients for whom nothing is signed, because the store is not what the log says of them. */
   readonly integrity: readonly string[];
+  /** Where witnesses are asked: the largest checkpoint that enough of them have cosigned. */
+  readonly log?: WitnessState;
 };
 
 const isFrozen = ({ directory: { house } }: Pick<Gateway, "directory">, { row }: Pick<ClientEntry, "row">): boolean =>
@@ -64,6 +67,7 @@ export function readinessOf(gateway: Gateway): Readiness {
     frozen: gateway.directory.clients().filter((entry) => isFrozen(gateway, entry)).length,
     unavailable,
     integrity: [...gateway.stopped.keys()],
+    ...(gateway.witnessing.state ? { log: gateway.witnessing.state } : {}),
   };
 }
 

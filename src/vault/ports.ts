@@ -454,6 +454,8 @@ interface CommonWriter {
   putTile(level: number, index: number, hashes: Uint8Array): Promise<void>;
   /** The size MUST be above the last one's, or the transaction fails. */
   insertCheckpoint(row: CheckpointRow): Promise<void>;
+  /** The checkpoint of that size, with more signatures below the same text. */
+  cosignCheckpoint(size: number, note: string): Promise<void>;
   /**
    * Some tasks are one vault's at a time, and the store says whose. A turn lasts `forMs` by the store's clock and is
    * taken again by its holder as often as it likes; when it has run out, whoever asks first has it.

@@ -118,5 +118,8 @@ export function readFrames<Head>(
   return { unfinished: () => ({ bytes: buffered === 0 ? 0 : buffered + chunks.length * CHUNK_BYTES, since }) };
 }
 
+/** Between edge and vault alone: what a witness is sent (after the slash the size that it knows), and what it gave back. */
+export const WITNESS_TARGET = "/witness/";
+
 /** Answered by the vault, and passed on by the edge's admin port only. */
 export const METRICS_TARGET = "/metrics";

@@ -3,6 +3,7 @@ import { createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { once } from "node:events";
 import { GatewayError } from "../domain/errors.ts";
+import { parseCount } from "../tlog/checkpoint.ts";
 import { splitTarget } from "../domain/http-signature.ts";
 import type { AnswerSigner } from "./auth/answers.ts";
 import { problemOfError, RETRY_AFTER_S } from "./api/problems.ts";
@@ -11,7 +12,15 @@ import type { Answer } from "./api/routes.ts";
 import { Connections, type ConnectionBounds } from "./connections.ts";
 import type { Gateway } from "./gateway.ts";
 import { metricsOf, readinessOf } from "./health.ts";
-import { encodeFrame, MAX_BODY_BYTES, METRICS_TARGET, writeFrame, type Frame, type RequestHead } from "./protocol.ts";
+import {
+  encodeFrame,
+  MAX_BODY_BYTES,
+  METRICS_TARGET,
+  WITNESS_TARGET,
+  writeFrame,
+  type Frame,
+  type RequestHead,
+} from "./protocol.ts";
 
 /** Requests under way at once, over all connections, and their bodies; more are answered 503 and have done nothing. */
 const IN_FLIGHT_MAX = 1024;
@@ -128,6 +137,7 @@ function fitting({
 async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overloaded: boolean): Promise<Routed> {
   const status = head.method === "GET" ? statusOf(gateway, head.target) : undefined;
   if (status) return status;
+  if (head.target.startsWith(WITNESS_TARGET)) return witnessed(gateway, head, body);
   if (overloaded) {
     const problem = problemOfError(
       new GatewayError("vault-busy", "the vault has more requests under way than it takes; nothing was done"),
@@ -141,6 +151,27 @@ async function answerTo(gateway: Gateway, head: RequestHead, body: Buffer, overl
   }
   const { method, target, headers, assist } = head;
   return route(gateway, { method, target, headers, body, ...(assist ? { assist } : {}) });
+}
+
+/** The edge carries; what counts is verified by `Witnessing`. */
+async function witnessed(
+  { witnessing, store }: Gateway,
+  { method, target }: RequestHead,
+  body: Buffer,
+): Promise<Routed> {
+  try {
+    const old = parseCount(target.slice(WITNESS_TARGET.length));
+    if (method === "POST") {
+      const added = await witnessing.cosign(store, body.toString("utf8"));
+      return { authenticated: false, status: 200, body: { added } };
+    }
+    if (method !== "GET" || old === undefined) throw new GatewayError("not-found", "expected the size of a tree");
+    const text = await store.read((reader) => witnessing.request(reader, old));
+    return { authenticated: false, status: 200, body: Buffer.from(text), headers: PLAIN };
+  } catch (error) {
+    const problem = problemOfError(error);
+    return { authenticated: false, status: problem.status, body: problem };
+  }
 }
 
 const PLAIN = { "content-type": "text/plain; charset=utf-8" };

@@ -15,7 +15,7 @@ import type { Store, StoreReader } from "./ports.ts";
 /** Leaves taken into the tree in one transaction: a few milliseconds of the store at the most. */
 const STEP = 1024;
 
-const nodesIn = (reader: StoreReader): NodeReader => nodesFrom(({ level, index }) => reader.tile(level, index));
+export const nodesIn = (reader: StoreReader): NodeReader => nodesFrom(({ level, index }) => reader.tile(level, index));
 
 /** Takes every leaf that is durable now into the tiles. */
 export async function growTree(store: Store): Promise<void> {

@@ -430,6 +430,15 @@ for (const implementation of IMPLEMENTATIONS) {
         for (const size of [1, 5, 7]) await write((transaction) => transaction.insertCheckpoint(checkpoint(size)));
         await refused((transaction) => transaction.insertCheckpoint(checkpoint(6)));
         await refused((transaction) => transaction.insertCheckpoint({ ...checkpoint(7), root: bytes32("another") }));
+        await write((transaction) => transaction.cosignCheckpoint(5, "more signatures"));
+        assert.deepEqual(
+          (await read((reader) => reader.checkpoints(5, 2))).map(({ size, note }) => [size, note]),
+          [
+            [5, "more signatures"],
+            [7, checkpoint(7).note],
+          ],
+        );
+        await write((transaction) => transaction.cosignCheckpoint(5, checkpoint(5).note));
         await reopen();
         assert.deepEqual(plain(await read((reader) => reader.lastCheckpoint())), plain(checkpoint(7)));
         const from = async (size: number, limit: number) =>

@@ -8,7 +8,7 @@ import type { ChainId } from "../../src/domain/chain.ts";
 import type { CallerName, ClientId, KeyName } from "../../src/domain/names.ts";
 import { newCaller, privateKeyOf, type CallerFile } from "../../src/sdk/caller-file.ts";
 import { GatewayClient } from "../../src/sdk/client.ts";
-import { formatVkey, noteKey } from "../../src/tlog/note.ts";
+import { formatVkey, noteKey, parseVkey } from "../../src/tlog/note.ts";
 import { route } from "../../src/vault/api/router.ts";
 import type { Answer } from "../../src/vault/api/routes.ts";
 import { addClient, createKey } from "../../src/vault/clients.ts";
@@ -28,6 +28,7 @@ import { Registers } from "../../src/vault/registers.ts";
 import { recoveryOf } from "../../src/vault/recovery.ts";
 import { UnpaidRequests, type UnpaidBounds } from "../../src/vault/unpaid.ts";
 import { requestChanges } from "../../src/vault/waiting.ts";
+import { Witnessing } from "../../src/vault/witnessing.ts";
 import { hsmInSoftware } from "./software-hsm.ts";
 
 /*
@@ -201,6 +202,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       now: () => clock.now,
       attempts: new Set(),
       unpaid: new UnpaidRequests(options.unpaid ?? { requestsPerMinute: Infinity, bytesPerMinute: Infinity }),
+      witnessing: new Witnessing(undefined, () => parseVkey(logKey)),
       registers: new Registers(),
       strangers: new Map(),
       changed: requestChanges(),

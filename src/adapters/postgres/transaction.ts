@@ -425,6 +425,8 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         index,
         hashes,
       ),
+    cosignCheckpoint: async (size, note) =>
+      group.statement("UPDATE checkpoints SET note = $1 WHERE size = $2", note, size),
     insertCheckpoint: async ({ size, root, at, note }) => {
       const last = (await asked.lastCheckpoint())?.size ?? 0;
       if (size <= last)

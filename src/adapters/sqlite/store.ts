@@ -600,6 +600,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
     },
     checkpoints: async (fromSize, limit) =>
       all("SELECT * FROM checkpoints WHERE size >= ? ORDER BY size LIMIT ?", fromSize, limit).map(checkpointRow),
+    cosignCheckpoint: async (size, note) => run("UPDATE checkpoints SET note = ? WHERE size = ?", note, size),
     insertCheckpoint: async ({ size, root, at, note }) => {
       const last = one("SELECT max(size) AS size FROM checkpoints")?.["size"] ?? 0;
       if (size <= last)

@@ -4,6 +4,7 @@ import { GatewayError } from "../../domain/errors.ts";
 import { openCheckpoint } from "../../tlog/checkpoint.ts";
 import { sameHash } from "../../tlog/hashes.ts";
 import { parseVkey, type NoteKey } from "../../tlog/note.ts";
+import { parseProof } from "../../tlog/proof.ts";
 import { exportLog } from "../log/export.ts";
 import { linesOf } from "../log/format.ts";
 import { promisesIn } from "../log/promises.ts";
@@ -11,6 +12,7 @@ import { checkReceipt } from "../log/receipt.ts";
 import { publicLog } from "../log/public-log.ts";
 import { reportText } from "../log/report-text.ts";
 import { LogVerifier, type Report } from "../log/verify.ts";
+import { readWitnesses, requireWitnessed } from "../log/witnessed.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output } from "../output.ts";
 import { progressOn } from "../progress.ts";
@@ -24,8 +26,12 @@ type VerifyFlags = {
   readonly checkpoint: readonly string[];
   readonly receipt: readonly string[];
   readonly promise: readonly string[];
+  readonly witnesses?: string;
   readonly json: boolean;
 };
+
+const witnessesOption = (): Option =>
+  new Option("--witnesses <file>", "C2SP tlog-policy file: whose cosignatures are asked for, and how many are enough");
 
 /** `log …`: what an auditor does. `verify` needs no gateway. */
 export function logCommands(program: Command): void {
@@ -53,6 +59,7 @@ export function logCommands(program: Command): void {
     .option("--checkpoint <file>", "one that you kept, or a witness or anchor did; may be repeated", many, [])
     .option("--receipt <file>", "one that you kept; may be repeated", many, [])
     .option("--promise <file>", "answers that you kept (JSON, or JSON lines); may be repeated", many, [])
+    .addOption(witnessesOption())
     .addOption(jsonOption())
     .action((file: string | undefined, flags: VerifyFlags) => {
       const key = flags.key === undefined ? undefined : parseVkey(flags.key);
@@ -84,17 +91,23 @@ export function logCommands(program: Command): void {
     .addOption(keyOption().makeOptionMandatory())
     .option("--after <file>", "an earlier one: that the log extends it is proven from its tiles")
     .option("--out <file>", "keep it, for the next `--after` and for `log verify --checkpoint`")
+    .addOption(witnessesOption())
     .addOption(jsonOption())
-    .action(async (flags: { url: string; key: string; after?: string; out?: string; json: boolean }) => {
-      const key = parseVkey(flags.key);
-      const log = publicLog(flags.url);
-      const note = await log.checkpoint();
-      const newest = openCheckpoint(note, key);
-      if (flags.after !== undefined) await requireExtends(openCheckpoint(readFileSync(flags.after), key), newest, log);
-      if (flags.out !== undefined) writeFileSync(flags.out, note);
-      const root = Buffer.from(newest.root).toString("base64");
-      output(flags.json).result({ size: newest.size, root, note: note.toString() }, note.toString().trimEnd());
-    });
+    .action(
+      async (flags: { url: string; key: string; after?: string; out?: string; witnesses?: string; json: boolean }) => {
+        const key = parseVkey(flags.key);
+        const log = publicLog(flags.url);
+        const note = await log.checkpoint();
+        const newest = openCheckpoint(note, key);
+        const witnesses = flags.witnesses === undefined ? undefined : readWitnesses(flags.witnesses);
+        requireWitnessed("the newest checkpoint", note, key, witnesses);
+        if (flags.after !== undefined)
+          await requireExtends(openCheckpoint(readFileSync(flags.after), key), newest, log);
+        if (flags.out !== undefined) writeFileSync(flags.out, note);
+        const root = Buffer.from(newest.root).toString("base64");
+        output(flags.json).result({ size: newest.size, root, note: note.toString() }, note.toString().trimEnd());
+      },
+    );
 }
 
 type Head = { readonly size: number; readonly root: Uint8Array };
@@ -114,7 +127,8 @@ async function requireExtends(earlier: Head, newest: Head, log: ReturnType<typeo
 }
 
 function verifyFile(file: string, key: NoteKey | undefined, flags: VerifyFlags): Report {
-  const verifier = new LogVerifier({ signatures: flags.signatures, ...(key ? { key } : {}) });
+  const witnesses = flags.witnesses === undefined ? {} : { witnesses: readWitnesses(flags.witnesses) };
+  const verifier = new LogVerifier({ signatures: flags.signatures, ...witnesses, ...(key ? { key } : {}) });
   for (const path of flags.checkpoint) verifier.keepCheckpoint(path, readFileSync(path, "utf8"));
   for (const path of flags.receipt) verifier.keepReceipt(path, readFileSync(path, "utf8"));
   for (const path of flags.promise)
@@ -131,13 +145,18 @@ function verifyFile(file: string, key: NoteKey | undefined, flags: VerifyFlags):
   return verifier.finish();
 }
 
-function verifyReceipts(key: NoteKey | undefined, { receipt, json }: VerifyFlags): void {
+function verifyReceipts(key: NoteKey | undefined, { receipt, witnesses: path, json }: VerifyFlags): void {
   if (receipt.length === 0 || !key) {
     throw new GatewayError("usage", "expected an exported log, or `--receipt` and `--key`, found neither", {
       hint: "`portcullis log export FILE` writes one",
     });
   }
-  const checked = receipt.map((path) => ({ file: path, ...checkReceipt(readFileSync(path, "utf8"), key) }));
+  const witnesses = path === undefined ? undefined : readWitnesses(path);
+  const checked = receipt.map((file) => {
+    const text = readFileSync(file, "utf8");
+    requireWitnessed(`\`${file}\``, Buffer.from(parseProof(text).checkpoint), key, witnesses);
+    return { file, ...checkReceipt(text, key) };
+  });
   const text = checked.map(({ file, index, size, opening }) => {
     const { type, client, request } = opening as { type: string; client: string; request?: string };
     return `${file}: leaf ${index} of ${size}, ${client}, ${type}${request === undefined ? "" : `, request ${request}`}`;

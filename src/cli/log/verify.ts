@@ -5,6 +5,7 @@ import { NO_HOUSE } from "../../policy/world.ts";
 import type { TreeHead } from "../../tlog/checkpoint.ts";
 import type { Hash } from "../../tlog/hashes.ts";
 import { formatVkey, noteKey, parseVkey, type NoteKey } from "../../tlog/note.ts";
+import type { Witnesses } from "../../tlog/witnesses.ts";
 import { ApprovalCheck, type RequestOpening } from "./approval-check.ts";
 import { AttemptsCheck } from "./attempts-check.ts";
 import {
@@ -22,6 +23,7 @@ import { refuteEvidence, verifiesReleased } from "./signatures.ts";
 import { TreeCheck } from "./tree-check.ts";
 import { ReplacementCheck } from "./replacement-check.ts";
 import { WindowCheck } from "./window-check.ts";
+import { isWitnessed } from "./witnessed.ts";
 
 /*
  * The auditor's own check of an exported log. It shares with the gateway the mathematics of the specifications and the
@@ -33,6 +35,8 @@ export type VerifyOptions = {
   readonly key?: NoteKey;
   /** Callers', officers' and released signatures too, not only the log's own. */
   readonly signatures: boolean;
+  /** Whose cosignatures make a checkpoint worth believing. */
+  readonly witnesses?: Witnesses;
 };
 
 export type Report = {
@@ -45,6 +49,8 @@ export type Report = {
   readonly checkpoints: number;
   readonly receipts: number;
   readonly newest: { readonly size: number; readonly root: string } | null;
+  /** Leaves under the largest checkpoint that enough witnesses have cosigned; null where none was asked for. */
+  readonly witnessed: number | null;
   readonly limitsHeld: number;
   readonly signatures: number;
   readonly clients: Readonly<Record<string, number>>;
@@ -96,6 +102,7 @@ export class LogVerifier {
   #key!: NoteKey;
   #lines = 0;
   #opened = 0;
+  #witnessed = 0;
   #signatures = 0;
 
   constructor(options: VerifyOptions) {
@@ -147,6 +154,16 @@ export class LogVerifier {
   #takeCheckpoint(note: string): void {
     this.#tree.takeCheckpoint(note, this.#key);
     if (this.#tree.last) this.#restorations.holdCheckpoint(this.#tree.last);
+    const { witnesses } = this.#options;
+    if (witnesses && this.#tree.last && this.#isWitnessed(note, witnesses)) this.#witnessed = this.#tree.last.size;
+  }
+
+  #isWitnessed(note: string, witnesses: Witnesses): boolean {
+    try {
+      return isWitnessed(Buffer.from(note), this.#key, witnesses);
+    } catch {
+      return false; // what is wrong with it is found by the tree's check
+    }
   }
 
   #takeLeaf(leaf: LeafLine): void {
@@ -392,6 +409,9 @@ export class LogVerifier {
     if (!this.#header) throw new GatewayError("malformed-export", "expected a header, found nothing");
     this.#tree.finish(this.#key);
     if (this.#tree.checkpoints === 0) this.#findings.add("no-checkpoint", "expected a signed checkpoint, found none");
+    const isAsked = this.#options.witnesses !== undefined;
+    if (isAsked && this.#witnessed === 0)
+      this.#findings.add("not-witnessed", "expected a checkpoint that enough witnesses have cosigned, found none");
     const { last, size } = this.#tree;
     const from = this.#options.key ? "given" : "export";
     return {
@@ -404,6 +424,7 @@ export class LogVerifier {
       checkpoints: this.#tree.checkpoints,
       receipts: this.#tree.receipts,
       newest: last ? { size: last.size, root: Buffer.from(last.root).toString("base64") } : null,
+      witnessed: isAsked ? this.#witnessed : null,
       limitsHeld: this.#windows.checked,
       signatures: this.#signatures + this.#authority.signatures + this.#approvals.signatures,
       clients: Object.fromEntries([...this.#chains].map(([client, { number }]) => [client, number + 1])),
@@ -421,6 +442,9 @@ export class LogVerifier {
       ...(this.#options.key ? [] : ["that this is the right log: name its key with `--key`"]),
       ...(this.#options.signatures ? [] : ["signatures of callers, officers and keys: left out on request"]),
       ...(this.#header!.of === "house" ? [] : ["limits of the house: this export holds one client's openings"]),
+      ...(this.#options.witnesses && this.#witnessed < covered
+        ? [`leaves ${this.#witnessed} to ${covered - 1}: not enough witnesses have cosigned them yet`]
+        : []),
       ...(covered < size ? [`leaves ${covered} to ${size - 1}: no checkpoint covers them yet`] : []),
     ];
   }

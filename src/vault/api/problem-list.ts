@@ -127,6 +127,7 @@ const ASKING = {
   "invalid-params": unacceptable("the parameters of the JSON-RPC call are not what its method takes"),
   "node-unavailable": unacceptable("fields were left out, and no chain node has filled them"),
   "raw-digest-refused": unacceptable("what is to be signed can be read neither as a transaction nor as a message"),
+  "cosignature-invalid": unacceptable("what a witness gave back is no cosignature of a checkpoint of this log"),
   "asset-not-found": missing("the client's registry has no such asset"),
   "foreign-account": unacceptable("the account is not one of this client's"),
   "caller-not-found": missing("the client's document declares no such caller"),
