@@ -340,6 +340,7 @@ export const ReadinessAnswer = z.object({
   clients: z.object({ available: Count, all: Count }),
   frozen: Count.describe("clients of which nothing is signed until the officers unfreeze them"),
   unavailable: z.array(z.object({ client: Text, state: Text, ckr: Text })),
+  integrity: z.array(Text).describe("clients for whom nothing is signed, since the store is not what the log says"),
 });
 
 export const OpenApiAnswer = z.looseObject({ openapi: Text, info: AnyJson, paths: AnyJson });
