@@ -13,7 +13,7 @@ import { reopened, SCRATCH_PIN, scratchHsm, type ScratchHsm } from "../test/supp
 const TOKENS = 300;
 const KEYS_IN_ONE = 1_000;
 const CONCURRENCY = 8;
-const ROUNDS = 5;
+const ROUNDS = 3;
 const SECONDS = 1.5;
 
 export type TokensReport = {

@@ -42,6 +42,9 @@ export const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Json>>>> 
   },
   postClientsClientEvaluations: { "what would be decided?": { key: "hot-1", payload: TRANSFER } },
   postClientsClientFreeze: { "one key": { key: "hot-1", reason: "the service that uses it behaves oddly" } },
-  postClientsClientKeys: { "a key on two chains": { name: "hot-2", chains: ["eip155:1", "eip155:31337"] } },
+  postClientsClientKeys: {
+    "a key on two chains": { name: "hot-2", chains: ["eip155:1", "eip155:31337"] },
+    "a key for raw digests and nothing else": { name: "attest-1", purpose: "raw", curve: "ed25519" },
+  },
   postClients: { "a client with a token of its own": { client: "blue-fund" } },
 };
