@@ -14,7 +14,19 @@ import { delimiter, join, relative, sep } from "node:path";
 export const PURPOSES = {
   run: { system: ["softhsm"], edgeUser: true, addons: true, build: true },
   test: {
-    system: ["softhsm", "opensc", "p11-kit", "postgresql", "cc", "make", "python3", "cryptography", "go"],
+    system: [
+      "softhsm",
+      "opensc",
+      "p11-kit",
+      "postgresql",
+      "cc",
+      "make",
+      "python3",
+      "cryptography",
+      "go",
+      "ssh",
+      "chromium",
+    ],
     edgeUser: true,
     addons: true,
     build: true,
@@ -58,6 +70,9 @@ const SYSTEM = {
   cc: { debian: ["gcc", "libc6-dev"], programs: ["cc", "gcc"], headers: ["/usr/include/stdio.h"] },
   "c++": { debian: ["g++"], programs: ["c++", "g++"] },
   make: { debian: ["make"], programs: ["make"] },
+  ssh: { debian: ["openssh-client"], programs: ["ssh-keygen"] },
+  // Its authenticators make the WebAuthn assertions of the tests.
+  chromium: { debian: ["chromium"], programs: ["chromium"] },
   python3: { debian: ["python3"], programs: ["python3"] },
   // The programs of docs/calling.md, which a test runs.
   cryptography: {

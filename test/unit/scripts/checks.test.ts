@@ -59,11 +59,13 @@ describe("set-up: system packages", () => {
   it("tests need more than running does", () => {
     const missing = missingPackages(PURPOSES["test"]!.system, machine([softhsm]));
     assert.deepEqual(missing, [
+      "chromium",
       "gcc",
       "golang-go",
       "libc6-dev",
       "make",
       "opensc",
+      "openssh-client",
       "p11-kit",
       "postgresql",
       "python3",
@@ -73,12 +75,14 @@ describe("set-up: system packages", () => {
   it("compiling an addon needs a C++ compiler as well, and each package is named once", () => {
     const missing = missingPackages([...PURPOSES["test"]!.system, ...COMPILERS], machine([softhsm]));
     assert.deepEqual(missing, [
+      "chromium",
       "g++",
       "gcc",
       "golang-go",
       "libc6-dev",
       "make",
       "opensc",
+      "openssh-client",
       "p11-kit",
       "postgresql",
       "python3",
