@@ -40,7 +40,7 @@ const house = {
   ...housePolicy,
   callers: callersOf({ officer: "policy-officer", operator: "operator", auditor: "auditor" }),
 };
-const policy = {
+export const policy = {
   ...acmePolicy,
   callers: callersOf({ payouts: "wallet-service" }),
   limits: {
@@ -62,7 +62,7 @@ export async function furnish(connection: Connection): Promise<void> {
   await applyTo(connection, policy);
 }
 
-async function applyTo(connection: Connection, document: object): Promise<void> {
+export async function applyTo(connection: Connection, document: object): Promise<void> {
   const files = filesFor(document);
   const { version, hash } = compilers.client(files);
   const active = await connection.send(people.officer, "GET", "/v1/clients/acme/policy");
