@@ -10,6 +10,7 @@ import { linesOf } from "../log/format.ts";
 import { promisesIn } from "../log/promises.ts";
 import { checkReceipt } from "../log/receipt.ts";
 import { publicLog } from "../log/public-log.ts";
+import { Resumption } from "../log/resumption.ts";
 import { reportText } from "../log/report-text.ts";
 import { LogVerifier, type Report } from "../log/verify.ts";
 import { readWitnesses, requireWitnessed } from "../log/witnessed.ts";
@@ -27,6 +28,7 @@ type VerifyFlags = {
   readonly receipt: readonly string[];
   readonly promise: readonly string[];
   readonly witnesses?: string;
+  readonly resume?: string;
   readonly json: boolean;
 };
 
@@ -60,6 +62,7 @@ export function logCommands(program: Command): void {
     .option("--receipt <file>", "one that you kept; may be repeated", many, [])
     .option("--promise <file>", "answers that you kept (JSON, or JSON lines); may be repeated", many, [])
     .addOption(witnessesOption())
+    .option("--resume <file>", "keep there which signatures are verified, and go on from there when interrupted")
     .addOption(jsonOption())
     .action((file: string | undefined, flags: VerifyFlags) => {
       const key = flags.key === undefined ? undefined : parseVkey(flags.key);
@@ -127,8 +130,16 @@ async function requireExtends(earlier: Head, newest: Head, log: ReturnType<typeo
 }
 
 function verifyFile(file: string, key: NoteKey | undefined, flags: VerifyFlags): Report {
+  if (flags.resume !== undefined && !flags.signatures)
+    throw new GatewayError("usage", "expected `--resume` or `--no-signatures`, found both");
+  const resumption = flags.resume === undefined ? undefined : new Resumption(flags.resume);
   const witnesses = flags.witnesses === undefined ? {} : { witnesses: readWitnesses(flags.witnesses) };
-  const verifier = new LogVerifier({ signatures: flags.signatures, ...witnesses, ...(key ? { key } : {}) });
+  const verifier = new LogVerifier({
+    signatures: flags.signatures,
+    signaturesFrom: resumption?.leaves ?? 0,
+    ...witnesses,
+    ...(key ? { key } : {}),
+  });
   for (const path of flags.checkpoint) verifier.keepCheckpoint(path, readFileSync(path, "utf8"));
   for (const path of flags.receipt) verifier.keepReceipt(path, readFileSync(path, "utf8"));
   for (const path of flags.promise)
@@ -140,8 +151,12 @@ function verifyFile(file: string, key: NoteKey | undefined, flags: VerifyFlags):
     read += bytes;
     progress.show(`${Math.floor((read / all) * 100)} %  ${verifier.leaves} leaves`);
   });
-  for (const line of lines) verifier.take(line);
+  for (const line of lines) {
+    verifier.take(line);
+    resumption?.take(line, verifier);
+  }
   progress.end();
+  resumption?.finish(verifier);
   return verifier.finish();
 }
 

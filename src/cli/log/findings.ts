@@ -14,6 +14,10 @@ export class Findings {
     if (count <= SHOWN_PER_CODE) this.#shown.push({ code, message, ...(leaf === undefined ? {} : { leaf }) });
   }
 
+  has(code: string): boolean {
+    return this.#counts.has(code);
+  }
+
   get shown(): readonly Finding[] {
     return this.#shown;
   }
