@@ -73,6 +73,33 @@ describe("the store in PostgreSQL", function () {
       await Promise.all(others.slice(1).map((other) => other.close()));
     });
 
+    // The unique keys of `leaves` and `commits` would catch two that wrote from one state; they do not say what time it is.
+    it("while one is at work no other has begun, nor been told the time (I9)", async () => {
+      const other = await openPostgresStore(options);
+      let [begin, settle] = [(_at: number): void => undefined, (): void => undefined];
+      const begun = new Promise<number>((resolve) => (begin = resolve));
+      const maySettle = new Promise<void>((resolve) => (settle = resolve));
+      const first = store.write(async (transaction) => {
+        begin(await transaction.now());
+        await maySettle;
+        await transaction.insertClaim("first", "first" as RequestId);
+      });
+      const firstAt = await begun;
+      let hasBegun = false;
+      const second = other.write(async (transaction) => {
+        hasBegun = true;
+        await transaction.insertClaim("second", "second" as RequestId);
+        return { at: await transaction.now(), seen: await transaction.claimedBy("first") };
+      });
+      await sleep(300);
+      const early = hasBegun;
+      settle();
+      const [{ at, seen }] = await Promise.all([second, first]);
+      await other.close();
+      assert.deepEqual([early, seen], [false, "first"]);
+      assert.ok(at >= firstAt + 300, `the second was told ${at - firstAt} ms after the first`);
+    });
+
     it("one that hangs with the lock in its hands loses it", async () => {
       const hanging = await server.as(options.database, async (client) => {
         await client.query("SET idle_in_transaction_session_timeout = '1s'");
