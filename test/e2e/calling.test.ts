@@ -22,7 +22,8 @@ const DECLARED = /declares `(ed25519:[^`]+)`/.exec(PAGE)![1]!;
 const PYTHON = "/usr/bin/python3";
 
 describe("docs/calling.md", function () {
-  this.timeout(60_000);
+  // Go from 1.20 on compiles its standard library for the first program.
+  this.timeout(180_000);
   let vault: TestVault;
   let gateway: ServedVault;
   let folder: string;

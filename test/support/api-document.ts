@@ -36,7 +36,7 @@ export class DocumentCheck {
     this.#ajv = new Ajv({ strict: true, strictTypes: false, strictRequired: false, allErrors: false });
     addFormats(this.#ajv);
     this.#ajv.addVocabulary(["openapi", "info", "paths", "components", "example"]);
-    this.#ajv.addSchema({ ...(document), $id: "document" });
+    this.#ajv.addSchema({ ...document, $id: "document" });
   }
 
   operations(): { path: string; method: string; operation: Operation }[] {

@@ -3,6 +3,7 @@
 // Method: the router, the real store; ethers says what was signed; `log verify` over the export.
 import assert from "node:assert/strict";
 import { Transaction } from "ethers";
+import fc from "fast-check";
 import type { SigningRequestView } from "../../../src/domain/api.ts";
 import { GatewayError } from "../../../src/domain/errors.ts";
 import { checkpointsOf, exported, verified } from "../../support/exported-log.ts";
@@ -175,6 +176,43 @@ describe("vault/replacement", () => {
     await vault.apply("acme", { ...acmePolicy, version: "2", limits, rules, callers: vault.clientCallers });
     assert.equal(await spent(), before);
     await assertVerifies();
+  });
+
+  it("any sequence of payments, bumps and cancellations is allowed as far as a child's list says, and no further", async () => {
+    const step = fc.record({
+      kind: fc.constantFrom("pay", "pay", "bump", "bump", "cancel"),
+      of: fc.nat(3),
+      value: fc.integer({ min: 1, max: 60 }),
+      price: fc.integer({ min: 1, max: 40 }),
+      laterMs: fc.constantFrom(0, 1_000, DAY_MS / 3, DAY_MS + 1),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 12 }), async (steps) => {
+        await vault.close();
+        vault = await testVault({ policy: { limits, rules } });
+        const counted: { at: number; amount: number }[] = [];
+        const families: { latest: string; value: number; cancelled: boolean; reserved: number }[] = [];
+        for (const { kind, of, value, price, laterMs } of steps) {
+          vault.clock.now += laterMs;
+          const now = vault.clock.now;
+          const family = kind === "pay" ? undefined : families[of];
+          if (kind !== "pay" && (!family || (kind === "bump" && family.cancelled))) continue;
+          const moved = kind === "cancel" ? 0 : (family?.value ?? value);
+          const added = Math.max(0, moved + price - (family?.reserved ?? 0));
+          const inWindow = counted.reduce((sum, { at, amount }) => sum + (at > now - DAY_MS ? amount : 0), 0);
+          const fields = kind === "cancel" ? cancelling(price) : priced(price);
+          const { status, body } = await post(moved, fields, family?.latest);
+          assert.equal(status === 201, added === 0 || inWindow + added <= 100, JSON.stringify([inWindow, added, body]));
+          if (status !== 201) continue;
+          if (added > 0) counted.push({ at: now, amount: added });
+          if (!family) families.push({ latest: body.id, value, cancelled: false, reserved: added });
+          else
+            Object.assign(family, { latest: body.id, cancelled: kind === "cancel", reserved: family.reserved + added });
+        }
+        await assertVerifies();
+      }),
+      { numRuns: process.env["SOAK"] ? 500 : 12 },
+    );
   });
 
   it("the checker tells of a replacement of what has not its nonce", async () => {
