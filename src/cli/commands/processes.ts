@@ -113,6 +113,7 @@ export function processCommands(program: Command, host: Host): void {
         `isolation: ${status.isolation}`,
         `clients: ${status.clients.available} of ${status.clients.all} available`,
         ...(status.frozen > 0 ? [`FROZEN: ${status.frozen} of ${status.clients.all}`] : []),
+        ...status.integrity.map((client) => `  ${client}: STOPPED, the store was changed`),
         ...status.unavailable.map(({ client, ckr }) => `  ${client}: token unavailable, ${ckr}`),
       ];
       output(json).result(status, lines.join("\n"));
@@ -132,6 +133,7 @@ type Readiness = {
   clients: { available: number; all: number };
   frozen: number;
   unavailable: { client: string; ckr: string }[];
+  integrity: string[];
 };
 
 async function readiness(url: string): Promise<Readiness> {
