@@ -178,7 +178,8 @@ describe("vault/replacement", () => {
     await assertVerifies();
   });
 
-  it("any sequence of payments, bumps and cancellations is allowed as far as a child's list says, and no further", async () => {
+  it("any sequence of payments, bumps and cancellations is allowed as far as a child's list says, and no further", async function () {
+    this.timeout(180_000);
     const step = fc.record({
       kind: fc.constantFrom("pay", "pay", "bump", "bump", "cancel"),
       of: fc.nat(3),
@@ -211,7 +212,7 @@ describe("vault/replacement", () => {
         }
         await assertVerifies();
       }),
-      { numRuns: process.env["SOAK"] ? 500 : 12 },
+      { numRuns: process.env["SOAK"] ? 100 : 12 },
     );
   });
 
