@@ -1,10 +1,20 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { JsonRpcProvider, parseEther as ethersEther, Transaction, verifyMessage } from "ethers";
-import { createPublicClient, createWalletClient, http, parseEther, recoverTypedDataAddress, type Hex } from "viem";
+import {
+  createPublicClient,
+  createTestClient,
+  createWalletClient,
+  http,
+  parseEther,
+  recoverTypedDataAddress,
+  type Hex,
+} from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import { startGateway, type TestGateway } from "../../src/sdk/testing.ts";
 import { FIRST_ACCOUNT_KEY, startAnvil, type Anvil } from "../support/anvil.ts";
+import { run } from "../support/program.ts";
 
 // Goal: what signs today with a node's `eth_*` methods is pointed at Portcullis, unchanged, and its transfers are mined.
 // Method: the libraries themselves, through the signing proxy, on a real node.
@@ -31,7 +41,7 @@ rules:
   - { id: words, allow: [message], from: [hot-1], to: [anyone], format: [text] }
   - { id: orders, allow: [typed-data], from: [hot-1], to: [anyone], domain: { name: Exchange, chainId: "31337" }, primaryType: [Order], unbounded: true }
 limits:
-  eth-daily: { sum: ETH-LOCAL, max: "60", window: { rolling: 24h } }
+  eth-daily: { sum: ETH-LOCAL, max: "150", window: { rolling: 24h } }
 `;
 
 type Reply = {
@@ -197,6 +207,43 @@ describe("Ethereum JSON-RPC", function () {
     const resumed = (await call("portcullis_resume", [waits.data?.["requestId"]])).error!;
     assert.equal(resumed.code, -32002, JSON.stringify(resumed));
     assert.equal((await call("portcullis_resume", ["0".repeat(32)])).error?.code, -32602);
+  });
+
+  it("what was approved is resumed with fees of today and mined, or by the same call; also a legacy transaction", async () => {
+    const asked = [send(21n * 10n ** 18n), send(11n * 10n ** 18n, { type: "0x0" }), send(12n * 10n ** 18n)];
+    const ids = [];
+    for (const params of asked) {
+      const { error } = await call("eth_sendTransaction", params);
+      assert.equal(error?.code, -32002, JSON.stringify(error));
+      ids.push(error.data!["requestId"]);
+    }
+    const alice = join(gateway.folder, "callers/acme-fund/alice.json");
+    for (const id of ids) {
+      const approved = await run(["approval", "approve", id, "--yes", "--as", alice]);
+      assert.equal(approved.code, 0, approved.stderr);
+    }
+    // Ten times dearer than anything before: what was filled in at first would never be mined.
+    const node = createTestClient({ chain: foundry, mode: "anvil", transport: http(anvil.url) });
+    await node.setNextBlockBaseFeePerGas({ baseFeePerGas: 20_000_000_000n });
+    await node.mine({ blocks: 1 });
+    const results = [
+      await call("portcullis_resume", [ids[0]]),
+      await call("portcullis_resume", [ids[1]]),
+      await call("eth_sendTransaction", asked[2]),
+    ];
+    for (const { result, error } of results) {
+      assert.equal(error, undefined, JSON.stringify(error));
+      assert.equal((await chain().waitForTransactionReceipt({ hash: result as Hex })).status, "success");
+    }
+    const transactions = await Promise.all(
+      results.map(({ result }) => chain().getTransaction({ hash: result as Hex })),
+    );
+    assert.deepEqual(
+      transactions.map(({ type }) => type),
+      ["eip1559", "legacy", "eip1559"],
+    );
+    assert.equal((await call("portcullis_resume", [ids[0]])).result, results[0]!.result, "again: the same one");
+    assert.equal((await call("eth_sendTransaction", asked[0])).result, results[0]!.result);
   });
 
   it("a call that a crash interrupted is one transaction, also through the restarted gateway", async () => {

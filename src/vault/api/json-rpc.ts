@@ -93,12 +93,14 @@ const failed = (code: number, message: string, data?: Json): Reply => ({
 
 const invalid = (message: string): GatewayError => new GatewayError("invalid-params", message);
 
+const PASSING: ReadonlySet<string> = new Set(["request-in-progress", "node-unavailable"]);
+
 /** Refusals before anything was recorded: of the call itself, or for now. A directory that lags behind is the router's. */
 function errorOf(error: unknown): Reply {
   if (!(error instanceof GatewayError)) throw error;
   const { status, code, detail, hint } = problemOfError(error);
   const data = { code, ...(hint === undefined ? {} : { hint }) };
-  if (status >= 500 || code === "request-in-progress" || status === 429) return failed(RPC_ERROR.later, detail, data);
+  if (status >= 500 || status === 429 || PASSING.has(code)) return failed(RPC_ERROR.later, detail, data);
   if (status === 403 || status === 409) return failed(RPC_ERROR.rejected, detail, data);
   return failed(RPC_ERROR.invalidParams, detail, data);
 }
