@@ -11,6 +11,7 @@ import type { LoadResult } from "./load.ts";
 import { policyReport, policyText, type PolicyReport } from "./policy.ts";
 import { poolSigningRate } from "./pool.ts";
 import { rawSigningRate } from "./raw.ts";
+import { storesReport, storesText } from "./stores.ts";
 import { tokensReport, tokensText } from "./tokens.ts";
 
 /*
@@ -109,6 +110,11 @@ async function measure(
 if (process.argv.includes("--tokens")) {
   const tokens = await tokensReport(progress);
   console.log(json ? JSON.stringify(tokens) : tokensText(tokens));
+  process.exit();
+}
+if (process.argv.includes("--stores")) {
+  const stores = await storesReport(progress);
+  console.log(json ? JSON.stringify(stores) : storesText(stores));
   process.exit();
 }
 progress("one decision, ours and Cedar's");
