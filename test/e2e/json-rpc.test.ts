@@ -211,11 +211,11 @@ describe("Ethereum JSON-RPC", function () {
 
   it("what was approved is resumed with fees of today and mined, or by the same call; also a legacy transaction", async () => {
     const asked = [send(21n * 10n ** 18n), send(11n * 10n ** 18n, { type: "0x0" }), send(12n * 10n ** 18n)];
-    const ids = [];
+    const ids: string[] = [];
     for (const params of asked) {
       const { error } = await call("eth_sendTransaction", params);
       assert.equal(error?.code, -32002, JSON.stringify(error));
-      ids.push(error.data!["requestId"]);
+      ids.push(error.data!["requestId"] as string);
     }
     const alice = join(gateway.folder, "callers/acme-fund/alice.json");
     for (const id of ids) {
