@@ -119,6 +119,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
     unpaid: new UnpaidRequests(config.vault.unpaid),
     witnessing: new Witnessing(witnessesIn(config), () => parseVkey(checkpoints.vkey)),
     registers: new Registers(),
+    refusals: new Map(),
     strangers: new Map(),
     changed: requestChanges(),
     fault,

@@ -55,7 +55,8 @@ function targetFor({ caller }: GatewayClient, { method, url }: IncomingMessage):
   const target = url!;
   if (method === "POST" && target === "/" && caller.client !== undefined) return `/rpc/${caller.client}`;
   const path = target.split("?")[0]!;
-  if (KNOWN.test(`${path}/`) || OPEN.test(path)) return target;
+  const isPath = /^\/(?![/\\])/.test(target); // what is none, such as `//host/x`, is refused by the client
+  if (!isPath || KNOWN.test(`${path}/`) || OPEN.test(path)) return target;
   throw new GatewayError("not-found", "expected a path of a gateway", {
     hint: "`/v1/…`, `/rpc/CLIENT`, `/api/v1/eth1/…`",
   });

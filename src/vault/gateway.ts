@@ -42,6 +42,8 @@ export type Gateway = SignDependencies & {
   readonly registers: Registers;
   /** Clients whose rows did not fit the log, with the reason: nothing is signed for them (I19). */
   readonly stopped: ReadonlyMap<ClientId, GatewayError>;
+  /** Refusals of proven callers that became leaves within a minute, by caller: more are not recorded. */
+  readonly refusals: Map<string, { readonly minute: number; readonly count: number }>;
   /** Requests that were nobody's, by the code of their refusal: counted, since strangers could fill the log. */
   readonly strangers: Map<string, number>;
   /** Wakes those who wait for a request's next state. */

@@ -204,6 +204,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       unpaid: new UnpaidRequests(options.unpaid ?? { requestsPerMinute: Infinity, bytesPerMinute: Infinity }),
       witnessing: new Witnessing(undefined, () => parseVkey(logKey)),
       registers: new Registers(),
+      refusals: new Map(),
       strangers: new Map(),
       changed: requestChanges(),
       fault: (error) => void faults.push(error),

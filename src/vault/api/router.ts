@@ -250,11 +250,11 @@ const countStranger = ({ strangers }: Gateway, code: string): void =>
 
 /** Refusals of one caller that become leaves, per minute; more are counted only: nobody may fill the disk. */
 const REFUSAL_LEAVES_PER_MINUTE = 60;
-const refusals = new Map<string, { minute: number; count: number }>();
 
 /** A proven caller that was refused leaves a trace. Strangers leave none: they could fill the disk (DESIGN section 3). */
 async function recordRefusal(gateway: Gateway, caller: Caller, request: ReceivedRequest, code: string): Promise<void> {
   const minute = Math.floor(Date.now() / 60_000);
+  const { refusals } = gateway;
   const seen = refusals.get(`${caller.of}/${caller.name}`);
   const count = seen?.minute === minute ? seen.count + 1 : 1;
   refusals.set(`${caller.of}/${caller.name}`, { minute, count });

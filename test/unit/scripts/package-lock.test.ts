@@ -43,7 +43,7 @@ describe("package-lock.json", () => {
   });
 
   it("pins the bytes of whatever is installed on Linux x64", () => {
-    // anvil's packages for four other platforms could not be had when the lock was made; they are for tests only.
+    // anvil's and cast's packages for four other platforms could not be had when the lock was made; they are for tests only.
     const unpinned = entries
       .filter(([path, { integrity }]) => path !== "" && integrity === undefined)
       .map(([path]) => path);
@@ -52,6 +52,10 @@ describe("package-lock.json", () => {
       "node_modules/@foundry-rs/anvil-darwin-arm64",
       "node_modules/@foundry-rs/anvil-linux-arm64",
       "node_modules/@foundry-rs/anvil-win32-amd64",
+      "node_modules/@foundry-rs/cast-darwin-amd64",
+      "node_modules/@foundry-rs/cast-darwin-arm64",
+      "node_modules/@foundry-rs/cast-linux-arm64",
+      "node_modules/@foundry-rs/cast-win32-amd64",
     ]);
   });
 
