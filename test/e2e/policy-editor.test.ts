@@ -36,6 +36,7 @@ const UNSEEN: Readonly<Record<string, string>> = {
   "argument-spelling-bad": "a rule and what decoders write",
   "fixed-zone-bad": "a name that every time zone list has",
   "cap-below-maximum-bad": "a rule and a limit",
+  "console-alone-bad": "a rule and its groups",
   "deny-walked-round-bad": "two rules",
   "overlapping-allows-bad": "two rules",
   "quorum-too-large-bad": "a rule and a group",
