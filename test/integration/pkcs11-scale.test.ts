@@ -2,13 +2,12 @@
 // Method: SoftHSM and SQLite as a vault has them; a start from nothing but store and tokens is timed.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { evmAccount, addressOfPublicKey } from "../../src/chains/evm/address.ts";
-import type { ClientId, KeyName } from "../../src/domain/names.ts";
+import type { CallerName, ClientId, KeyName } from "../../src/domain/names.ts";
+import { addClient, createKey } from "../../src/vault/clients.ts";
 import { Pins } from "../../src/vault/pins.ts";
 import { Directory } from "../../src/vault/directory.ts";
 import { compilers } from "../../src/vault/compilers.ts";
-import type { KeyRow, PinRow, TokenRef } from "../../src/vault/ports.ts";
-import { reopened, SCRATCH_PIN, scratchHsm, type ScratchHsm } from "../support/softhsm.ts";
+import { reopened, scratchHsm, type ScratchHsm } from "../support/softhsm.ts";
 import { CHAIN, testVault, type TestVault } from "../support/vault.ts";
 
 const SOAK = process.env["SOAK"] !== undefined;
@@ -30,48 +29,13 @@ describe("a vault with many tokens and keys", function () {
     if (existsSync("/dev/shm")) process.env["TMPDIR"] = "/dev/shm";
     scratch = await scratchHsm();
     vault = await testVault({ hsm: scratch.hsm });
-    const refs: TokenRef[] = [];
-    for (let index = 0; index < TOKENS; index += 1) {
-      refs.push(await scratch.hsm.createToken(`client-${index}`, SCRATCH_PIN));
-    }
-    const pins: PinRow[] = [];
-    for (const ref of refs) pins.push(await vault.gateway.pins.seal(ref.label, ref, SCRATCH_PIN));
-    const big = await scratch.hsm.openToken(refs[0]!, SCRATCH_PIN);
-    const keys: KeyRow[] = [];
+    const operator = "operator" as CallerName;
+    for (let index = 0; index < TOKENS; index += 1)
+      await addClient(vault.gateway, `client-${index}` as ClientId, operator);
     for (let index = 0; index < KEYS; index += 1) {
-      const { key } = await big.generateKey(`key-${index}`, "secp256k1");
-      const accounts = [evmAccount(31337n, addressOfPublicKey(key.publicKey))];
-      const { id, curve, publicKey, label } = key;
-      const name = label as KeyName;
-      const client = "client-0" as ClientId;
-      keys.push({
-        client,
-        name,
-        id,
-        curve,
-        publicKey,
-        purpose: "transactions",
-        chains: [CHAIN],
-        accounts,
-        state: "active",
-        leaf: 0,
-      });
+      const wanted = { name: `key-${index}` as KeyName, chains: [CHAIN], purpose: "transactions" as const };
+      await createKey(vault.gateway, "client-0" as ClientId, wanted, operator);
     }
-    await vault.store.write(async (transaction) => {
-      for (const [index, token] of refs.entries()) {
-        const saltKey = Buffer.alloc(32, index);
-        await transaction.insertClient({
-          id: token.label as ClientId,
-          owner: "client",
-          status: "active",
-          token,
-          saltKey,
-          freezes: [],
-        });
-        await transaction.putPin(pins[index]!);
-      }
-      for (const key of keys) await transaction.insertKey(key);
-    });
   });
   after(async () => {
     await vault.close();
