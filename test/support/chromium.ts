@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -38,9 +39,14 @@ export class Chromium {
 
   private constructor() {
     this.#folder = mkdtempSync(join(tmpdir(), "portcullis-chromium-"));
-    const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"];
+    const flags = [
+      ...["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"],
+      // It asks nobody but the page that it is given.
+      ...["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"],
+    ];
     this.#process = spawn("chromium", [...flags, "--remote-debugging-pipe", `--user-data-dir=${this.#folder}`], {
       stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
+      detached: true, // a group of its own, with all the processes that it starts
     });
     this.#process.on("error", (error) => this.#fail(error));
     this.#process.on("exit", () => this.#fail(new Error("the browser ended")));
@@ -101,8 +107,9 @@ export class Chromium {
   async close(): Promise<void> {
     const isOver = this.#process.exitCode !== null || this.#process.signalCode !== null;
     const ended = isOver ? undefined : once(this.#process, "exit");
-    this.#process.kill("SIGTERM");
+    if (!isOver) process.kill(-this.#process.pid!, "SIGKILL");
     await ended;
-    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
+    // Those whom it has started end a moment later, and may still write.
+    await rm(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
