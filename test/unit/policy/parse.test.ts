@@ -482,7 +482,8 @@ describe("hostile YAML", () => {
         found.some((finding) => expected.test(finding)),
         found.join("\n"),
       );
-      assert.ok(process.cpuUsage(before).user < 2_000_000);
+      // A few seconds, with what other tests have left to the garbage collector; what grows faster would take minutes.
+      assert.ok(process.cpuUsage(before).user < 8_000_000);
     });
   }
 });
