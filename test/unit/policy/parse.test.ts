@@ -473,17 +473,23 @@ describe("hostile YAML", () => {
       /^policy.yaml:1:1 expected at most 1048576 characters/,
     ],
   ];
+  const BOUND_US = 2_000_000;
   for (const [name, text, expected] of cases) {
     it(`${name} is refused, in time`, () => {
-      // Processor time: others on the machine are not the document's doing.
-      const before = process.cpuUsage();
-      const found = findingsOf(() => parse(text)).map(place);
+      // Processor time: others on the machine are not the document's doing. The least of three: nor is what other tests
+      // have left to the garbage collector.
+      const tookUs: number[] = [];
+      let found: string[] = [];
+      while (tookUs.length < 3 && !(Math.min(...tookUs) < BOUND_US)) {
+        const before = process.cpuUsage();
+        found = findingsOf(() => parse(text)).map(place);
+        tookUs.push(process.cpuUsage(before).user);
+      }
       assert.ok(
         found.some((finding) => expected.test(finding)),
         found.join("\n"),
       );
-      // A few seconds, with what other tests have left to the garbage collector; what grows faster would take minutes.
-      assert.ok(process.cpuUsage(before).user < 8_000_000);
+      assert.ok(Math.min(...tookUs) < BOUND_US, `${tookUs.join(", ")} µs`);
     });
   }
 });
