@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import type { Register } from "../custody/register.ts";
 import { statementOf } from "../custody/statement.ts";
 import { formatAmount } from "../domain/amount.ts";
-import type { Account, AssetSymbol } from "../domain/chain.ts";
+import type { AssetRegistry } from "../domain/assets.ts";
+import { chainOf, type Account, type AssetSymbol } from "../domain/chain.ts";
 import type { ObservationBody, PositionView, ReportBody, StatementBody } from "../domain/custody.ts";
 import { GatewayError } from "../domain/errors.ts";
 import type { CallerName, ClientId } from "../domain/names.ts";
@@ -34,7 +35,7 @@ export async function observe(
   });
 }
 
-type Registry = { readonly bySymbol: ReadonlyMap<AssetSymbol, unknown> };
+type Registry = Pick<AssetRegistry, "bySymbol">;
 
 async function requireOwnDeposit(
   transaction: StoreTransaction,
@@ -42,8 +43,11 @@ async function requireOwnDeposit(
   client: ClientId,
   { asset, to }: { readonly asset: string; readonly to: string },
 ): Promise<void> {
-  if (!registry?.bySymbol.has(asset as AssetSymbol)) {
-    throw new GatewayError("asset-not-found", `expected an asset of the client's registry, found \`${asset}\``);
+  if (registry?.bySymbol.get(asset as AssetSymbol)?.chain !== chainOf(to as Account)) {
+    throw new GatewayError(
+      "asset-not-found",
+      `expected an asset of the registry on the account's chain, found \`${asset}\``,
+    );
   }
   const owner = (await transaction.owners([to as Account])).get(to as Account);
   if (owner === client) return;
