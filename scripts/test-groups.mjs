@@ -1,6 +1,7 @@
 /*
- * Which tests share a process. A PKCS#11 module is initialised once per process and holds its tokens there, so each file
- * that may load one gets a process of its own; pure tests share one.
+ * Which tests share a process, and which processes run side by side. A PKCS#11 module is initialised once per process and
+ * holds its tokens there, so each file that may load one gets a process of its own; pure tests share one. Side by side
+ * run all but the files named `….alone.test.ts`: what they measure is time, so they have the machine to themselves.
  */
 
 /** In the order in which they run: what is quick and names the fault most closely comes first. */
@@ -12,26 +13,35 @@ const SHARED = new Map([
   ["vectors", "vectors"],
 ]);
 
+const runsAlone = (file) => file.endsWith(".alone.test.ts");
+
 /** Published vectors may not be part of a checkout; without them these files hold no test, and that is no failure. */
 const MAY_BE_EMPTY = new Set(["vectors"]);
 
 /**
  * @param files paths from the root, with forward slashes
- * @returns {{name: string, files: string[], mayBeEmpty: boolean}[]} one for each process, in order; a folder not named above comes last
+ * @returns {{name: string, files: string[], mayBeEmpty: boolean, alone: boolean}[]} one for each process, in order; a
+ *   folder not named above comes late, and last what runs alone
  */
 export function groupTests(files) {
   const folderOf = (file) => file.split("/")[1];
   const rank = (file) => {
+    if (runsAlone(file)) return FOLDERS.length + 1;
     const index = FOLDERS.indexOf(folderOf(file));
     return index === -1 ? FOLDERS.length : index;
   };
   const sorted = [...new Set(files)].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   const groups = new Map();
   for (const file of sorted) {
-    const name = SHARED.get(folderOf(file)) ?? file;
+    const name = runsAlone(file) ? file : (SHARED.get(folderOf(file)) ?? file);
     groups.set(name, [...(groups.get(name) ?? []), file]);
   }
-  return [...groups].map(([name, members]) => ({ name, files: members, mayBeEmpty: MAY_BE_EMPTY.has(name) }));
+  return [...groups].map(([name, members]) => ({
+    name,
+    files: members,
+    mayBeEmpty: MAY_BE_EMPTY.has(name),
+    alone: members.every(runsAlone),
+  }));
 }
 
 /**

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 /*
- * `npm test`: the set-up, then every test, in groups (see test-groups.mjs), then one line that sums them up.
+ * `npm test`: the set-up, then every test, in groups (see test-groups.mjs) of which several run side by side, each with
+ * its output whole and in order, then one line that sums them up.
  *
  *   npm test [-- [--soak] [file or folder …] [mocha's flags …]]
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join, relative, resolve, sep } from "node:path";
 import { requireNode } from "./set-up/node-version.mjs";
@@ -13,10 +14,14 @@ import { requireNode } from "./set-up/node-version.mjs";
 requireNode();
 const { filesBelow } = await import("./set-up/checks.mjs");
 const { ROOT, setUp } = await import("./set-up/steps.mjs");
+const { PLACES, sideBySide } = await import("./side-by-side.mjs");
 const { groupTests, judge, readArguments } = await import("./test-groups.mjs");
 
 /** A process whose tests are over and that does not end holds something open: that is a failure, not a reason to wait. */
 const LINGER_MS = 30_000;
+
+/** The mocha processes under way: they end with this one. */
+const running = new Set();
 
 process.exitCode = await main();
 
@@ -28,16 +33,22 @@ async function main() {
     return 2;
   }
   if (!(await setUp("test"))) return 1;
+  process.once("SIGTERM", stop).once("SIGINT", stop);
 
   const groups = groupTests(paths.length === 0 ? filesBelow(ROOT, "test").filter(isTest) : paths.flatMap(testsAt));
   const total = { passed: 0, failed: 0, skipped: 0 };
   const faults = [];
-  for (const group of groups) {
-    console.log(`\n── ${group.name}`);
-    const result = await runMocha(group, mochaFlags, soak);
+  const live = groups.length === 1;
+  if (live) console.log(`\n── ${groups[0].name}`);
+  const runGroup = (group) => runMocha(group, { flags: mochaFlags, soak, live });
+  const tell = ({ name, seconds, output, ...result }) => {
+    if (!live) console.log(`\n── ${name} (${seconds} s)\n${output}`);
     for (const key of Object.keys(total)) total[key] += result[key];
-    if (result.failed > 0) faults.push(`${group.name}: ${result.fault ?? `${result.failed} failed`}`);
-  }
+    if (result.failed > 0) faults.push(`${name}: ${result.fault ?? `${result.failed} failed`}`);
+  };
+  const [together, alone] = [groups.filter((group) => !group.alone), groups.filter((group) => group.alone)];
+  await sideBySide(together, PLACES, runGroup, tell);
+  await sideBySide(alone, 1, runGroup, tell);
 
   console.log("");
   for (const fault of faults) console.log(`failed: ${fault}`);
@@ -45,6 +56,11 @@ async function main() {
   if (total.passed + total.failed === 0) console.log("no test ran");
   console.log(`${total.passed} passed, ${total.failed} failed`);
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
+}
+
+function stop(signal) {
+  for (const child of running) child.kill(signal);
+  process.exit(128 + constants.signals[signal]);
 }
 
 function isTest(path) {
@@ -56,32 +72,51 @@ function testsAt(path) {
   return statSync(path).isDirectory() ? filesBelow(ROOT, fromRoot).filter(isTest) : [fromRoot];
 }
 
-async function runMocha({ files, mayBeEmpty }, flags, soak) {
+/** @returns its name, how long it took, what it wrote (unless that was to be seen live), and what it is worth */
+async function runMocha({ name, files, mayBeEmpty }, { flags, soak, live }) {
   const folder = mkdtempSync(join(tmpdir(), "portcullis-test-"));
   const countsFile = join(folder, "counts.json");
+  const outputFile = join(folder, "output");
+  const startedAt = Date.now();
+  // A file and no pipe: a pipe ends only with the last of those who hold it, also those whom a test has left behind.
+  const out = live ? "inherit" : openSync(outputFile, "w");
   try {
     // A filter leaves most files without a test to run; that none ran at all is seen at the end. The flag is spelled as
     // in .mocharc.json: otherwise that file wins.
     const empty = mayBeEmpty || flags.length > 0 ? ["--no-failZero"] : [];
-    const exit = await mocha([...files, ...empty, ...flags], { countsFile, soak });
-    return judge(existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, "utf8")) : undefined, exit);
+    const exit = await mocha([...files, ...empty, ...flags], { countsFile, soak, out });
+    const worth = judge(existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, "utf8")) : undefined, exit);
+    const output = live
+      ? ""
+      : readFileSync(outputFile, "utf8")
+          .replace(/^\s*\n/, "")
+          .trimEnd();
+    return { name, seconds: Math.round((Date.now() - startedAt) / 1000), output, ...worth };
   } finally {
+    if (!live) closeSync(out);
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
 /** @returns the exit code, or how it ended otherwise */
-function mocha(args, { countsFile, soak }) {
-  // mocha's own start would put another process between this one and the tests, which a signal might not reach.
+function mocha(args, { countsFile, soak, out }) {
+  // mocha's own start would put another process between this one and the tests, which a signal might not reach. It
+  // starts nothing unless it is called by the path that it has itself.
   const { "node-option": options } = JSON.parse(readFileSync(join(ROOT, ".mocharc.json"), "utf8"));
-  const program = [...options.map((option) => `--${option}`), join(ROOT, "node_modules/mocha/lib/cli/cli.js")];
+  const cli = realpathSync(join(ROOT, "node_modules/mocha/lib/cli/cli.js"));
   const reporter = ["--reporter", join(ROOT, "scripts/counting-reporter.cjs")];
+  const color = process.stdout.isTTY ? ["--color"] : [];
   return new Promise((done) => {
-    const child = spawn(process.execPath, [...program, ...reporter, ...args], {
-      cwd: ROOT,
-      env: { ...process.env, TEST_COUNTS: countsFile, ...(soak ? { SOAK: "1" } : {}) },
-      stdio: ["ignore", "inherit", "inherit"],
-    });
+    const child = spawn(
+      process.execPath,
+      [...options.map((option) => `--${option}`), cli, ...reporter, ...color, ...args],
+      {
+        cwd: ROOT,
+        env: { ...process.env, TEST_COUNTS: countsFile, ...(soak ? { SOAK: "1" } : {}) },
+        stdio: ["ignore", out, out],
+      },
+    );
+    running.add(child);
     let overSince;
     let lingered = false;
     const watch = setInterval(() => {
@@ -91,14 +126,9 @@ function mocha(args, { countsFile, soak }) {
       lingered = true;
       child.kill("SIGKILL");
     }, 500);
-    const stop = (signal) => {
-      child.kill(signal);
-      process.exit(128 + constants.signals[signal]);
-    };
-    process.once("SIGTERM", stop).once("SIGINT", stop);
-    child.on("close", (code, signal) => {
+    child.on("exit", (code, signal) => {
       clearInterval(watch);
-      process.off("SIGTERM", stop).off("SIGINT", stop);
+      running.delete(child);
       done(lingered ? `something still open after ${LINGER_MS / 1000} s` : (code ?? signal));
     });
   });

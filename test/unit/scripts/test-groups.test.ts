@@ -32,8 +32,19 @@ describe("npm test: groups", () => {
   });
   it("a file that is named twice runs once", () => {
     assert.deepEqual(groupTests(["test/e2e/a.test.ts", "test/e2e/a.test.ts"]), [
-      { name: "test/e2e/a.test.ts", files: ["test/e2e/a.test.ts"], mayBeEmpty: false },
+      { name: "test/e2e/a.test.ts", files: ["test/e2e/a.test.ts"], mayBeEmpty: false, alone: false },
     ]);
+  });
+  it("what measures time comes last, each file by itself and beside no other", () => {
+    const groups = groupTests(["test/unit/b.alone.test.ts", "test/e2e/a.alone.test.ts", "test/later/new.test.ts"]);
+    assert.deepEqual(
+      groups.map(({ name, alone }) => [name, alone]),
+      [
+        ["test/later/new.test.ts", false],
+        ["test/e2e/a.alone.test.ts", true],
+        ["test/unit/b.alone.test.ts", true],
+      ],
+    );
   });
 });
 
