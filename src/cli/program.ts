@@ -15,6 +15,7 @@ import { policyCommands } from "./commands/policy.ts";
 import { processCommands } from "./commands/processes.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { requestCommands } from "./commands/request.ts";
+import { lienCommands } from "./commands/lien.ts";
 import { statementCommands } from "./commands/statement.ts";
 import { storeCommands } from "./commands/store.ts";
 import type { Host } from "./host.ts";
@@ -42,6 +43,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   clockCommands(program);
   decodeCommand(program);
   statementCommands(program);
+  lienCommands(program);
   inherit(program);
   try {
     await program.parseAsync(argv);

@@ -1,4 +1,4 @@
-import type { Account, AssetSymbol } from "../domain/chain.ts";
+import type { Account, AssetSymbol, ChainId } from "../domain/chain.ts";
 import { intentFromJson, type Intent } from "../domain/intent.ts";
 
 /*
@@ -50,13 +50,20 @@ export type Debit = {
   /** What it takes at the most, or what it took once that is known. */
   readonly amounts: ReadonlyMap<AssetSymbol, bigint>;
   readonly fee: { readonly asset: AssetSymbol; readonly amount: bigint };
+  /** Full amounts that others may draw from then on. */
+  readonly allowances: ReadonlyMap<AssetSymbol, bigint | "unlimited">;
 };
 
 export type Lien = {
   readonly lien: string;
   readonly asset: AssetSymbol;
+  /** What the asset is, whatever a later policy calls it. */
+  readonly chain: ChainId;
+  readonly contract?: Account;
   readonly amount: bigint | "all";
   readonly securedParty: string;
+  /** The secured party's, when it agreed: no later policy changes who may release it. */
+  readonly keys: readonly string[];
   readonly placedIn: number;
 };
 
@@ -66,6 +73,10 @@ export type Position = {
   readonly debits: bigint;
   /** credits − debits. Below zero where a debit was authorized of what no observer has reported. */
   readonly closing: bigint;
+  /** Of the debits, what the chain has not settled yet. */
+  readonly pending: bigint;
+  /** What the last reading of the chain leaves of it, less everything since; undefined: there was none. */
+  readonly reconciled: bigint | undefined;
   /** What the liens that stand take of it; never more than there is. */
   readonly encumbered: bigint;
   /** Full amounts of the allowances that were ever given: any of them may be drawn. */
@@ -74,13 +85,31 @@ export type Position = {
   readonly free: bigint;
 };
 
+type Sums = {
+  credits: bigint;
+  debits: bigint;
+  /** Debits at the most that they can cost, whatever an observer has seen of them. */
+  taken: bigint;
+  pending: bigint;
+  allowances: bigint;
+  /** How many without a bound. */
+  unlimited: number;
+  /** By observer: when it read the chain last, and what it leaves before anything was taken. */
+  readonly readings: Map<string, { readonly at: number; readonly left: bigint }>;
+};
+
+/** An observer who has fallen silent holds nobody up for longer. */
+const READING_VALID_MS = 24 * 3_600_000;
+
 export class Register {
   readonly movements: Movement[] = [];
   readonly debits = new Map<string, Debit>();
   readonly liens = new Map<string, Lien>();
   readonly #own = new Set<Account>();
-  readonly #sums = new Map<AssetSymbol, { credits: bigint; debits: bigint; allowances: bigint | "unlimited" }>();
+  readonly #sums = new Map<AssetSymbol, Sums>();
   readonly #deposits = new Set<string>();
+  /** Names of liens are used once. */
+  readonly #pledges = new Set<string>();
 
   /** @param openings of one client, in the order of the log */
   static of(openings: Iterable<Opening>): Register {
@@ -105,11 +134,20 @@ export class Register {
       case "lien-placed":
         return this.#lienPlaced(opening);
       case "lien-released":
-        this.liens.delete(opening["lien"] as string);
-        return;
+        return this.#lienReleased(opening);
+      case "restored":
+        return this.#restored(opening);
       default:
         return;
     }
+  }
+
+  isOwn(account: Account): boolean {
+    return this.#own.has(account);
+  }
+
+  wasPledged(lien: string): boolean {
+    return this.#pledges.has(lien);
   }
 
   positions(): Position[] {
@@ -117,19 +155,57 @@ export class Register {
   }
 
   position(asset: AssetSymbol): Position {
-    const { credits, debits, allowances } = this.#sumsOf(asset);
+    const { credits, debits, allowances, unlimited, pending } = this.#sumsOf(asset);
     const closing = credits - debits;
-    const there = closing > 0n ? closing : 0n;
-    const encumbered = this.#encumbered(asset, there);
-    const rest = allowances === "unlimited" ? 0n : there - encumbered - allowances;
-    return { asset, credits, debits, closing, encumbered, allowances, free: rest > 0n ? rest : 0n };
+    const there = atLeastZero(closing);
+    const liens = this.#liensOn(asset);
+    const pledged = liens.some(({ amount }) => amount === "all") ? there : sumOf(liens);
+    const assured = liens.length === 0 ? there : (this.#assured(asset) ?? 0n);
+    return {
+      asset,
+      credits,
+      debits,
+      closing,
+      pending,
+      reconciled: this.#confirmed(asset),
+      encumbered: pledged < there ? pledged : there,
+      allowances: unlimited > 0 ? "unlimited" : allowances,
+      free: unlimited > 0 ? 0n : atLeastZero(assured - pledged - allowances),
+    };
   }
 
-  #encumbered(asset: AssetSymbol, there: bigint): bigint {
-    const liens = [...this.liens.values()].filter((lien) => lien.asset === asset);
-    if (liens.some(({ amount }) => amount === "all")) return there;
-    const sum = liens.reduce((total, { amount }) => total + (amount as bigint), 0n);
-    return sum < there ? sum : there;
+  /**
+   * What is left of an asset once every lien of a fixed amount has its own: below zero where they do not. Of requests that
+   * are named, what they hold already is not counted.
+   */
+  unpledged(asset: AssetSymbol, except: ReadonlySet<string>): bigint | "none" {
+    const { allowances, unlimited } = this.#sumsOf(asset);
+    const held = [...except].flatMap((request) => this.debits.get(request) ?? []);
+    const drawn = held.map((debit) => debit.allowances.get(asset) ?? 0n);
+    if (unlimited > drawn.filter((each) => each === "unlimited").length) return "none";
+    const assured = this.#assured(asset);
+    if (assured === undefined) return "none";
+    const own = held.reduce((sum, debit) => sum + heldOf(debit, asset), 0n);
+    const ownAllowances = drawn.reduce<bigint>((sum, each) => sum + (each === "unlimited" ? 0n : each), 0n);
+    return assured + own - (allowances - ownAllowances) - sumOf(this.#liensOn(asset));
+  }
+
+  /** The smaller of the register and what the chain has confirmed; undefined where nobody has read it. */
+  #assured(asset: AssetSymbol): bigint | undefined {
+    const [{ credits, debits }, confirmed] = [this.#sumsOf(asset), this.#confirmed(asset)];
+    return confirmed === undefined ? undefined : least(credits - debits, confirmed);
+  }
+
+  /** The least that any observer of the last day has read, so that none can say more than another has seen. */
+  #confirmed(asset: AssetSymbol): bigint | undefined {
+    const { readings, taken } = this.#sumsOf(asset);
+    const newest = [...readings.values()].reduce((latest, { at }) => Math.max(latest, at), -Infinity);
+    const valid = [...readings.values()].filter(({ at }) => at > newest - READING_VALID_MS);
+    return valid.length === 0 ? undefined : valid.map(({ left }) => left).reduce(least) - taken;
+  }
+
+  #liensOn(asset: AssetSymbol): Lien[] {
+    return [...this.liens.values()].filter((lien) => lien.asset === asset);
   }
 
   /** A request that is authorized again stands once: the later authorization takes the place of the earlier one. */
@@ -141,12 +217,13 @@ export class Register {
     const { asset, max } = intent.fee;
     if (max > 0n)
       this.#move(opening, { kind: "fee", asset, amount: max, request, why: "the most that its bytes permit" });
-    this.debits.set(request, {
+    this.#put({
       request,
       authorizedIn: opening.index,
       state: "authorized",
       amounts,
       fee: { asset, amount: max },
+      allowances: allowancesOf(intent),
     });
   }
 
@@ -154,18 +231,12 @@ export class Register {
   #taken(opening: Opening, request: string, { operations }: Intent): ReadonlyMap<AssetSymbol, bigint> {
     const amounts = new Map<AssetSymbol, bigint>();
     for (const operation of operations) {
-      if (operation.kind === "allowance") this.#allow(operation);
       if (operation.kind !== "transfer" || this.#own.has(operation.to) || operation.amount === 0n) continue;
       const { asset, amount, to } = operation;
       this.#move(opening, { kind: "debit", asset, amount, request, counterparty: to, why: "transfer" });
       amounts.set(asset, (amounts.get(asset) ?? 0n) + amount);
     }
     return amounts;
-  }
-
-  #allow({ asset, amount, unlimited }: Extract<Intent["operations"][number], { kind: "allowance" }>): void {
-    const sums = this.#sumsOf(asset);
-    sums.allowances = unlimited || sums.allowances === "unlimited" ? "unlimited" : sums.allowances + amount;
   }
 
   #failed(opening: Opening): void {
@@ -180,6 +251,8 @@ export class Register {
         return this.#deposited(opening);
       case "transaction":
         return this.#seen(opening);
+      case "balance":
+        return this.#read(opening);
       default:
         return;
     }
@@ -204,6 +277,22 @@ export class Register {
     });
   }
 
+  /**
+   * What the client's accounts held together. A debit that is not settled may still be in it; what an observer says later of
+   * debits before it counts with the next reading, so that one word alone frees nothing.
+   */
+  #read(opening: Opening): void {
+    const { asset, amount } = opening["balance"] as { asset: AssetSymbol; amount: string };
+    const { taken, pending, readings } = this.#sumsOf(asset);
+    readings.set(opening["by"] as string, { at: opening.at, left: BigInt(amount) - pending + taken });
+  }
+
+  /** Of what is forgotten nobody knows what it took: the chain is read again before anything of it counts for a lien. */
+  #restored({ lost }: Opening): void {
+    if (lost === "nothing") return;
+    for (const { readings } of this.#sums.values()) readings.clear();
+  }
+
   #seen(opening: Opening): void {
     type Seen = { request: string; state: ChainState; block?: number; depth?: number; fee?: string };
     const { request, state, block, depth, fee } = opening["transaction"] as Seen;
@@ -225,7 +314,7 @@ export class Register {
     const { asset, amount } = debit.fee;
     if (paid >= amount) return;
     this.#move(opening, { kind: "correction", asset, amount: amount - paid, request, why: "the fee was less" });
-    this.debits.set(request, { ...debit, fee: { asset, amount: paid } });
+    this.#put({ ...debit, fee: { asset, amount: paid } });
   }
 
   #giveBack(opening: Opening, request: string, why: string): void {
@@ -234,39 +323,96 @@ export class Register {
     this.#giveBackAmounts(opening, debit, why);
     const { asset, amount } = debit.fee;
     if (amount > 0n) this.#move(opening, { kind: "correction", asset, amount, request, why });
-    this.debits.set(request, { ...debit, amounts: new Map(), fee: { asset, amount: 0n } });
+    this.#put({ ...this.debits.get(request)!, fee: { asset, amount: 0n } });
   }
 
   #giveBackAmounts(opening: Opening, { request, amounts }: Debit, why: string): void {
     for (const [asset, amount] of amounts) this.#move(opening, { kind: "correction", asset, amount, request, why });
-    this.debits.set(request, { ...this.debits.get(request)!, amounts: new Map() });
+    this.#put({ ...this.debits.get(request)!, amounts: new Map(), allowances: new Map() });
   }
 
   #lienPlaced(opening: Opening): void {
-    type Placed = { lien: string; asset: AssetSymbol; amount: string; securedParty: string };
-    const { lien, asset, amount, securedParty } = opening as unknown as Placed;
+    type Placed = Omit<Lien, "amount" | "placedIn"> & { readonly amount: string };
+    const { lien, asset, chain, contract, amount, securedParty, keys } = opening as unknown as Placed;
     this.#sumsOf(asset);
+    this.#pledges.add(lien);
+    const what = { asset, chain, ...(contract === undefined ? {} : { contract }) };
     const taken = amount === "all" ? "all" : BigInt(amount);
-    this.liens.set(lien, { lien, asset, amount: taken, securedParty, placedIn: opening.index });
+    this.liens.set(lien, { lien, ...what, amount: taken, securedParty, keys, placedIn: opening.index });
+  }
+
+  #lienReleased(opening: Opening): void {
+    const { lien: name, remaining } = opening as unknown as { lien: string; remaining: string };
+    const lien = this.liens.get(name);
+    if (lien && remaining !== "none") this.liens.set(name, { ...lien, amount: BigInt(remaining) });
+    else this.liens.delete(name);
   }
 
   #change(opening: Opening, change: Partial<Debit>): void {
     const debit = this.debits.get(opening["request"] as string);
-    if (debit) this.debits.set(debit.request, { ...debit, ...change });
+    if (debit) this.#put({ ...debit, ...change });
   }
 
-  #move({ index, at }: Opening, movement: Omit<Movement, "leaf" | "at">): void {
+  /** The one place where debits change: what is pending, and what others may draw, follows. */
+  #put(debit: Debit): void {
+    const before = this.debits.get(debit.request);
+    if (before) this.#count(before, -1n);
+    this.#count(debit, 1n);
+    this.debits.set(debit.request, debit);
+  }
+
+  #count(debit: Debit, sign: 1n | -1n): void {
+    const { amounts, fee, allowances, state } = debit;
+    if (!isEnded(state)) {
+      for (const [asset, amount] of amounts) this.#sumsOf(asset).pending += sign * amount;
+      this.#sumsOf(fee.asset).pending += sign * fee.amount;
+    }
+    for (const [asset, amount] of allowances) {
+      if (amount === "unlimited") this.#sumsOf(asset).unlimited += Number(sign);
+      else this.#sumsOf(asset).allowances += sign * amount;
+    }
+  }
+
+  #move({ type, index, at }: Opening, movement: Omit<Movement, "leaf" | "at">): void {
     this.movements.push({ leaf: index, at, ...movement });
     const sums = this.#sumsOf(movement.asset);
     if (movement.kind === "credit") sums.credits += movement.amount;
-    else sums.debits += movement.kind === "correction" ? -movement.amount : movement.amount;
+    else {
+      const taken = movement.kind === "correction" ? -movement.amount : movement.amount;
+      sums.debits += taken;
+      if (type !== "observed") sums.taken += taken;
+    }
   }
 
   #sumsOf(asset: AssetSymbol) {
     let sums = this.#sums.get(asset);
-    if (!sums) this.#sums.set(asset, (sums = { credits: 0n, debits: 0n, allowances: 0n }));
+    if (!sums) {
+      sums = { credits: 0n, debits: 0n, taken: 0n, pending: 0n, allowances: 0n, unlimited: 0, readings: new Map() };
+      this.#sums.set(asset, sums);
+    }
     return sums;
   }
+}
+
+const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+const atLeastZero = (amount: bigint): bigint => (amount > 0n ? amount : 0n);
+
+/** Of those with a fixed amount. */
+const sumOf = (liens: readonly Lien[]): bigint =>
+  liens.reduce((sum, { amount }) => (amount === "all" ? sum : sum + amount), 0n);
+
+const heldOf = ({ amounts, fee }: Debit, asset: AssetSymbol): bigint =>
+  (amounts.get(asset) ?? 0n) + (fee.asset === asset ? fee.amount : 0n);
+
+function allowancesOf({ operations }: Intent): ReadonlyMap<AssetSymbol, bigint | "unlimited"> {
+  const allowances = new Map<AssetSymbol, bigint | "unlimited">();
+  for (const operation of operations) {
+    if (operation.kind !== "allowance") continue;
+    const { asset, amount, unlimited } = operation;
+    const before = allowances.get(asset) ?? 0n;
+    allowances.set(asset, unlimited || before === "unlimited" ? "unlimited" : before + amount);
+  }
+  return allowances;
 }
 
 /** What has ended on the chain stays so: a later word about it is another observer's mistake. */

@@ -265,11 +265,31 @@ export const PositionsAnswer = z.object({
       credits: Units,
       debits: Units,
       closing: Units,
+      pending: Units.describe("of the debits, what the chain has not settled yet"),
+      reconciled: Units.exactOptional().describe("what the last reading of the chain leaves, less all debits since"),
       encumbered: Units,
       allowances: Text.describe("in units of the asset, or `unlimited`"),
       free: Units,
     }),
   ),
+});
+
+const Lien = z.object({
+  lien: Text,
+  asset: Text,
+  amount: Text.describe("in units of the asset, or `all`"),
+  securedParty: CallerName,
+  leaf: Count.describe("index of its `lien-placed` leaf"),
+});
+
+export const LienListAnswer = z.object({ client: ClientId, liens: z.array(Lien) });
+
+export const LienAnswer = z.object({ client: ClientId, lien: Lien, leaf: LeafPlace });
+
+export const LienReleasedAnswer = z.object({
+  client: ClientId,
+  lien: Lien.nullable().describe("what stays of it; null where it has ended"),
+  leaf: LeafPlace,
 });
 
 export const PublicKeysAnswer = z.array(Text.describe("x and y, 64 bytes in hex behind `0x`"));

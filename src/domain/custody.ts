@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { PersonSignature } from "./approval.ts";
+import { OfficerSignatures } from "./api.ts";
 import { CallerName } from "./names.ts";
 
 /*
@@ -28,6 +30,16 @@ export const ObservationBody = z.discriminatedUnion("what", [
       from: Account.optional(),
       block: BlockNumber,
     }),
+  }),
+  z.strictObject({
+    what: z.literal("balance"),
+    balance: z
+      .strictObject({
+        asset: Symbol,
+        amount: Amount.describe("of all accounts of the client together, at that block"),
+        block: BlockNumber,
+      })
+      .describe("the chain as it was read: what a lien is checked against"),
   }),
   z.strictObject({
     what: z.literal("transaction"),
@@ -60,12 +72,74 @@ export type ReportBody = z.infer<typeof ReportBody>;
 export const LienName = z.string().regex(/^[a-z0-9-]{1,24}$/, "expected 1 to 24 characters of `a-z`, `0-9` and `-`");
 
 export const LienBody = z.strictObject({
-  lien: LienName,
+  lien: LienName.describe("used once: no other lien of this client ever has that name"),
   asset: Symbol,
-  amount: z.union([z.literal("all"), Amount]),
+  amount: z.union([z.literal("all"), Amount]).describe("`all`: whatever there is and comes, until it is released"),
   securedParty: CallerName.describe("declared in the client's policy with the role `secured-party`"),
+  signatures: OfficerSignatures.describe("of the policy officers' quorum, for the client, over the text of `lienText`"),
+  agreement: PersonSignature.describe("of the secured party, over the same text"),
 });
 export type LienBody = z.infer<typeof LienBody>;
+
+export const LienReleaseBody = z.strictObject({
+  remaining: z
+    .union([z.literal("none"), Amount])
+    .describe("what stays encumbered: less than before; `none` ends the lien"),
+  signature: PersonSignature.describe("of the secured party, over the text of `lienReleaseText`"),
+});
+export type LienReleaseBody = z.infer<typeof LienReleaseBody>;
+
+/** What officers and secured party sign. The policy's hash pins what the symbol means, and whose keys the secured party's are. */
+export const lienText = (fields: {
+  readonly origin: string;
+  readonly client: string;
+  readonly lien: string;
+  readonly asset: string;
+  /** In the smallest unit, or `all`. */
+  readonly amount: string;
+  readonly securedParty: string;
+  readonly policy: string;
+}): string =>
+  [
+    "portcullis/lien/v1",
+    `origin: ${fields.origin}`,
+    `client: ${fields.client}`,
+    `lien: ${fields.lien}`,
+    `asset: ${fields.asset}`,
+    `amount: ${fields.amount}`,
+    `secured party: ${fields.securedParty}`,
+    `policy: ${fields.policy}`,
+    "",
+  ].join("\n");
+
+/** What the secured party signs, for that lien and no other. It can only become less: an old text brings nothing back. */
+export const lienReleaseText = (fields: {
+  readonly origin: string;
+  readonly client: string;
+  readonly lien: string;
+  /** Index of its `lien-placed` leaf. */
+  readonly placedIn: number;
+  readonly remaining: string;
+}): string =>
+  [
+    "portcullis/lien-release/v1",
+    `origin: ${fields.origin}`,
+    `client: ${fields.client}`,
+    `lien: ${fields.lien}`,
+    `placed: ${fields.placedIn}`,
+    `remaining: ${fields.remaining}`,
+    "",
+  ].join("\n");
+
+/** A lien that stands, in units of the asset. */
+export type LienView = {
+  readonly lien: string;
+  readonly asset: string;
+  readonly amount: string;
+  readonly securedParty: string;
+  /** Index of its `lien-placed` leaf. */
+  readonly leaf: number;
+};
 
 /** One asset of a client, in units of the asset. */
 export type PositionView = {
@@ -73,6 +147,10 @@ export type PositionView = {
   readonly credits: string;
   readonly debits: string;
   readonly closing: string;
+  /** Of the debits, what the chain has not settled. */
+  readonly pending: string;
+  /** What the last reading of the chain leaves; absent where nobody has read it. */
+  readonly reconciled?: string;
   readonly encumbered: string;
   readonly allowances: string;
   readonly free: string;

@@ -61,6 +61,17 @@ export type LimitFinding = {
   readonly window: string;
 };
 
+/** What one asset's liens say, where the request could touch it. */
+export type LienFinding = {
+  readonly asset: AssetSymbol;
+  readonly liens: readonly string[];
+  readonly holds: boolean;
+  /** Decimal texts in the asset's units; `unbounded`: what the request could do to it no amount bounds. */
+  readonly requested: string;
+  /** What may leave without touching what is pledged; `none` also where nobody has read the chain. */
+  readonly available: string;
+};
+
 export type RuleFinding = {
   readonly rule: string;
   readonly of: "client" | "house";
@@ -101,6 +112,7 @@ export type Reason =
   | { readonly code: "needs-approvals"; readonly detail: string }
   | { readonly code: "delayed"; readonly detail: string }
   | { readonly code: "approvals-expired"; readonly detail: string }
+  | { readonly code: "breaks-lien"; readonly liens: readonly string[]; readonly detail: string }
   | { readonly code: "conflict"; readonly claim: string; readonly detail: string }
   | { readonly code: "empty-intent"; readonly detail: string }
   | { readonly code: "missing-fact"; readonly detail: string }
@@ -117,6 +129,8 @@ export type Decision = {
   readonly reasons: readonly Reason[];
   readonly rules: readonly RuleFinding[];
   readonly limits: readonly LimitFinding[];
+  /** Only where a lien stands. */
+  readonly liens?: readonly LienFinding[];
   readonly fee: { readonly asset: AssetSymbol; readonly cap: string | null; readonly max: string };
   /** Empty unless the outcome is `needs-approval`. */
   readonly missing: Missing;

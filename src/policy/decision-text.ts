@@ -59,6 +59,7 @@ export function reasonText(reason: Reason): string {
     case "delayed":
     case "approvals-expired":
     case "conflict":
+    case "breaks-lien":
     case "empty-intent":
     case "missing-fact":
     case "evaluation-failed":
@@ -79,6 +80,8 @@ function nextSteps({ outcome, missing, expiresAt, reasons }: Decision): string[]
     );
   if (outcome === "needs-approval" && expiresAt !== undefined)
     steps.push(`it lapses at ${new Date(expiresAt).toISOString()}`);
+  if (reasons.some(({ code }) => code === "breaks-lien"))
+    steps.push("ask the secured party to release what is needed (`portcullis lien release`)");
   if (reasons.some(({ code }) => code === "over-limit"))
     steps.push("wait until earlier payments leave the window, or ask a policy officer to raise the limit");
   // Where only the cool-off is in the way there is a rule: who asks for another would open what was meant to be closed.

@@ -1,8 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { Filling } from "../chains/evm/fields.ts";
+import { touchedBy, type Touched } from "../custody/liens.ts";
+import { formatAmount } from "../domain/amount.ts";
 import type { Payload, SigningRequestBody } from "../domain/api.ts";
 import type { Account } from "../domain/chain.ts";
-import type { Charge, CounterId, Decision, DecisionFacts } from "../domain/decision.ts";
+import type { Charge, CounterId, Decision, DecisionFacts, LienFinding, Reason } from "../domain/decision.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { claimId, type Claim, type Intent } from "../domain/intent.ts";
 import type { CallerName, ClientId } from "../domain/names.ts";
@@ -237,7 +239,7 @@ async function signedSameAuthorization(
   return digest !== undefined && `0x${digest}` === authorization;
 }
 
-/** The policy's decision, and the one denial that no policy can lift: what is spent once is authorized once (I12). */
+/** The policy's decision, and the denials that no policy can lift: of what is pledged, and of what was spent already. */
 export async function decide(
   reader: StoreReader,
   situation: Situation,
@@ -245,7 +247,8 @@ export async function decide(
   options: EvaluateOptions = {},
 ): Promise<Decision> {
   const { client, house, intent, request } = situation;
-  const decision = evaluate({ client: client.policy!, house: house.policy }, intent, facts, options);
+  const evaluated = evaluate({ client: client.policy!, house: house.policy }, intent, facts, options);
+  const decision = await withLiens(reader, situation, facts, evaluated);
   for (const claim of intent.claims) {
     const holder = await reader.claimedBy(claimId(claim));
     // That it may take the holder's place was found out when it was understood.
@@ -259,4 +262,49 @@ export async function decide(
     };
   }
   return decision;
+}
+
+/** A lien that would be broken denies (I8: also where what is there is not known). */
+async function withLiens(
+  reader: StoreReader,
+  { client, intent, request, replaced }: Situation,
+  { owners }: DecisionFacts,
+  decision: Decision,
+): Promise<Decision> {
+  const holdings = await reader.holdings(client.row.id);
+  if (!holdings) return decision;
+  // Of the transactions with one nonce one is mined: a replacement takes what they hold already.
+  const except = new Set([request, ...replaced].map(({ id }) => id));
+  const isOwn = (account: Account): boolean => owners.get(account) === client.row.id;
+  const touched = touchedBy(intent, holdings.encumbered(except), isOwn);
+  const shown = touched.map((each) => shownLien(each, client));
+  const reasons = shown.filter(({ holds }) => !holds).map(brokenBy);
+  if (reasons.length === 0) return { ...decision, liens: shown };
+  return {
+    ...decision,
+    liens: shown,
+    outcome: "deny",
+    missing: { approvals: [] },
+    reasons: [...reasons, ...decision.reasons],
+  };
+}
+
+function shownLien({ asset, liens, requested, available, holds }: Touched, { policy }: ClientEntry): LienFinding {
+  const decimals = policy!.registry.bySymbol.get(asset)?.decimals ?? 0;
+  const text = (amount: bigint): string =>
+    amount < 0n ? `-${formatAmount(-amount, decimals)}` : formatAmount(amount, decimals);
+  return {
+    asset,
+    liens,
+    holds,
+    requested: requested === "unbounded" ? requested : text(requested),
+    available: available === "none" ? available : text(available),
+  };
+}
+
+function brokenBy({ asset, liens, requested, available }: LienFinding): Reason {
+  const which = liens.map((lien) => `\`${lien}\``).join(", ");
+  const what = requested === "unbounded" ? "what no amount bounds" : `${requested} ${asset}`;
+  const detail = `${what} would leave, ${available} ${asset} is free of lien ${which}`;
+  return { code: "breaks-lien", liens, detail };
 }

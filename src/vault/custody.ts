@@ -28,14 +28,20 @@ export async function observe(
   by: CallerName,
 ): Promise<LeafRef> {
   return store.write(async (transaction) => {
-    if (body.what === "deposit")
-      await requireOwnDeposit(transaction, directory.get(client).policy?.registry, client, body.deposit);
+    const registry = directory.get(client).policy?.registry;
+    if (body.what === "deposit") await requireOwnDeposit(transaction, registry, client, body.deposit);
+    else if (body.what === "balance") requireAsset(registry, body.balance.asset);
     else await requireSigned(transaction, client, body.transaction.request as RequestId);
     return say(transaction, client, "observed", { ...body, by });
   });
 }
 
 type Registry = Pick<AssetRegistry, "bySymbol">;
+
+function requireAsset(registry: Registry | undefined, asset: string): void {
+  if (registry?.bySymbol.has(asset as AssetSymbol)) return;
+  throw new GatewayError("asset-not-found", `expected an asset of the client's registry, found \`${asset}\``);
+}
 
 async function requireOwnDeposit(
   transaction: StoreTransaction,
@@ -68,7 +74,8 @@ export const report = ({ store }: Gateway, client: ClientId, body: ReportBody, b
   store.write((transaction) => say(transaction, client, "reported", { ...body, by }));
 
 export function positionsOf(register: Register, decimals: (asset: AssetSymbol) => number): PositionView[] {
-  return register.positions().map(({ asset, credits, debits, closing, encumbered, allowances, free }) => {
+  return register.positions().map((position) => {
+    const { asset, credits, debits, closing, pending, reconciled, encumbered, allowances, free } = position;
     const text = (amount: bigint): string =>
       amount < 0n ? `-${formatAmount(-amount, decimals(asset))}` : formatAmount(amount, decimals(asset));
     return {
@@ -76,6 +83,8 @@ export function positionsOf(register: Register, decimals: (asset: AssetSymbol) =
       credits: text(credits),
       debits: text(debits),
       closing: text(closing),
+      pending: text(pending),
+      ...(reconciled === undefined ? {} : { reconciled: text(reconciled) }),
       encumbered: text(encumbered),
       allowances: allowances === "unlimited" ? allowances : text(allowances),
       free: text(free),

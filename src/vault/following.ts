@@ -2,6 +2,9 @@ import { GatewayError } from "../domain/errors.ts";
 import { claimId, type Claim } from "../domain/intent.ts";
 import { HOUSE, type ClientId } from "../domain/names.ts";
 import { sameHash } from "../tlog/hashes.ts";
+import { Holdings } from "../custody/liens.ts";
+import type { Opening } from "../custody/register.ts";
+import { Encumbrances } from "./encumbrances.ts";
 import { Ledger, type Said } from "./ledger.ts";
 import { hashOfLeaf } from "./log.ts";
 import type { LeafRow, LeafSaid, RowReader, RowStore, SealedLeaf } from "./ports.ts";
@@ -25,6 +28,7 @@ export const integrity = (client: ClientId, what: string, cause?: unknown): Gate
 
 export class Following {
   readonly ledger = new Ledger();
+  readonly #encumbrances = new Encumbrances();
   readonly seals: Seals;
   readonly #report: (error: GatewayError) => void;
   /** Whose rows or leaves did not fit, since this process began. */
@@ -94,6 +98,40 @@ export class Following {
   /** Every leaf there is, from the first one on. */
   async load(store: RowStore): Promise<void> {
     while (await store.read((reader) => this.#followPage(reader)));
+    // Before the first request, and not inside one.
+    for (const client of this.#encumbrances.pledging) await store.read((reader) => this.holdings(reader, client));
+  }
+
+  /** Whether a lien on the client's assets stands, or a work of this moment places one. */
+  isPledged(client: ClientId): boolean {
+    if (this.#encumbrances.stands(client)) return true;
+    for (const leaf of this.#changes.values())
+      if (leaf.client === client && leaf.said.type === "lien-placed") return true;
+    return false;
+  }
+
+  /** What the client's leaves say that it holds, with those that works of this moment have written. */
+  async holdings(reader: RowReader, client: ClientId): Promise<Holdings> {
+    const register = await this.#encumbrances.registerOf(client, (from) => this.#openingsFrom(reader, client, from));
+    const unsettled = [...this.#committed.values(), ...this.#expected.values()]
+      .filter((leaf) => leaf.client === client && leaf.index >= this.#size)
+      .sort((a, b) => a.index - b.index);
+    return new Holdings(
+      register,
+      unsettled.map(({ said }) => said as Opening),
+    );
+  }
+
+  async #openingsFrom(reader: RowReader, client: ClientId, from: number) {
+    const page = await reader.leaves(from, Math.min(PAGE, this.#size - from));
+    const openings: Opening[] = [];
+    for (const [n, row] of page.entries()) {
+      if (row.index !== from + n || !(await this.isGenuine(reader, row)))
+        throw integrity(row.client, `leaf ${from + n}`);
+      const opening = JSON.parse(row.opening) as Opening;
+      if (row.client === client || opening.type === "restored") openings.push(opening);
+    }
+    return { openings, next: from + page.length };
   }
 
   /** At the beginning of each work: what others have written since. */
@@ -119,7 +157,7 @@ export class Following {
     const expected = { index, at, client, number, hash, said };
     own.push(expected);
     this.#expected.set(index, expected);
-    if (CHANGING.has(said.type) || movesClaims(said)) this.#changes.set(index, expected);
+    if (CHANGING.has(said.type) || movesClaims(said) || said.type === "lien-placed") this.#changes.set(index, expected);
   }
 
   /** The work was undone, or nobody can say: then it is found in the store. */
@@ -149,6 +187,7 @@ export class Following {
 
   #add(leaf: Said): void {
     this.ledger.add(leaf);
+    this.#encumbrances.add(leaf);
     this.#ends.set(leaf.client, leaf);
     this.#size = leaf.index + 1;
     this.#last = leaf.hash;

@@ -34,6 +34,8 @@ export type LeafType =
   | "observed"
   | "reported"
   | "stated"
+  | "lien-placed"
+  | "lien-released"
   | "restored"
   | "padding";
 

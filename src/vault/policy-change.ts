@@ -119,6 +119,27 @@ const POLICY = {
   hint: "sign exactly the text in `text`: `portcullis policy sign` does",
 };
 
+/** A pledged asset keeps its symbol: under another one it could leave. */
+async function requirePledged(
+  transaction: StoreTransaction,
+  { id }: ClientRow,
+  { registry }: CompiledPolicy,
+): Promise<void> {
+  const pledged = (await transaction.holdings(id))?.encumbered(new Set()) ?? [];
+  for (const { liens, asset: symbol, chain, contract } of pledged) {
+    const asset = registry.bySymbol.get(symbol);
+    if (asset?.chain === chain && asset.contract === contract) continue;
+    throw new GatewayError(
+      "policy-conflict",
+      `expected \`${symbol}\` to stay the asset that \`${liens.join("`, `")}\` is on`,
+      {
+        facts: { asset: symbol, liens },
+        hint: "keep the symbol, its chain and contract in the asset registry until the lien is released",
+      },
+    );
+  }
+}
+
 /** Makes it the active one, and counts the past under its limits. */
 export async function activate(
   transaction: StoreTransaction,
@@ -130,6 +151,7 @@ export async function activate(
   for (const { keys } of compiled.callers.values())
     for (const key of keys) await transaction.insertCallerKey(key, owner.id);
   const before = previous && compiled.of === "client" ? compilers.client(previous).registry : undefined;
+  if (compiled.of === "client") await requirePledged(transaction, owner, compiled);
   const counted = await recount(transaction, { of: owner.id, compiled, directory, before });
   const [now, heldBefore] = [await transaction.now(), await transaction.heldSince(owner.id)];
   const held = new Map([...compiled.addresses.keys()].map((account) => [account, heldBefore.get(account) ?? now]));

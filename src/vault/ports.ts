@@ -1,3 +1,4 @@
+import type { Holdings } from "../custody/liens.ts";
 import type { Account, ChainId } from "../domain/chain.ts";
 import type { CounterId } from "../domain/decision.ts";
 import type { Freeze } from "../domain/freeze.ts";
@@ -416,6 +417,8 @@ export interface StoreReader extends CommonReader {
   spent(counter: CounterId, windowStartsAt: number): Promise<bigint>;
   /** The one entry of an authorization; 0 where it has none in that counter. */
   spentAt(counter: CounterId, authorization: Authorized): Promise<bigint>;
+  /** What liens are held against, as the log says; undefined where none stands, unless it is `always` asked for. */
+  holdings(client: ClientId, always?: "always"): Promise<Holdings | undefined>;
   /** When an officer confirmed the store's clock last, as the log says. */
   confirmedTime(): Promise<number | undefined>;
   nextNonce(account: Account): Promise<bigint | undefined>;

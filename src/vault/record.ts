@@ -148,6 +148,7 @@ export function finalProblem(error: GatewayError): StoredProblem {
 /** The reasons that deny, the one first that a person would name first. */
 const TELLING: readonly Reason["code"][] = [
   "conflict",
+  "breaks-lien",
   "rule-denied",
   "foreign-account",
   "address-cooling-off",

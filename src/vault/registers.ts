@@ -22,7 +22,10 @@ export class Registers {
   async #readOn(reader: StoreReader): Promise<void> {
     for (let page: LeafRow[]; (page = await reader.leaves(this.#next, PAGE)).length > 0;) {
       for (const { client, opening, index } of page) {
-        this.#register(client).apply(JSON.parse(opening) as Opening);
+        const read = JSON.parse(opening) as Opening;
+        // It is the house that goes on after a restore, and everybody whom that concerns.
+        if (read.type === "restored") for (const register of this.#registers.values()) register.apply(read);
+        else this.#register(client).apply(read);
         this.#next = index + 1;
       }
     }

@@ -95,6 +95,7 @@ function readerOn({ rows, following }: Parts<RowReader>): StoreReader {
     ...rows,
     revision: revisionIn({ rows, following }),
     owners: async (accounts) => ownersIn(following, accounts),
+    holdings: holdingsIn({ rows, following }),
     confirmedTime: async () => ledger.confirmedAt,
     request: async (client, id) => shown(await rows.request(client, id)),
     requestByIdempotencyKey: async (...of) => shown(await rows.requestByIdempotencyKey(...of)),
@@ -125,6 +126,11 @@ function ownersIn({ ledger }: Following, accounts: readonly Account[]): Readonly
   }
   return owners;
 }
+
+const holdingsIn =
+  ({ rows, following }: Parts<RowReader>): StoreReader["holdings"] =>
+  async (client, always) =>
+    always || following.isPledged(client) ? following.holdings(rows, client) : undefined;
 
 const ownerOfCounter = (counter: CounterId): ClientId => counter.slice(0, counter.indexOf("/")) as ClientId;
 
@@ -166,6 +172,7 @@ function transactionOn(parts: Parts<RowTransaction>, work: Work): StoreTransacti
     ...leavesIn(parts, work),
     revision: revisionIn(parts, work),
     owners: async (accounts) => ownersIn(parts.following, accounts),
+    holdings: holdingsIn(parts),
     confirmedTime: async () => parts.following.ledger.confirmedAt,
   };
 }

@@ -1,4 +1,4 @@
-import { randomUUID, sign as signText } from "node:crypto";
+import { randomBytes, randomUUID, sign as signText } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -291,6 +291,27 @@ export const transferBody = (
     },
   },
 });
+
+/** What an observer says that the chain shows. */
+export const watched = {
+  deposit: (
+    to: string,
+    amount: number | bigint,
+    transaction = `0x${randomBytes(32).toString("hex")}`,
+    asset = "ETH",
+  ) => ({
+    what: "deposit",
+    deposit: { transaction, position: "value", asset, amount: String(amount), to, block: 1 },
+  }),
+  balance: (amount: number | bigint, asset = "ETH") => ({
+    what: "balance",
+    balance: { asset, amount: String(amount), block: 1 },
+  }),
+  transaction: (request: string, state: string, fee?: number) => ({
+    what: "transaction",
+    transaction: { request, state, ...(fee === undefined ? {} : { fee: String(fee) }) },
+  }),
+};
 
 export const newKey = (): string => randomUUID();
 

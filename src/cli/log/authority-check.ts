@@ -169,7 +169,7 @@ export class AuthorityCheck {
 
   /** @param what is decided: begins the codes of what is found */
   checkQuorum(
-    what: "policy" | "unfreeze" | "recovery",
+    what: "policy" | "unfreeze" | "recovery" | "lien",
     signatures: Signatures,
     text: string,
     leaf: number,

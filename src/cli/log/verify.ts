@@ -18,6 +18,7 @@ import {
 import { Findings, type Finding } from "./findings.ts";
 import { FreezeCheck, type UnfrozenOpening } from "./freeze-check.ts";
 import { FORMAT, parseLine, type HeaderLine, type LeafLine } from "./format.ts";
+import { LienCheck } from "./lien-check.ts";
 import { RestoreCheck, type Restoration, type RestoredOpening } from "./restore-check.ts";
 import { refuteEvidence, verifiesReleased } from "./signatures.ts";
 import { TreeCheck } from "./tree-check.ts";
@@ -82,6 +83,7 @@ export class LogVerifier {
   readonly #authority = new AuthorityCheck(this.#findings);
   readonly #attempts = new AttemptsCheck(this.#findings);
   readonly #replacements = new ReplacementCheck(this.#findings);
+  readonly #liens = new LienCheck(this.#findings, this.#authority);
   readonly #freezes = new FreezeCheck(this.#findings, this.#authority);
   readonly #owners = new Map<Account, ClientId>();
   readonly #windows = new WindowCheck(this.#findings, {
@@ -223,6 +225,7 @@ export class LogVerifier {
     const decision = opening["decision"] as { policy: DecidedUnder } | undefined;
     if (decision && isDecision(opening)) this.#authority.checkDecision(client, decision.policy, index);
     if (leaf.evidence && this.#options.signatures) this.#checkEvidence(leaf, opening);
+    this.#checkLiens(leaf, opening);
     switch (opening.type) {
       case "genesis":
         return this.#takeGenesis(leaf, opening);
@@ -269,11 +272,23 @@ export class LogVerifier {
       case "observed":
       case "reported":
       case "stated":
+      case "lien-placed":
+      case "lien-released":
       case "padding":
         return;
       default:
         return this.#findings.add("unknown-type", `leaf ${index} is of a type that is not known here`, index);
     }
+  }
+
+  #checkLiens(leaf: Opened, opening: Opening): void {
+    const { client } = leaf;
+    const place = { ...this.#signedAt(leaf), client };
+    const owns = (account: Account): boolean => this.#owners.get(account) === client;
+    if (opening.type === "authorized") this.#liens.authorize(place, opening as never, owns);
+    if (opening.type === "lien-placed") this.#liens.place(place, opening as never);
+    if (opening.type === "lien-released") this.#liens.release(place, opening as never);
+    this.#liens.take(client, opening as never);
   }
 
   #signedAt({ index, at }: Opened) {
@@ -303,6 +318,7 @@ export class LogVerifier {
     const { signatures: check } = this.#options;
     this.#restorations.take({ leaf: index, client, before }, opening, { origin: this.#header!.origin, check });
     if (opening.lost === "nothing") return;
+    this.#liens.restore({ type: "restored", index, at, lost: opening.lost });
     this.#freezes.restore(index);
     this.#attempts.restore();
     this.#approvals.restore();

@@ -144,6 +144,13 @@ const ASKING = {
   ),
   "policy-scheduled": conflict("another change of this policy waits already", "wait, or have an officer cancel it"),
   "not-frozen": conflict("there is no such freeze"),
+  "lien-not-found": missing("the client has no such lien that stands"),
+  "lien-exists": conflict("the client has, or had, a lien of this name", "choose another name"),
+  "not-enough-free": conflict(
+    "less is free than is to be pledged; what no observer has read on the chain counts as nothing",
+    "`portcullis reconcile`",
+  ),
+  "not-less": conflict("a release leaves more than is encumbered"),
   "promise-broken": conflict(
     "it is said that nothing was lost, and the store lacks what was promised",
     "`portcullis recover --after-restore`",

@@ -10,7 +10,7 @@ import {
   PolicyBody,
   SigningRequestBody,
 } from "../../domain/api.ts";
-import { ObservationBody, ReportBody, StatementBody } from "../../domain/custody.ts";
+import { LienBody, LienReleaseBody, ObservationBody, ReportBody, StatementBody } from "../../domain/custody.ts";
 import { FreezeBody, UnfreezeBody } from "../../domain/freeze.ts";
 import { ApprovalBody } from "../../domain/approval.ts";
 import { RecoveryBody } from "../../domain/recovery.ts";
@@ -31,6 +31,7 @@ import { postBatch } from "./batch.ts";
 import { listDecisions } from "./decisions.ts";
 import { getFreezes, postFreeze, postUnfreeze } from "./freezing.ts";
 import * as rpc from "./json-rpc.ts";
+import { getLiens, postLien, postLienRelease } from "./liens.ts";
 import * as log from "./log.ts";
 import * as web3signer from "./web3signer.ts";
 import { getRecovery, putRecovery } from "./recovery.ts";
@@ -446,6 +447,42 @@ export const ROUTES: readonly Route[] = [
     roles: ["observer"],
     body: ObservationBody,
     handle: custody.postObservation,
+  }),
+  route({
+    method: "GET",
+    path: "/v1/clients/{client}/liens",
+    summary: "lists the liens that stand",
+    answers: { 200: a.LienListAnswer },
+    roles: READERS,
+    handle: getLiens,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/liens",
+    summary: "pledges an asset, with the signatures of the officers and of the secured party",
+    answers: { 201: a.LienAnswer },
+    problems: [
+      "lien-exists",
+      "not-enough-free",
+      "asset-not-found",
+      "caller-not-found",
+      "officer-signatures",
+      "person-signature-invalid",
+      "wrong-namespace",
+    ],
+    roles: ["policy-officer", "secured-party"],
+    body: LienBody,
+    handle: postLien,
+  }),
+  route({
+    method: "POST",
+    path: "/v1/clients/{client}/liens/{lien}/release",
+    summary: "releases a lien or a part of it, with the secured party's signature",
+    answers: { 200: a.LienReleasedAnswer },
+    problems: ["lien-not-found", "not-less", "person-signature-invalid", "wrong-namespace"],
+    roles: ["secured-party", "policy-officer", "operator"],
+    body: LienReleaseBody,
+    handle: postLienRelease,
   }),
   route({
     method: "POST",

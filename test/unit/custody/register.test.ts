@@ -35,6 +35,8 @@ const seen = (request: string, state: string, fee?: bigint) =>
   });
 const lien = (name: string, amount: string, asset = ETH) =>
   leaf("lien-placed", { lien: name, asset, amount, securedParty: "bank" });
+const balance = (amount: bigint, by = "watcher") =>
+  leaf("observed", { what: "balance", balance: { asset: ETH, amount: String(amount), block: 7 }, by });
 const closing = (openings: Opening[], asset = ETH) => Register.of([key(), ...openings]).position(asset).closing;
 
 describe("the register of positions", () => {
@@ -86,11 +88,12 @@ describe("the register of positions", () => {
   });
 
   it("liens take what there is, and no more; a released one takes nothing", () => {
-    const position = (...liens: Opening[]) => Register.of([key(), deposit(100n), ...liens]).position(ETH);
+    const position = (...liens: Opening[]) =>
+      Register.of([key(), deposit(100n), balance(100n), ...liens]).position(ETH);
     assert.deepEqual([position(lien("l", "60")).free, position(lien("l", "60"), lien("m", "60")).free], [40n, 0n]);
     assert.equal(position(lien("l", "60"), lien("m", "60")).encumbered, 100n);
     assert.deepEqual([position(lien("l", "all")).encumbered, position(lien("l", "all")).free], [100n, 0n]);
-    assert.equal(position(lien("l", "all"), leaf("lien-released", { lien: "l" })).free, 100n);
+    assert.equal(position(lien("l", "all"), leaf("lien-released", { lien: "l", remaining: "none" })).free, 100n);
   });
 
   it("an allowance reduces what is free, and no position", () => {
@@ -123,7 +126,8 @@ describe("the register of positions", () => {
         .map(([name, state, fee]) => seen(name, state, fee)),
       request.map((name) => leaf("failed", { request: name, spend: "given-back" })),
       fc.tuple(fc.constantFrom("l", "m"), fc.constantFrom("10", "all")).map(([name, value]) => lien(name, value)),
-      fc.constantFrom("l", "m").map((name) => leaf("lien-released", { lien: name })),
+      amount.map((value) => balance(value)),
+      fc.constantFrom("l", "m").map((name) => leaf("lien-released", { lien: name, remaining: "none" })),
     );
     fc.assert(
       fc.property(fc.array(event, { maxLength: 40 }), (history) => {

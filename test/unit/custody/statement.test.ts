@@ -24,9 +24,16 @@ const history: (Opening & { number: number })[] = [
     what: "transaction",
     transaction: { request: "r1", state: "mined", block: 9, depth: 3, fee: "20" },
   },
-  { type: "lien-placed", lien: "loan", asset: "ETH", amount: "1000", securedParty: '=bank,"<b>"' },
-  { type: "authorized", request: "r2", intent: intent("500", "30") },
-].map((opening, index) => ({ ...opening, index: index + 10, number: index, at: index * DAY }));
+  // On the day of the leaf before it.
+  { type: "observed", what: "balance", balance: { asset: "ETH", amount: "3780" }, by: "watcher", day: 4 },
+  { type: "lien-placed", day: 5, lien: "loan", asset: "ETH", amount: "1000", securedParty: '=bank,"<b>"' },
+  { type: "authorized", day: 6, request: "r2", intent: intent("500", "30") },
+].map((opening, index) => ({
+  ...opening,
+  index: index + 10,
+  number: index,
+  at: ("day" in opening ? opening.day : index) * DAY,
+}));
 
 function intent(amount: string, fee: string) {
   return {
@@ -47,7 +54,7 @@ describe("a statement", () => {
     assert.deepEqual(positions, [
       { asset: "ETH", opening: "0", credits: "5", debits: "1.75", closing: "3.25", encumbered: "1", free: "2.25" },
     ]);
-    assert.deepEqual(last, { number: 6, index: 16 });
+    assert.deepEqual(last, { number: 7, index: 17 });
   });
 
   it("of a period begins with what was there, and names its own movements alone", () => {
@@ -65,7 +72,7 @@ describe("a statement", () => {
       movements.map(({ kind, amount, transaction, state }) => [kind, amount, transaction, state]),
       [["correction", "0.01", "0xaaaa", "mined"]],
     );
-    assert.deepEqual([last?.number, liens.length], [5, 1]);
+    assert.deepEqual([last?.number, liens.length], [6, 1]);
   });
 
   it("two that follow one another fit together, wherever they are cut", () => {

@@ -46,6 +46,9 @@ const MATRIX: Readonly<Record<string, readonly string[]>> = {
   "POST /api/v1/eth1/sign/{identifier}": ["wallet-service"],
   "GET /v1/clients/{client}/positions": EVERYBODY,
   "POST /v1/clients/{client}/observations": ["observer"],
+  "GET /v1/clients/{client}/liens": EVERYBODY,
+  "POST /v1/clients/{client}/liens": ["policy-officer", "secured-party"],
+  "POST /v1/clients/{client}/liens/{lien}/release": ["secured-party", "policy-officer", "operator"],
   "POST /v1/clients/{client}/reports": ["observer", "auditor"],
   "POST /v1/clients/{client}/statements": ["approver", "policy-officer", "operator", "secured-party", "auditor"],
   "GET /v1/recovery": ["policy-officer", "operator", "auditor"],
@@ -92,6 +95,7 @@ describe("vault/api/router", () => {
       .replace("{client}", "acme")
       .replace("{id}", "0".repeat(32))
       .replace("{key}", "hot-1")
+      .replace("{lien}", "loan-1")
       .replace("{identifier}", "0x00");
     for (const [caller, role] of Object.entries(CALLERS)) {
       // Web3Signer's paths name no client: the caller does.
