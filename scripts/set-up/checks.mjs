@@ -199,6 +199,8 @@ export function npmEnvironment(env, { headers, cache }) {
     ...(headers !== undefined && !has("npm_config_nodedir") ? { npm_config_nodedir: headers } : {}),
     // Its install script would otherwise fetch a binary that no hash in the lock file covers.
     npm_config_build_from_source: "better-sqlite3",
+    // node-gyp's: compile on every processor.
+    JOBS: env.JOBS ?? "max",
     ...(cache !== undefined ? { npm_config_cache: cache } : {}),
   };
 }

@@ -206,6 +206,16 @@ describe("processes of a development gateway", function () {
     assert.equal(tour["refused"]!.code, "key-not-found");
     assert.ok(!existsSync(used));
   });
+
+  it("one that cannot have its proxy's port says so and ends, its processes with it", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as AddressInfo;
+    const { code, stdout } = await run(["dev", "--json", "--port", "0", "--proxy-port", String(port)]);
+    other.close();
+    assert.equal(code, 1);
+    assert.equal((JSON.parse(stdout) as { error: { code: string } }).error.code, "port-unavailable");
+  });
 });
 
 describe("a gateway begun by the command line alone", function () {

@@ -89,7 +89,8 @@ describe("witnesses", function () {
     const auditor = ["--as", at("gateway/callers/house/auditor.json")];
     const proved = await run(["log", "prove", request.id, "--client", "acme-fund", "--out", at("receipt"), ...auditor]);
     assert.equal(proved.code, 0, proved.stderr);
-    assert.equal((await run(["log", "verify", "--receipt", at("receipt"), ...asked])).code, 0);
+    const receipt = await run(["log", "verify", "--receipt", at("receipt"), ...asked]);
+    assert.equal(receipt.code, 0, receipt.stderr);
     assert.equal((await run(["log", "export", at("log.jsonl"), ...auditor])).code, 0);
     const verified = await run(["log", "verify", at("log.jsonl"), "--json", ...asked]);
     assert.equal(verified.code, 0, verified.stdout);

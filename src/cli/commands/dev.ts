@@ -146,25 +146,39 @@ type Started = { readonly serving: Serving; readonly proxy: RunningProxy; readon
 
 async function start(host: Host, folder: string, options: DevOptions, note: (text: string) => void): Promise<Started> {
   const configPath = join(folder, "portcullis.yaml");
-  const gatewayFile = join(folder, "gateway.json");
   const fresh = !existsSync(configPath);
   if (fresh) await foundDevGateway(host, folder, options, note);
   else listenAt(configPath, options.port);
   note("starting edge and vault");
   const serving = await host.serve(configPath, ["portcullis-edge", "nobody"]);
-  const gateway: GatewayFile = { ...(JSON.parse(readFileSync(gatewayFile, "utf8")) as GatewayFile), url: serving.url };
+  try {
+    return { serving, ...(await furnish(folder, serving, { ...options, fresh }, note)) };
+  } catch (error) {
+    await serving.stop(); // or it would serve on, with nobody who knows of it
+    throw error;
+  }
+}
+
+/** What a gateway that serves still lacks: demo clients if it is a fresh one, and the proxy. */
+async function furnish(
+  folder: string,
+  { url }: Serving,
+  { fresh, policy, proxyPort }: Pick<DevOptions, "policy" | "proxyPort"> & { readonly fresh: boolean },
+  note: (text: string) => void,
+): Promise<Omit<Started, "serving">> {
+  const gatewayFile = join(folder, "gateway.json");
+  const gateway: GatewayFile = { ...(JSON.parse(readFileSync(gatewayFile, "utf8")) as GatewayFile), url };
   writeFileSync(gatewayFile, JSON.stringify(gateway));
   refreshUrls(join(folder, "callers"), gateway);
   const listing = join(folder, "clients.json");
   if (fresh) {
-    const policies = options.policy.length > 0 ? options.policy : DEMO_POLICIES;
     const made: DemoClient[] = [];
-    for (const file of policies) made.push(await addDemoClient(folder, gateway, file, note));
+    for (const file of policy.length > 0 ? policy : DEMO_POLICIES)
+      made.push(await addDemoClient(folder, gateway, file, note));
     writeFileSync(listing, JSON.stringify(made), { mode: 0o600 });
   }
   const clients = JSON.parse(readFileSync(listing, "utf8")) as DemoClient[];
-  const proxy = await startProxy(connect(proxyCaller(clients[0]!)), options.proxyPort);
-  return { serving, proxy, clients };
+  return { clients, proxy: await startProxy(connect(proxyCaller(clients[0]!)), proxyPort) };
 }
 
 /** A kept gateway comes back at the port that is asked for now. */

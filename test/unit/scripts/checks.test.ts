@@ -169,7 +169,11 @@ describe("set-up: npm's environment", () => {
       PATH: "/bin",
       npm_config_registry: "kept",
       npm_config_build_from_source: "better-sqlite3",
+      JOBS: "max",
     });
+  });
+  it("addons are compiled on every processor, unless somebody chose otherwise", () => {
+    assert.equal(npmEnvironment({ JOBS: "1" }, { headers: undefined, cache: undefined })["JOBS"], "1");
   });
   it("headers that came with Node are used, unless somebody chose others", () => {
     assert.equal(npmEnvironment({}, { headers: "/usr", cache: undefined })["npm_config_nodedir"], "/usr");
