@@ -44,6 +44,8 @@ function uncounted(rule: AllowRule, document: ClientPolicy, declared: Declared):
 
 function counts(limit: LimitDocument, rule: AllowRule, symbol: string, word: string, declared: Declared): boolean {
   if (!("sum" in limit) || limit.sum !== symbol) return false;
+  // It bounds what is elsewhere at a time, and no flow: what comes back may leave again.
+  if (limit.window === "outstanding") return false;
   if (limit.to && !limit.to.includes(word)) return false;
   if (limit.by && !(rule.by ?? [undefined]).every((caller) => caller !== undefined && limit.by!.includes(caller)))
     return false;

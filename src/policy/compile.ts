@@ -143,6 +143,7 @@ export type CompiledLimit = Match & {
   /** The same as data, for comparing. */
   readonly window:
     | { readonly kind: "lifetime" }
+    | { readonly kind: "outstanding" }
     | { readonly kind: "rolling"; readonly lengthMs: number }
     | { readonly kind: "calendar"; readonly unit: CalendarUnit; readonly tz: string };
 };
@@ -337,7 +338,8 @@ function compileLimit(
 function compileWindow(
   window: LimitDocument["window"],
 ): Pick<CompiledLimit, "windowStartsAt" | "windowText" | "window"> {
-  if (window === "lifetime") return { windowStartsAt: () => -1, windowText: "lifetime", window: { kind: "lifetime" } };
+  if (window === "lifetime" || window === "outstanding")
+    return { windowStartsAt: () => -1, windowText: window, window: { kind: window } };
   if ("rolling" in window) {
     const lengthMs = durationMs(window.rolling);
     return {

@@ -395,13 +395,20 @@ const fee = z
 const window = z
   .union([
     z.literal("lifetime").describe("Everything ever counted."),
+    z
+      .literal("outstanding")
+      .describe(
+        "Of a sum with `to`: everything ever sent there, less what an observer has reported to have come back from the addresses that `to` names.",
+      ),
     z.strictObject({ rolling: field.Duration.describe("The time up to now, such as `24h`.") }),
     z.strictObject({
       calendar: z.enum(["day", "week", "month"]).describe("The day, ISO week (from Monday) or month that it is now."),
       tz: field.TimeZone,
     }),
   ])
-  .describe("What the limit counts over: `{rolling: 24h}`, `{calendar: month, tz: Europe/Zurich}` or `lifetime`.");
+  .describe(
+    "What the limit counts over: `{rolling: 24h}`, `{calendar: month, tz: Europe/Zurich}`, `lifetime` or `outstanding`.",
+  );
 
 const limitFields = {
   window,

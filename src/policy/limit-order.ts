@@ -16,6 +16,8 @@ export function dominates(strongIn: InBook, weakIn: InBook): boolean {
     countsSameUnit(strong, weak) &&
     strong.max <= weak.max &&
     windowCovers(strong.window, weak.window) &&
+    // Whatever comes back lowers it: what another counts it must count of the same destinations.
+    (strong.window.kind !== "outstanding" || coversTo(weakIn, strongIn)) &&
     (strong.per === undefined || strong.per === weak.per) &&
     coversSet(strong.by, weak.by) &&
     coversSet(strong.key, weak.key) &&
@@ -69,7 +71,8 @@ const longestMs = ({ unit, tz }: { readonly unit: CalendarUnit; readonly tz: str
 
 function windowCovers(strong: CompiledLimit["window"], weak: CompiledLimit["window"]): boolean {
   if (strong.kind === "lifetime") return true;
-  if (weak.kind === "lifetime") return false;
+  if (strong.kind === "outstanding") return weak.kind === "outstanding";
+  if (weak.kind === "lifetime" || weak.kind === "outstanding") return false;
   if (strong.kind === "rolling") return strong.lengthMs >= (weak.kind === "rolling" ? weak.lengthMs : longestMs(weak));
   if (weak.kind === "rolling" || strong.tz !== weak.tz) return false;
   return strong.unit === weak.unit || weak.unit === "day";

@@ -216,6 +216,7 @@ function checkLimits(checked: Checked, checkAccount: CheckAccount): void {
     const path = ["limits", name];
     checkMatch(checked, limit, path, checkAccount);
     checkBands(checked, limit.amount, [...path, "amount"]);
+    if (limit.window === "outstanding") checkOutstanding(checked, limit, path);
     if (!("sum" in limit)) continue;
     checkAmount(checked, limit.sum, limit.max, [...path, "max"], [...path, "sum"]);
     for (const symbol of Object.keys(limit.amount ?? {})) {
@@ -227,6 +228,23 @@ function checkLimits(checked: Checked, checkAccount: CheckAccount): void {
         );
     }
   }
+}
+
+/** What comes back is known by where it comes from, and by nothing else. */
+function checkOutstanding({ policy, report }: Checked, limit: LimitDocument, path: DocumentPath): void {
+  const at = [...path, "window"];
+  if (policy.document.kind !== "ClientPolicy") report(at, "expected `outstanding` in a client's document only");
+  if (!("sum" in limit)) report(at, "expected `outstanding` with `sum`, found `count`");
+  if (!limit.to) report(at, "expected `to` with `outstanding`: where it is sent, and comes back from");
+  for (const word of limit.to ?? [])
+    if (["own", "house", "anyone"].includes(word) || word.startsWith("client:"))
+      report(
+        [...path, "to"],
+        `expected address book names, tags or accounts with \`outstanding\`, found ${quoted(word)}`,
+      );
+  for (const field of ["by", "key", "amount", "per"] as const)
+    if (limit[field] !== undefined)
+      report([...path, field], `expected no \`${field}\` with \`outstanding\``, { part: "key" });
 }
 
 type Match = Pick<DenyRule, "by" | "from" | "to" | "chain"> | Pick<LimitDocument, "by" | "to">;

@@ -11,9 +11,11 @@ import { statementText, type Statement } from "../domain/statement.ts";
 import type { RequestId } from "../domain/request.ts";
 import { stated } from "./attest.ts";
 import type { Gateway } from "./gateway.ts";
+import { requireCurrent, type ClientEntry } from "./directory.ts";
 import { appendLeaf, type LeafContent, type LeafType } from "./log.ts";
 import type { LeafRef, StoreTransaction } from "./ports.ts";
 import { openingsUntil } from "./registers.ts";
+import { countReturned, depositId, openOf, returnedIn, type Deposit } from "./returns.ts";
 
 /* What is said of a client's holdings: observed by those who watch a chain, stated to those whose they are. All of it is leaves. */
 
@@ -27,13 +29,34 @@ export async function observe(
   body: ObservationBody,
   by: CallerName,
 ): Promise<LeafRef> {
+  const [entry, house] = [directory.get(client), directory.house];
   return store.write(async (transaction) => {
-    const registry = directory.get(client).policy?.registry;
-    if (body.what === "deposit") await requireOwnDeposit(transaction, registry, client, body.deposit);
-    else if (body.what === "balance") requireAsset(registry, body.balance.asset);
+    const registry = entry.policy?.registry;
+    if (body.what === "deposit") {
+      await requireCurrent(transaction, entry, house);
+      await requireOwnDeposit(transaction, registry, client, body.deposit);
+      return sayDeposit(transaction, entry, body, by);
+    }
+    if (body.what === "balance") requireAsset(registry, body.balance.asset);
     else await requireSigned(transaction, client, body.transaction.request as RequestId);
     return say(transaction, client, "observed", { ...body, by });
   });
+}
+
+/** The first time that it is reported it may lower what is outstanding (see `returns.ts`). */
+async function sayDeposit(
+  transaction: StoreTransaction,
+  { row, policy }: ClientEntry,
+  body: { readonly deposit: Deposit; readonly [field: string]: unknown },
+  by: CallerName,
+): Promise<LeafRef> {
+  const { deposit } = body;
+  const isNew = policy !== undefined && !(await transaction.isReported(row.id, depositId(deposit)));
+  const returned = isNew ? await returnedIn(transaction, policy, deposit, await openOf(transaction, row.id)) : {};
+  const said = { ...body, ...(Object.keys(returned).length === 0 ? {} : { returned }), by };
+  const { at, index, number, hash } = await appendLeaf(transaction, row, "observed", said);
+  await countReturned(transaction, returned, { at, leaf: index });
+  return { index, number, hash };
 }
 
 type Registry = Pick<AssetRegistry, "bySymbol">;

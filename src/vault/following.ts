@@ -5,7 +5,7 @@ import { sameHash } from "../tlog/hashes.ts";
 import { Holdings } from "../custody/liens.ts";
 import type { Opening } from "../custody/register.ts";
 import { Encumbrances } from "./encumbrances.ts";
-import { Ledger, type Said } from "./ledger.ts";
+import { Ledger, reportedIn, type Said } from "./ledger.ts";
 import { hashOfLeaf } from "./log.ts";
 import type { LeafRow, LeafSaid, RowReader, RowStore, SealedLeaf } from "./ports.ts";
 import type { Seals } from "./seals.ts";
@@ -107,6 +107,14 @@ export class Following {
     if (this.#encumbrances.stands(client)) return true;
     for (const leaf of this.#changes.values())
       if (leaf.client === client && leaf.said.type === "lien-placed") return true;
+    return false;
+  }
+
+  /** Whether an observer has said of that deposit before, a work of this moment included. */
+  isReported(client: ClientId, deposit: string): boolean {
+    if (this.ledger.isReported(client, deposit)) return true;
+    for (const leaf of [...this.#committed.values(), ...this.#expected.values()])
+      if (leaf.client === client && reportedIn(leaf.said) === deposit) return true;
     return false;
   }
 

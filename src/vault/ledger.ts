@@ -5,6 +5,7 @@ import { claimId, type Claim } from "../domain/intent.ts";
 import { HOUSE, type ClientId, type KeyName } from "../domain/names.ts";
 import type { RequestId } from "../domain/request.ts";
 import { Fingerprints } from "./fingerprints.ts";
+import { depositId, type Deposit } from "./returns.ts";
 import type { Authorized, KeyRow, LeafRow, LeafSaid, PolicyRow, RecoveryRow, RequestRow, TokenRef } from "./ports.ts";
 
 /*
@@ -64,6 +65,7 @@ export class Ledger {
   readonly clients = new Map<ClientId, ClientFacts>();
   readonly #requests = new Fingerprints();
   readonly #claims = new Fingerprints();
+  readonly #deposits = new Fingerprints();
   readonly #open = new Map<RequestId, Open>();
   readonly #nonces = new Map<Account, number>();
   readonly #ends = new Map<CounterId, number>();
@@ -82,6 +84,10 @@ export class Ledger {
   /** The leaf that a request without a final answer stands in. */
   openIn(id: RequestId): number | undefined {
     return this.#open.get(id)?.leaf;
+  }
+
+  isReported(client: ClientId, deposit: string): boolean {
+    return this.#deposits.get(`${client}/${deposit}`) !== undefined;
   }
 
   isClaimed(claim: string): boolean {
@@ -143,6 +149,8 @@ export class Ledger {
       case "unfrozen":
         client.freezes.delete(said["target"] as string);
         break;
+      case "observed":
+        return this.#observe(leaf);
       case "restored":
         this.recoveries.push(recoveryOf(leaf));
         break;
@@ -180,6 +188,13 @@ export class Ledger {
   #endKey(client: ClientFacts, name: KeyName, state: KeyRow["state"]): void {
     const key = client.keys.get(name);
     if (key) client.keys.set(name, { ...key, state });
+  }
+
+  /** What came back is an entry of the counters that it lowers. */
+  #observe({ client, index, said }: Said): void {
+    const deposit = reportedIn(said);
+    if (deposit !== undefined) this.#deposits.set(`${client}/${deposit}`, 0);
+    for (const counter of Object.keys(said["returned"] ?? {}) as CounterId[]) this.#ends.set(counter, index);
   }
 
   #addToRequest(leaf: Said): void {
@@ -262,6 +277,10 @@ export class Ledger {
       this.#voids.set(owner, [...(this.#voids.get(owner) ?? []), { ...authorized, by }]);
   }
 }
+
+/** The deposit that an observer's leaf tells of. */
+export const reportedIn = (said: LeafSaid): string | undefined =>
+  said.type === "observed" && said["what"] === "deposit" ? depositId(said["deposit"] as Deposit) : undefined;
 
 const recoveryOf = ({ index, at, said }: Said): RecoveryRow => {
   const { promised, lost } = said as unknown as { promised: { size: number }; lost: RecoveryRow["lost"] };

@@ -3,12 +3,13 @@ import { GatewayError } from "../domain/errors.ts";
 import type { CounterId } from "../domain/decision.ts";
 import { intentFromJson, type Intent } from "../domain/intent.ts";
 import type { Json } from "../domain/json.ts";
-import type { CallerName, ClientId, KeyName } from "../domain/names.ts";
+import { HOUSE, type CallerName, type ClientId, type KeyName } from "../domain/names.ts";
 import { chargesOf } from "../policy/charges.ts";
 import type { CompiledHouse, CompiledPolicy } from "../policy/compile.ts";
 import { accountsOf } from "./claim.ts";
 import { StaleDirectory, type Directory } from "./directory.ts";
 import type { Authorized, LeafRow, StoreTransaction } from "./ports.ts";
+import { countReturned, depositId, openOf, returnedIn, type Deposit } from "./returns.ts";
 
 /*
  * A new, changed or renamed limit counts the past as well (DESIGN section 6.5): when a policy is applied, every counter
@@ -49,23 +50,27 @@ export type Counted = Readonly<Record<CounterId, number>>;
  */
 export async function recount(transaction: StoreTransaction, task: Recount): Promise<Counted> {
   await transaction.clearSpend(task.of);
-  const past: Past = { counted: {}, standing: new Map() };
+  const open = task.of === HOUSE ? [] : await openOf(transaction, task.of);
+  const past: Past = { counted: {}, standing: new Map(), deposits: new Set(), open };
   for (let from = 0, page: LeafRow[]; (page = await transaction.leaves(from, PAGE)).length > 0; from += PAGE)
     for (const leaf of page) if (concerns(leaf, task)) await recountLeaf(transaction, leaf, past, task);
   return past.counted;
 }
 
-type Past = { readonly counted: Record<CounterId, number>; readonly standing: Map<string, Standing> };
+type Past = {
+  readonly counted: Record<CounterId, number>;
+  readonly standing: Map<string, Standing>;
+  readonly deposits: Set<string>;
+  /** Without an outcome now. */
+  readonly open: readonly Authorized[];
+};
 
 const concerns = ({ client }: LeafRow, { of, compiled }: Recount): boolean => compiled.of === "house" || client === of;
 
-async function recountLeaf(
-  transaction: StoreTransaction,
-  leaf: LeafRow,
-  { counted, standing }: Past,
-  task: Recount,
-): Promise<void> {
+async function recountLeaf(transaction: StoreTransaction, leaf: LeafRow, past: Past, task: Recount): Promise<void> {
+  const { counted, standing } = past;
   const opening = JSON.parse(leaf.opening) as Opening;
+  if (opening.type === "observed") return recountReturn(transaction, leaf, past, task);
   const { type, request, replaces } = opening;
   const known = standing.get(request);
   if (type === "failed" && known) known.failed = true;
@@ -74,6 +79,20 @@ async function recountLeaf(
   for (const counter of await countAuthorization(transaction, leaf, opening, versionsOf(replaces, standing), task))
     counted[counter] = leaf.index;
   standing.set(request, { at: leaf.at, leaf: leaf.index, ...(replaces === undefined ? {} : { replaces }) });
+}
+
+/** What came back lowers the limits that there are now, as far as it was sent by then. */
+async function recountReturn(
+  transaction: StoreTransaction,
+  { index, at, opening }: LeafRow,
+  { counted, deposits, open }: Past,
+  { compiled }: Recount,
+): Promise<void> {
+  const { deposit } = JSON.parse(opening) as { readonly deposit?: Deposit };
+  if (deposit === undefined || compiled.of === "house" || deposits.has(depositId(deposit))) return;
+  deposits.add(depositId(deposit));
+  const returned = await returnedIn(transaction, compiled, deposit, open);
+  for (const counter of await countReturned(transaction, returned, { at, leaf: index })) counted[counter] = index;
 }
 
 /** Those whose place it takes; of one that failed nothing is covered (see `coveredBy`). */

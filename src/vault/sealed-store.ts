@@ -173,6 +173,7 @@ function transactionOn(parts: Parts<RowTransaction>, work: Work): StoreTransacti
     revision: revisionIn(parts, work),
     owners: async (accounts) => ownersIn(parts.following, accounts),
     holdings: holdingsIn(parts),
+    isReported: async (client, deposit) => parts.following.isReported(client, deposit),
     confirmedTime: async () => parts.following.ledger.confirmedAt,
   };
 }

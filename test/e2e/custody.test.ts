@@ -27,6 +27,7 @@ version: 1
 use: [shared/assets.yaml]
 callers:
   payouts: { role: wallet-service, keys: ["ed25519:M6VqVUrtA/kadQU9EtD0ORaImZtOy1kR/HPbKRYegRM="] }
+  bank: { role: secured-party, keys: ["ed25519:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwE="] }
   watcher: { role: observer, keys: ["ed25519:rE+HDdsI1jl4pUTVAqZMhR+1ashqyyHECzFcmYkssJU="] }
 addressBook:
   treasury: { address: "eip155:31337:${TREASURY}" }
@@ -174,5 +175,33 @@ describe("a client's account", function () {
         ["correction", "0.00053", transaction, "mined"],
       ],
     );
+  });
+
+  it("what is pledged by command stays until the secured party releases it by command", async () => {
+    const file = (client: string, caller: string) => join(gateway.folder, "callers", client, `${caller}.json`);
+    const lien = (...args: string[]) => run(["lien", ...args, "--client", "acme-fund", "--json"]);
+    await observe({ what: "balance", balance: { asset: "ETH-LOCAL", amount: String(16n * ETHER), block: 9 } });
+    const terms = ["--asset", "ETH-LOCAL", "--amount", String(10n * ETHER), "--party", "bank"];
+    const agreed = await lien("create", "loan-1", ...terms, "--sign", "--as", file("acme-fund", "bank"));
+    assert.equal(agreed.code, 0, agreed.stderr);
+    const { person, signature } = JSON.parse(agreed.stdout) as { person: string; signature: string };
+    const both = [...terms, "--signature", `${person}:${signature}`, "--as", file("house", "officer")];
+    const made = await lien("create", "loan-1", ...both);
+    assert.equal(made.code, 0, made.stderr);
+    const pay = (amount: bigint) =>
+      code(
+        gateway
+          .as("acme-fund", "payouts")
+          .sign("acme-fund", transfer("hot-1", TREASURY, amount), { idempotencyKey: randomUUID() }),
+      );
+    assert.equal(await pay(7n), "denied-by-policy");
+    const few = await lien("release", "loan-1", "--as", file("house", "officer"));
+    assert.match(few.stderr + few.stdout, /person-signature-invalid/);
+    const released = await lien("release", "loan-1", "--as", file("acme-fund", "bank"));
+    assert.equal(released.code, 0, released.stderr);
+    assert.deepEqual(JSON.parse((await lien("list", "--as", file("acme-fund", "bank"))).stdout), {
+      client: "acme-fund",
+      liens: [],
+    });
   });
 });

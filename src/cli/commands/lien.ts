@@ -45,7 +45,7 @@ async function create(lien: string, flags: CreateFlags): Promise<void> {
   const { asset, amount, party } = flags;
   const fields = { origin: gateway.caller.gateway, client, lien, asset, amount, securedParty: party, policy: hash };
   const text = lienText(fields);
-  const own = gateway.caller.caller === party ? signParty(gateway, text, flags) : signText(gateway, text, flags);
+  const own = gateway.caller.caller === party ? signParty(gateway, text, flags) : signText(gateway, text, keyIn(flags));
   if (flags.sign) return output(flags.json).result({ ...own, text }, `${text}\n${own.person}:${own.signature}`);
   const all = [own, ...flags.signature.map(readSignature)];
   const agreement = all.find(({ person }) => person === party)?.signature;
@@ -61,9 +61,15 @@ async function create(lien: string, flags: CreateFlags): Promise<void> {
 
 const lienLine = ({ amount, asset, securedParty }: LienView): string => `${amount} ${asset} for ${securedParty}`;
 
-const signParty = ({ caller }: GatewayClient, text: string, key: KeyOptions): PersonSignature => ({
+const signParty = ({ caller }: GatewayClient, text: string, flags: KeyOptions): PersonSignature => ({
   person: caller.caller,
-  signature: signAsPerson(text, APPROVAL_NAMESPACE, key, caller) as string,
+  signature: signAsPerson(text, APPROVAL_NAMESPACE, keyIn(flags), caller) as string,
+});
+
+/** These commands have another `--signature` than a signer has. */
+const keyIn = ({ sshKey, keyFile }: KeyOptions): KeyOptions => ({
+  ...(sshKey === undefined ? {} : { sshKey }),
+  ...(keyFile === undefined ? {} : { keyFile }),
 });
 
 const liensOf = (gateway: GatewayClient, client: string) =>

@@ -23,7 +23,7 @@ import { RestoreCheck, type Restoration, type RestoredOpening } from "./restore-
 import { refuteEvidence, verifiesReleased } from "./signatures.ts";
 import { TreeCheck } from "./tree-check.ts";
 import { ReplacementCheck } from "./replacement-check.ts";
-import { WindowCheck } from "./window-check.ts";
+import { WindowCheck, type Reported } from "./window-check.ts";
 import { isWitnessed } from "./witnessed.ts";
 
 /*
@@ -270,6 +270,7 @@ export class LogVerifier {
       case "heartbeat":
       case "clock-confirmed":
       case "observed":
+        return this.#takeObserved(leaf, opening);
       case "reported":
       case "stated":
       case "lien-placed":
@@ -363,6 +364,13 @@ export class LogVerifier {
     this.#approvals.authorize({ index, at, client }, opening as unknown as RequestOpening);
   }
 
+  #takeObserved({ index, at, client }: Opened, opening: Opening): void {
+    if (opening["what"] !== "deposit") return;
+    const deposit = opening["deposit"] as Reported["deposit"];
+    const reported = { leaf: index, at, client: client as ClientId, deposit };
+    this.#windows.observe(reported, opening["returned"] as Readonly<Record<string, string>> | undefined);
+  }
+
   /** Both kinds name the request's authorization, of the same client. */
   #takeAttempt(
     { index, client }: Opened,
@@ -400,6 +408,7 @@ export class LogVerifier {
     const add = (code: string, message: string) => this.#findings.add(code, message, index);
     if (this.#ended.has(request)) return add("signed-twice", `leaf ${index} signs a request that had ended`);
     this.#attempts.sign(request, index);
+    this.#windows.end(request);
     this.#replacements.end(request);
     this.#end(request);
     if (authorization?.leaf !== opening["authorized"] || authorization?.client !== client)

@@ -1,9 +1,10 @@
 import { accountsIn } from "./accounts.ts";
-import type { Account } from "../../domain/chain.ts";
+import type { Account, AssetSymbol } from "../../domain/chain.ts";
 import { intentFromJson } from "../../domain/intent.ts";
 import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
 import { chargesOf } from "../../policy/charges.ts";
 import type { CompiledHouse, CompiledLimit, CompiledPolicy } from "../../policy/compile.ts";
+import { returnedTo } from "../../policy/returns.ts";
 import type { Findings } from "./findings.ts";
 
 /** An authorization as its leaf says it. */
@@ -18,6 +19,20 @@ export type Authorized = {
   readonly replaces?: string;
   /** As JSON holds it: kept, since the past is counted again when a limit changes. */
   readonly intent: unknown;
+};
+
+/** What an observer has reported, and what the gateway says that it took off. */
+export type Reported = {
+  readonly leaf: number;
+  readonly at: number;
+  readonly client: ClientId;
+  readonly deposit: {
+    readonly asset: AssetSymbol;
+    readonly transaction: string;
+    readonly position: string;
+    readonly amount: string;
+    readonly from?: Account;
+  };
 };
 
 type RecordedDecision = {
@@ -79,6 +94,10 @@ export class WindowCheck {
   readonly #owners: ReadonlyMap<Account, ClientId>;
   #counters = new Map<string, Counter>();
   readonly #past = new Map<string, Authorized>();
+  /** Each deposit once, as it was reported first. */
+  readonly #reported = new Map<string, Reported>();
+  /** Authorized, without an outcome. */
+  readonly #open = new Set<string>();
   #restoredAt = -Infinity;
   /** What they reserved covers nothing of what replaces them. */
   readonly #failed = new Set<string>();
@@ -108,11 +127,50 @@ export class WindowCheck {
   recount(of: string): void {
     const prefix = `${of}/`;
     this.#counters = new Map([...this.#counters].filter(([name]) => !name.startsWith(prefix)));
-    for (const past of this.#past.values()) {
+    const all = [...this.#past.values(), ...(of === "house" ? [] : this.#reported.values())];
+    for (const past of all.sort((a, b) => a.leaf - b.leaf)) {
       if (of !== "house" && past.client !== of) continue;
-      for (const { counter, amount } of this.#chargesOf(past) ?? [])
-        if (counter.startsWith(prefix)) this.#counter(counter).add(past.at, amount, past.request);
+      if ("deposit" in past) this.#takeOff(past);
+      else
+        for (const { counter, amount } of this.#chargesOf(past) ?? [])
+          if (counter.startsWith(prefix)) this.#counter(counter).add(past.at, amount, past.request);
     }
+  }
+
+  /** A deposit that was reported: what it takes off is counted here, and held against what the leaf says. */
+  observe(reported: Reported, said: Readonly<Record<string, string>> = {}): void {
+    const { asset, transaction, position } = reported.deposit;
+    const identity = `${reported.client}/${asset}/${transaction}/${position}`;
+    const returned = this.#reported.has(identity) ? {} : this.#takeOff(reported);
+    if (!this.#reported.has(identity)) this.#reported.set(identity, reported);
+    const inOrder = (each: Readonly<Record<string, string>>) => JSON.stringify(Object.entries(each).sort());
+    if (inOrder(returned) === inOrder(said)) return;
+    const message = `leaf ${reported.leaf} says that ${inOrder(said)} came back, its policy ${inOrder(returned)}`;
+    this.#findings.add("return-differs", message, reported.leaf);
+  }
+
+  /** Never more than was sent for certain: an authorization without an outcome may turn out never to have been. */
+  #takeOff({ leaf, at, client, deposit }: Reported): Record<string, string> {
+    const { asset, from } = deposit;
+    const policy = this.#policies.get(client);
+    const returned: Record<string, string> = {};
+    if (!policy || from === undefined) return returned;
+    for (const name of returnedTo(policy, { asset, from })) {
+      const counter = this.#counter(name);
+      let sent = counter.spentSince(-1);
+      for (const request of this.#open)
+        if (this.#past.get(request)?.client === client) sent -= counter.amountOf(request);
+      const counts = sent < BigInt(deposit.amount) ? sent : BigInt(deposit.amount);
+      if (counts <= 0n) continue;
+      returned[name] = counts.toString();
+      counter.add(at, -counts, `return ${leaf}`);
+    }
+    return returned;
+  }
+
+  /** Its outcome is known. */
+  end(request: string): void {
+    this.#open.delete(request);
   }
 
   authorize(authorized: Authorized, decision: RecordedDecision): void {
@@ -122,6 +180,7 @@ export class WindowCheck {
     // Decided again: the spend has moved to the new moment.
     this.giveBack(request);
     this.#past.set(request, authorized);
+    this.#open.add(request);
     this.#compare(charges, decision, leaf);
     for (const { counter, amount, windowStartsAt, limit } of charges) {
       const spent = this.#counter(counter).spentSince(windowStartsAt) + amount;
@@ -144,6 +203,7 @@ export class WindowCheck {
 
   fail(request: string): void {
     this.#failed.add(request);
+    this.#open.delete(request);
   }
 
   #covered({ replaces }: Authorized, counter: string): bigint {
@@ -159,6 +219,7 @@ export class WindowCheck {
     const before = this.#past.get(request);
     if (before) for (const counter of this.#counters.values()) counter.remove(request);
     this.#past.delete(request);
+    this.#open.delete(request);
   }
 
   /** What the gateway says it counted must be what the documents say is counted. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { CompiledPolicy } from "../../../src/policy/compile.ts";
 import { diffHouses, diffPolicies } from "../../../src/policy/diff.ts";
 import { ACCOUNTS, CLIENT, clientPolicy, housePolicy } from "./fixture.ts";
 
@@ -169,6 +170,18 @@ describe("what changes between two versions of a policy", () => {
     assert.ok(
       diffPolicies(clientPolicy(held), clientPolicy(moved)).changes.some(({ kind }) => kind === "limit-looser"),
     );
+  });
+  it("of what is outstanding another destination is a loosening: from there more can come back; so is a window without end that gets one", () => {
+    const withLimit = (window: unknown, to: string[]) =>
+      clientPolicy({ limits: { ...CLIENT.limits, t: { sum: "ETH", max: "5", window, to } } });
+    const one = withLimit("outstanding", ["safe"]);
+    const looser = (after: CompiledPolicy, before = one) =>
+      diffPolicies(before, after).changes.some(({ kind }) => kind === "limit-looser");
+    assert.equal(looser(withLimit("outstanding", ["safe", "treasury"])), true);
+    assert.equal(looser(withLimit({ rolling: "90d" }, ["safe"])), true);
+    assert.equal(looser(one, withLimit("lifetime", ["safe"])), true);
+    assert.equal(looser(withLimit("lifetime", ["safe"])), false);
+    assert.equal(looser(one), false);
   });
   it("new authority is a loosening, whoever has it", () => {
     const key = `ed25519:${Buffer.alloc(32, 77).toString("base64")}`;
