@@ -31,6 +31,7 @@ import { activateDue } from "./vault/scheduled-policies.ts";
 import { openRowKey, newRowKey, Seals } from "./vault/seals.ts";
 import { sealedStore } from "./vault/sealed-store.ts";
 import { serveVault } from "./vault/server.ts";
+import { Snapshots } from "./vault/snapshot.ts";
 import type { SignStep } from "./vault/sign.ts";
 import { UnpaidRequests } from "./vault/unpaid.ts";
 import { requestChanges } from "./vault/waiting.ts";
@@ -50,15 +51,25 @@ export type VaultOptions = {
   /** The edge's group, where it runs as a user of its own. */
   readonly socketGroup?: number;
   readonly stepDone?: (step: SignStep) => void;
+  /** So many leaves are worth a snapshot. */
+  readonly snapshotLeaves?: number;
 };
 
 export type RunningVault = { readonly gateway: Gateway; readonly stop: () => Promise<void> };
 
 /** What is new in the log is under a checkpoint after about this long. */
 const CHECKPOINT_EVERY_MS = 1000;
+/** How often it is seen whether a snapshot of the ledger is due. */
+const SNAPSHOT_EVERY_MS = 2000;
 
 /** Starts the trusted process: token, store, keys that prove themselves, then the socket. */
-export async function startVault({ config, isolation, socketGroup, stepDone }: VaultOptions): Promise<RunningVault> {
+export async function startVault({
+  config,
+  isolation,
+  socketGroup,
+  stepDone,
+  snapshotLeaves,
+}: VaultOptions): Promise<RunningVault> {
   await yieldToMainThread(Number(process.env["UV_THREADPOOL_SIZE"]) || 4);
   const bootSecret = readBootSecret(config.vault.bootSecret);
   const { hsm, ownHsm } = await openHsms(config);
@@ -133,6 +144,13 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
   const server = await serveVault(gateway, signer, { path: socket, mode: socketGroup === undefined ? 0o600 : 0o660 });
   if (socketGroup !== undefined) chownSync(socket, process.getuid!(), socketGroup);
   checkpoints.run(CHECKPOINT_EVERY_MS);
+  const snapshots = new Snapshots({
+    store: refusing(whole, () => checkpoints?.refusal),
+    following,
+    ...(snapshotLeaves === undefined ? {} : { leaves: snapshotLeaves }),
+    fault,
+  });
+  snapshots.run(SNAPSHOT_EVERY_MS);
   const beats = setInterval(() => void beat(store, directory.house.row).catch(fault), BEAT_TRY_MS);
   const tend = async (): Promise<void> => {
     await directory.retry();
@@ -147,6 +165,7 @@ export async function startVault({ config, isolation, socketGroup, stepDone }: V
       await unwatch();
       await server.stop();
       await checkpoints.stop();
+      await snapshots.stop();
       await hsm.close();
       if (ownHsm !== hsm) await ownHsm.close();
       await store.close();

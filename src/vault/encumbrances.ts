@@ -32,6 +32,17 @@ export class Encumbrances {
     }
   }
 
+  /** Of each client the liens that stand: registers are read along the log again. */
+  get standing(): ReadonlyMap<ClientId, ReadonlySet<string>> {
+    return this.#standing;
+  }
+
+  /** Where nothing is known yet. */
+  restore(standing: ReadonlyMap<ClientId, ReadonlySet<string>>, size: number): void {
+    for (const [client, liens] of standing) this.#standing.set(client, new Set(liens));
+    this.#size = size;
+  }
+
   stands(client: ClientId): boolean {
     return (this.#standing.get(client)?.size ?? 0) > 0;
   }

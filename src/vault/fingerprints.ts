@@ -1,14 +1,41 @@
-import { hash, randomBytes } from "node:crypto";
+import { hash } from "node:crypto";
 
 /**
  * Which of very many texts are known, and a number with each: 64 bits of a keyed hash and 32 of the number, in a quarter of
- * the memory of a Map. Two texts are taken for one once in 2^64 tries, and nobody can look for them: the key is this
- * process's own.
+ * the memory of a Map. Two texts are taken for one once in 2^64 tries, and nobody can look for them: the key is
+ * secret.
  */
 export class Fingerprints {
-  readonly #key = randomBytes(32).toString("hex");
+  readonly #key: string;
   #slots = new Uint32Array(SLOT * 1024);
   #used = 0;
+
+  constructor(key: string) {
+    this.#key = key;
+  }
+
+  /** Those that are known, three words each. */
+  entries(): Uint32Array {
+    const slots = this.#slots;
+    const found = new Uint32Array(this.#used * SLOT);
+    let end = 0;
+    for (let at = 0; at < slots.length; at += SLOT) {
+      if (slots[at] === 0 || slots[at + 2] === GONE) continue;
+      for (let n = 0; n < SLOT; n++) found[end + n] = slots[at + n]!;
+      end += SLOT;
+    }
+    return found.subarray(0, end);
+  }
+
+  /** In place of all that was known. @param entries of another one with the same key */
+  restore(entries: Uint32Array): void {
+    this.#slots = new Uint32Array(SLOT * 1024);
+    this.#used = 0;
+    for (let at = 0; at < entries.length; at += SLOT) {
+      if (this.#used * 2 > this.#slots.length / SLOT) this.#grow();
+      this.#put([entries[at]!, entries[at + 1]!], entries[at + 2]!);
+    }
+  }
 
   /** @param value below 2^32 − 1 */
   set(text: string, value: number): void {

@@ -9,10 +9,12 @@ import { Ledger, reportedIn, type Said } from "./ledger.ts";
 import { hashOfLeaf } from "./log.ts";
 import type { LeafRow, LeafSaid, RowReader, RowStore, SealedLeaf } from "./ports.ts";
 import type { Seals } from "./seals.ts";
+import { readSnapshot, type Knowledge } from "./snapshot.ts";
 
 /*
- * How this process comes to know every leaf: all at its start, its own when they are committed, those of other vaults in
- * the next transaction. Each one is held against its seal, its hash and the chain of its client.
+ * How this process comes to know every leaf: at its start those behind the last snapshot, its own when they are
+ * committed, those of other vaults in the next transaction. Each one is held against its seal, its hash and the chain of
+ * its client.
  */
 
 /** As many at a time: others of this process have their turn in between. */
@@ -27,7 +29,7 @@ export const integrity = (client: ClientId, what: string, cause?: unknown): Gate
   });
 
 export class Following {
-  readonly ledger = new Ledger();
+  readonly ledger: Ledger;
   readonly #encumbrances = new Encumbrances();
   readonly seals: Seals;
   readonly #report: (error: GatewayError) => void;
@@ -41,13 +43,14 @@ export class Following {
   /** Committed, and waiting for those before them. */
   readonly #committed = new Map<number, Said>();
   /** The last leaf of each client. */
-  readonly #ends = new Map<ClientId, Pick<Said, "number" | "hash">>();
+  readonly #ends = new Map<ClientId, Pick<Said, "index" | "number" | "hash">>();
   #size = 0;
   #last: Uint8Array | undefined;
 
   /** @param report told of each client that is stopped, once */
   constructor(seals: Seals, report: (error: GatewayError) => void) {
     this.seals = seals;
+    this.ledger = new Ledger(seals.keyFor("fingerprints"));
     this.#report = report;
   }
 
@@ -95,8 +98,53 @@ export class Following {
     return false;
   }
 
-  /** Every leaf there is, from the first one on. */
+  /** As it is, and not a copy; undefined while anything does not fit: then every leaf is to be read again. */
+  get knowledge(): Knowledge | undefined {
+    if (this.#broken.size > 0) return undefined;
+    const ends = new Map(
+      [...this.#ends].map(([client, { index, number, hash }]) => [client, { index, number, hash: hexOf(hash) }]),
+    );
+    const saltKeys = new Map([...this.#saltKeys].map(([client, saltKey]) => [client, hexOf(saltKey)]));
+    return { size: this.#size, ends, saltKeys, standing: this.#encumbrances.standing, ledger: this.ledger.state };
+  }
+
+  /**
+   * Where it knows nothing yet: what it knew once, if the log still begins with the same leaves. Each client's last one
+   * names the one before it, and so all of them.
+   * @returns whether it does
+   */
+  async #recall(reader: RowReader, { size, ends, saltKeys, standing, ledger }: Knowledge): Promise<boolean> {
+    const known = new Map([...saltKeys].map(([client, saltKey]) => [client, Buffer.from(saltKey, "hex")]));
+    const rows = await Promise.all([...ends.values()].map(({ index }) => reader.leaf(index)));
+    let last: Uint8Array | undefined;
+    for (const [n, [client, end]] of [...ends].entries()) {
+      const [row, saltKey] = [rows[n], known.get(client)];
+      if (!row || !saltKey || row.client !== client || row.number !== end.number) return false;
+      if (hexOf(row.hash) !== end.hash || !this.#isSealed(saltKey, row)) return false;
+      if (row.index === size - 1) last = row.hash;
+    }
+    if (!last) return false;
+    this.#last = last;
+    for (const [client, { hash, ...end }] of ends) this.#ends.set(client, { ...end, hash: Buffer.from(hash, "hex") });
+    for (const [client, saltKey] of known) this.#saltKeys.set(client, saltKey);
+    this.#encumbrances.restore(standing, size);
+    this.ledger.restore(ledger);
+    this.#size = size;
+    return true;
+  }
+
+  /** Every leaf there is: from the first one on, or from where a snapshot ends that is beyond doubt. */
   async load(store: RowStore): Promise<void> {
+    try {
+      await store.read(async (reader) => {
+        const known = await readSnapshot(reader, this.seals);
+        if (known && !(await this.#recall(reader, known)))
+          throw new GatewayError("snapshot-unusable", "expected a snapshot of this log's beginning, found another's");
+      });
+    } catch (error) {
+      if (!(error instanceof GatewayError) || error.code !== "snapshot-unusable") throw error;
+      this.#report(error);
+    }
     while (await store.read((reader) => this.#followPage(reader)));
     // Before the first request, and not inside one.
     for (const client of this.#encumbrances.pledging) await store.read((reader) => this.holdings(reader, client));
@@ -237,12 +285,17 @@ export class Following {
   /** Seal, commitment and hash: this very content was written here by a vault, in this place. */
   async isGenuine(reader: Pick<RowReader, "client">, row: SealedLeaf): Promise<boolean> {
     const saltKey = this.#saltKeys.get(row.client) ?? (await reader.client(row.client))?.saltKey;
-    if (!saltKey || this.seals.leaf(row) !== row.seal) return false;
-    if (!sameHash(hashOfLeaf(saltKey, row), row.hash)) return false;
+    if (!saltKey || !this.#isSealed(saltKey, row)) return false;
     this.learnSaltKey(row.client, saltKey);
     return true;
   }
+
+  #isSealed(saltKey: Uint8Array, row: SealedLeaf): boolean {
+    return this.seals.leaf(row) === row.seal && sameHash(hashOfLeaf(saltKey, row), row.hash);
+  }
 }
+
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 const movesClaims = (said: LeafSaid): boolean => said["spend"] === "given-back" || said["replaces"] !== undefined;
 const claimsOf = (said: LeafSaid): readonly Claim[] =>

@@ -61,11 +61,28 @@ type RequestSaid = Pick<RequestRow, "caller" | "idempotencyKey"> & {
   readonly spend?: "given-back" | "counted";
 };
 
+/** All of a ledger, in maps; each of its fingerprints as three words. What is added to the ledger is added here. */
+export type LedgerState = {
+  readonly clients: ReadonlyMap<ClientId, ClientFacts>;
+  readonly open: ReadonlyMap<RequestId, Open>;
+  readonly nonces: ReadonlyMap<Account, number>;
+  readonly ends: ReadonlyMap<CounterId, number>;
+  readonly owners: ReadonlyMap<Account, ClientId>;
+  readonly voids: ReadonlyMap<ClientId, readonly Void[]>;
+  readonly voidLeaves: ReadonlySet<number>;
+  readonly recoveries: readonly RecoveryRow[];
+  readonly confirmedAt: number | undefined;
+  readonly fingerprints: readonly Uint32Array[];
+};
+
+/** What is read of leaves here, and how it is kept: another number with every change. Snapshots are of one kind only. */
+export const LEDGER_VERSION = 1;
+
 export class Ledger {
   readonly clients = new Map<ClientId, ClientFacts>();
-  readonly #requests = new Fingerprints();
-  readonly #claims = new Fingerprints();
-  readonly #deposits = new Fingerprints();
+  readonly #requests: Fingerprints;
+  readonly #claims: Fingerprints;
+  readonly #deposits: Fingerprints;
   readonly #open = new Map<RequestId, Open>();
   readonly #nonces = new Map<Account, number>();
   readonly #ends = new Map<CounterId, number>();
@@ -76,6 +93,47 @@ export class Ledger {
   readonly recoveries: RecoveryRow[] = [];
   /** When an officer confirmed the store's clock last. */
   confirmedAt: number | undefined;
+
+  /** @param key of its fingerprints */
+  constructor(key: string) {
+    this.#requests = new Fingerprints(key);
+    this.#claims = new Fingerprints(key);
+    this.#deposits = new Fingerprints(key);
+  }
+
+  /** As it is, and not a copy: to be written down at once. */
+  get state(): LedgerState {
+    return {
+      clients: this.clients,
+      open: this.#open,
+      nonces: this.#nonces,
+      ends: this.#ends,
+      owners: this.#owners,
+      voids: this.#voids,
+      voidLeaves: this.#voidLeaves,
+      recoveries: this.recoveries,
+      confirmedAt: this.confirmedAt,
+      fingerprints: this.#fingerprints.map((each) => each.entries()),
+    };
+  }
+
+  get #fingerprints(): readonly Fingerprints[] {
+    return [this.#requests, this.#claims, this.#deposits];
+  }
+
+  /** In a ledger that knows nothing yet. */
+  restore(state: LedgerState): void {
+    putAll(this.clients, state.clients);
+    putAll(this.#open, state.open);
+    putAll(this.#nonces, state.nonces);
+    putAll(this.#ends, state.ends);
+    putAll(this.#owners, state.owners);
+    for (const [client, voids] of state.voids) this.#voids.set(client, [...voids]);
+    for (const leaf of state.voidLeaves) this.#voidLeaves.add(leaf);
+    this.recoveries.push(...state.recoveries);
+    this.confirmedAt = state.confirmedAt;
+    for (const [n, known] of this.#fingerprints.entries()) known.restore(state.fingerprints[n]!);
+  }
 
   knowsRequest(row: Pick<RequestRow, "client" | "caller" | "idempotencyKey">): boolean {
     return this.#requests.get(requestText(row)) !== undefined;
@@ -281,6 +339,10 @@ export class Ledger {
 /** The deposit that an observer's leaf tells of. */
 export const reportedIn = (said: LeafSaid): string | undefined =>
   said.type === "observed" && said["what"] === "deposit" ? depositId(said["deposit"] as Deposit) : undefined;
+
+function putAll<K, V>(map: Map<K, V>, entries: ReadonlyMap<K, V>): void {
+  for (const [key, value] of entries) map.set(key, value);
+}
 
 const recoveryOf = ({ index, at, said }: Said): RecoveryRow => {
   const { promised, lost } = said as unknown as { promised: { size: number }; lost: RecoveryRow["lost"] };

@@ -303,6 +303,9 @@ export type RecoveryRow = {
   readonly lost: Lost;
 };
 
+/** What so many leaves say, in so many parts, numbered from 0. */
+export type SnapshotRef = { readonly size: number; readonly parts: number };
+
 /** A request as the store keeps it. */
 export type SealedRequest = RequestRow & {
   /** The leaf that changed it last, but for its outcome. */
@@ -384,6 +387,9 @@ interface CommonReader {
   checkpoints(fromSize: number, limit: number): Promise<CheckpointRow[]>;
   /** By version, the lowest first. */
   pins(name: string): Promise<PinRow[]>;
+  /** The largest of which every part is there. */
+  snapshot(): Promise<SnapshotRef | undefined>;
+  snapshotPart(ref: SnapshotRef, part: number): Promise<Uint8Array | undefined>;
 }
 
 export interface RowReader extends CommonReader {
@@ -459,6 +465,10 @@ interface CommonWriter {
   insertCheckpoint(row: CheckpointRow): Promise<void>;
   /** The checkpoint of that size, with more signatures below the same text. */
   cosignCheckpoint(size: number, note: string): Promise<void>;
+  /** One part of a snapshot; what stood in its place is gone. */
+  putSnapshotPart(ref: SnapshotRef, part: number, bytes: Uint8Array): Promise<void>;
+  /** Of fewer leaves than that. */
+  removeSnapshots(below: number): Promise<void>;
   /**
    * Some tasks are one vault's at a time, and the store says whose. A turn lasts `forMs` by the store's clock and is
    * taken again by its holder as often as it likes; when it has run out, whoever asks first has it.

@@ -1,4 +1,4 @@
-import { hash, randomBytes } from "node:crypto";
+import { createHash, hash, randomBytes } from "node:crypto";
 import { GatewayError } from "../domain/errors.ts";
 import type { CounterId } from "../domain/decision.ts";
 import type {
@@ -84,6 +84,17 @@ export class Seals {
   /** @param since the leaf with which the counter was built */
   spend(counter: CounterId, since: number, { at, leaf, amount, total }: SpendEntry): string {
     return this.#tag(`spend\n${counter}\n${since}\n${at}\n${leaf}\n${amount}\n${total}`);
+  }
+
+  /** @param head what the bytes are, in one line */
+  snapshot(head: string, bytes: Uint8Array): string {
+    const digest = createHash("sha512-256").update(`${this.#key}snapshot\n${head}\n`).update(bytes).digest("base64url");
+    return digest.slice(0, TAG_LENGTH);
+  }
+
+  /** Another secret, for what this process keeps in its memory. */
+  keyFor(purpose: string): string {
+    return hash("sha512-256", `${this.#key}key\n${purpose}`, "hex");
   }
 
   #tag(text: string): string {

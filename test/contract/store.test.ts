@@ -219,6 +219,42 @@ for (const implementation of IMPLEMENTATIONS) {
     const refused = (work: (transaction: RowTransaction) => Promise<unknown>): Promise<void> =>
       assert.rejects(write(work));
 
+    describe("snapshots", () => {
+      const put = (size: number, parts: number, ...numbers: number[]) =>
+        write(async (transaction) => {
+          for (const part of numbers)
+            await transaction.putSnapshotPart({ size, parts }, part, bytes32(`${size} ${part}`));
+        });
+      const newest = () => read((reader) => reader.snapshot());
+
+      it("the largest whole one is found, with its parts; one of which a part is missing is none", async () => {
+        assert.equal(await newest(), undefined);
+        await put(10, 2, 1, 0);
+        await put(20, 3, 0, 2);
+        await reopen();
+        assert.deepEqual(await newest(), { size: 10, parts: 2 });
+        await put(20, 3, 1);
+        assert.deepEqual(await newest(), { size: 20, parts: 3 });
+        await read(async (reader) => {
+          const part = await reader.snapshotPart({ size: 20, parts: 3 }, 1);
+          assert.deepEqual(Buffer.from(part!), bytes32("20 1"));
+          assert.equal(await reader.snapshotPart({ size: 20, parts: 3 }, 3), undefined);
+          assert.equal(await reader.snapshotPart({ size: 20, parts: 4 }, 1), undefined);
+        });
+      });
+
+      it("written again it is in its own place, and those of fewer leaves can be removed", async () => {
+        await put(10, 1, 0);
+        await put(20, 2, 0, 1);
+        await put(20, 1, 0);
+        assert.deepEqual(await newest(), { size: 20, parts: 1 });
+        await write((transaction) => transaction.removeSnapshots(20));
+        assert.deepEqual(await newest(), { size: 20, parts: 1 });
+        await write((transaction) => transaction.removeSnapshots(21));
+        assert.equal(await newest(), undefined);
+      });
+    });
+
     describe("sealed PINs and states of keys", () => {
       const pin = (version: number, changes: Partial<PinRow> = {}): PinRow => ({
         name: "acme",

@@ -29,8 +29,9 @@ import {
 const SOAK = process.env["SOAK"] !== undefined;
 const VAULTS = [1, 2, 3];
 const CALLERS = 64;
-const RESTARTS = SOAK ? 20 : 4;
+const RESTARTS = SOAK ? 20 : 3;
 const CUTS = SOAK ? 200 : 12;
+const KILLS = SOAK ? 300 : 3;
 
 describe("three vaults on one PostgreSQL", function () {
   this.timeout(SOAK ? 3_600_000 : 180_000);
@@ -129,6 +130,21 @@ describe("three vaults on one PostgreSQL", function () {
     await underLoad(interrupting);
   });
 
+  it(`goes on by itself when PostgreSQL is killed with SIGKILL, ${KILLS} times at random moments under load`, async () => {
+    const ways = [() => postgres.kill(), () => postgres.stop("SIGKILL"), () => postgres.killBackend("portcullis")];
+    const killing = async (signed: readonly Signed[]): Promise<void> => {
+      for (let kill = 0; kill < KILLS; kill++) {
+        await sleep(100 + Math.random() * 400);
+        await ways[kill % 3]!();
+        if (kill % 3 < 2) await postgres.start();
+        // Whatever was given away before the kill is there after it; the log only grows, so in a soak a few looks do.
+        const before = [...signed];
+        if (!SOAK || kill % 20 === 0) await checkedLog(before);
+      }
+    };
+    await underLoad(killing);
+  });
+
   it(`goes on by itself when connections are cut, ${CUTS} times under load`, async () => {
     const cutting = async (): Promise<void> => {
       for (let cut = 0; cut < CUTS; cut++) {
@@ -143,11 +159,11 @@ describe("three vaults on one PostgreSQL", function () {
     await underLoad(cutting);
   });
 
-  async function underLoad(disturb: () => Promise<void>): Promise<void> {
+  async function underLoad(disturb: (signed: readonly Signed[]) => Promise<void>): Promise<void> {
     const load = new Load(anyVault, `load-${turn}`);
     const workers = Array.from({ length: 9 }, () => load.work());
     const enough = async (): Promise<void> => {
-      await disturb();
+      await disturb(load.signed);
       // That it goes on is the point, and not how fast a busy machine is: the test's own time limit is the bound.
       while (load.signed.length <= 10) await sleep(50);
     };

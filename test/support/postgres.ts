@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import type { PostgresOptions } from "../../src/adapters/postgres/session.ts";
-import { isRunning } from "./processes.ts";
+import { childrenOf, isRunning } from "./processes.ts";
 
 /*
  * A real PostgreSQL server of the test's own: its folder under the temporary one, a Unix socket and no port. It ends with
@@ -33,6 +33,14 @@ const PORT = 5432;
 
 /** Ends the server when whoever started it is gone, however it went: its end of the pipe closes. */
 const KEEPER = '"$0" "$@" <&- & read -r _; kill -QUIT $!; wait $!';
+
+const killIfThere = (pid: number): void => {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // it has ended by itself
+  }
+};
 
 export class PostgresServer {
   readonly folder: string;
@@ -119,13 +127,36 @@ export class PostgresServer {
   async stop(signal: "SIGINT" | "SIGKILL" | "SIGQUIT" = "SIGINT"): Promise<void> {
     if (!this.#keeper) return;
     const { pid } = this;
+    // Those that outlive their postmaster keep its shared memory, and the next one would not start.
+    const all = [pid, ...childrenOf(pid)];
     process.kill(pid, signal);
     // It stays a zombie for as long as its keeper listens to us.
-    for (const deadline = Date.now() + 30_000; isRunning(pid) && Date.now() < deadline;) await sleep(5);
+    for (const deadline = Date.now() + 30_000; all.some(isRunning) && Date.now() < deadline;) await sleep(5);
     const gone = once(this.#keeper, "exit");
     this.#keeper.stdin!.end();
     await gone;
     this.#keeper = undefined;
+  }
+
+  /** As when the machine's memory runs out: every process of the server at one instant. */
+  async kill(): Promise<void> {
+    for (const pid of childrenOf(this.pid)) killIfThere(pid);
+    await this.stop("SIGKILL");
+  }
+
+  /** One that serves a connection: the postmaster then ends all of them, and recovers from the log by itself. */
+  async killBackend(applicationName: string): Promise<void> {
+    await this.as("postgres", async (client) => {
+      const { rows } = await client.query<{ pid: number }>(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = $1 ORDER BY random() LIMIT 1",
+        [applicationName],
+      );
+      if (rows.length === 0) return;
+      const ended = new Promise<void>((end) => client.once("end", end)); // ours as well: then the postmaster has seen it
+      rows.forEach(({ pid }) => killIfThere(pid));
+      await ended;
+    });
+    await this.#untilItAnswers();
   }
 
   async restart(signal: "SIGINT" | "SIGKILL" | "SIGQUIT" = "SIGINT"): Promise<void> {

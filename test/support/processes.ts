@@ -22,7 +22,7 @@ const argumentsOf = (pid: number): string[] => {
   }
 };
 
-function childrenOf(pid: number): number[] {
+export function childrenOf(pid: number): number[] {
   const isChild = (candidate: number) => {
     try {
       return new RegExp(`^PPid:\\s+${pid}$`, "m").test(readFileSync(`/proc/${candidate}/status`, "utf8"));

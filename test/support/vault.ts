@@ -98,6 +98,8 @@ export type TestVault = {
   readonly logToken: LogToken;
   readonly key: KeyRow;
   readonly storePath: string;
+  /** Those of its rows. */
+  readonly seals: Seals;
   readonly clock: { now: number };
   /** Faults that callers learn nothing of. */
   readonly faults: unknown[];
@@ -259,6 +261,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
     logToken,
     key,
     storePath,
+    seals,
     clock,
     faults,
     callers,

@@ -199,4 +199,14 @@ export const MIGRATIONS: readonly string[] = [
   -- That an officer has confirmed the clock is read from the log.
   DROP TABLE confirmed_times;
   `,
+  `
+  -- What the leaves before that one say, sealed: read at start instead of them.
+  CREATE TABLE snapshots (
+    size  bigint NOT NULL,
+    parts integer NOT NULL,
+    part  integer NOT NULL,
+    bytes bytea NOT NULL,
+    PRIMARY KEY (size, part)
+  );
+  `,
 ];

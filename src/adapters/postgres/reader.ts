@@ -2,7 +2,14 @@ import type { Account } from "../../domain/chain.ts";
 import type { CounterId } from "../../domain/decision.ts";
 import type { ClientId } from "../../domain/names.ts";
 import type { RequestState } from "../../domain/request.ts";
-import type { Authorized, RowReader, ScheduledPolicyRow, SealedNonce, SealedSpend } from "../../vault/ports.ts";
+import type {
+  Authorized,
+  RowReader,
+  ScheduledPolicyRow,
+  SealedNonce,
+  SealedSpend,
+  SnapshotRef,
+} from "../../vault/ports.ts";
 import type { CounterStretch } from "./memory.ts";
 import {
   checkpointRow,
@@ -193,6 +200,16 @@ export function questions(ask: Ask) {
       )?.["size"] ?? 0,
     tile: async (level: number, index: number): Promise<Uint8Array | undefined> =>
       (await one("SELECT hashes FROM tiles WHERE level = $1 AND idx = $2", level, index))?.["hashes"],
+    snapshot: async () => {
+      const row = await one(
+        "SELECT size, parts FROM snapshots GROUP BY size, parts HAVING count(*) = parts ORDER BY size DESC LIMIT 1",
+      );
+      return row && { size: row["size"]! as number, parts: row["parts"]! as number };
+    },
+    snapshotPart: async ({ size, parts }: SnapshotRef, part: number): Promise<Uint8Array | undefined> =>
+      (await one("SELECT bytes FROM snapshots WHERE size = $1 AND parts = $2 AND part = $3", size, parts, part))?.[
+        "bytes"
+      ],
     lastCheckpoint: async () => {
       const row = await one("SELECT * FROM checkpoints ORDER BY size DESC LIMIT 1");
       return row && checkpointRow(row);

@@ -425,6 +425,16 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         index,
         hashes,
       ),
+    putSnapshotPart: async ({ size, parts }, part, bytes) =>
+      group.statement(
+        `INSERT INTO snapshots (size, parts, part, bytes) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (size, part) DO UPDATE SET parts = excluded.parts, bytes = excluded.bytes`,
+        size,
+        parts,
+        part,
+        bytes,
+      ),
+    removeSnapshots: async (below) => group.statement("DELETE FROM snapshots WHERE size < $1", below),
     cosignCheckpoint: async (size, note) =>
       group.statement("UPDATE checkpoints SET note = $1 WHERE size = $2", note, size),
     insertCheckpoint: async ({ size, root, at, note }) => {

@@ -179,4 +179,14 @@ export const MIGRATIONS: readonly string[] = [
   -- That an officer has confirmed the clock is read from the log.
   DROP TABLE confirmed_times;
   `,
+  `
+  -- What the leaves before that one say, sealed: read at start instead of them.
+  CREATE TABLE snapshots (
+    size  INTEGER NOT NULL,
+    parts INTEGER NOT NULL,
+    part  INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (size, part)
+  ) STRICT;
+  `,
 ];

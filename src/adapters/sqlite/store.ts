@@ -607,6 +607,24 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         throw new GatewayError("integrity", `expected a checkpoint of more than ${last} leaves, found one of ${size}`);
       run("INSERT INTO checkpoints (size, root, at, note) VALUES (?, ?, ?, ?)", size, root, at, note);
     },
+    snapshot: async () => {
+      const row = one(
+        "SELECT size, parts FROM snapshots GROUP BY size, parts HAVING count(*) = parts ORDER BY size DESC LIMIT 1",
+      );
+      return row && { size: row["size"]!, parts: row["parts"]! };
+    },
+    snapshotPart: async ({ size, parts }, part) =>
+      one("SELECT bytes FROM snapshots WHERE size = ? AND parts = ? AND part = ?", size, parts, part)?.["bytes"],
+    putSnapshotPart: async ({ size, parts }, part, bytes) =>
+      run(
+        `INSERT INTO snapshots (size, parts, part, bytes) VALUES (?, ?, ?, ?)
+         ON CONFLICT (size, part) DO UPDATE SET parts = excluded.parts, bytes = excluded.bytes`,
+        size,
+        parts,
+        part,
+        bytes,
+      ),
+    removeSnapshots: async (below) => run("DELETE FROM snapshots WHERE size < ?", below),
     takeTurn: async (task, holder, forMs) => {
       const now = timeNow();
       run(
