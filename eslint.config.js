@@ -16,6 +16,7 @@ const MAY_IMPORT = {
   "adapters/pkcs11": ["domain", "vault/ports.ts"],
   "adapters/sqlite": ["domain", "vault/ports.ts"],
   "adapters/postgres": ["domain", "vault/ports.ts"],
+  "adapters/evm-node": ["domain", "custody/chain-reader.ts"],
   edge: ["domain", "vault/protocol.ts"],
   sdk: ["domain"],
   cli: ["sdk", "domain", "chains", "policy", "tlog", "custody", "config.ts"],

@@ -1,5 +1,6 @@
 import { chownSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { anchorFile } from "./adapters/files/anchor.ts";
+import { evmChainReader } from "./adapters/evm-node/reader.ts";
 import { newBootSecret, readBootSecret, writeSecretFile } from "./adapters/files/boot-secret.ts";
 import { newSoPin } from "./adapters/files/so-pin.ts";
 import { offsetIn, testClock } from "./adapters/files/test-clock.ts";
@@ -346,4 +347,5 @@ export const main = (argv: string[]): Promise<void> =>
     migrateStore: (configPath) => migrateStore(readConfig(configPath)),
     statusOfStore: (configPath) => statusOfStore(readConfig(configPath)),
     onSocket,
+    readChain: evmChainReader,
   });

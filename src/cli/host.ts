@@ -1,3 +1,4 @@
+import type { ChainReader } from "../custody/chain-reader.ts";
 import type { PostgresStore } from "../config.ts";
 import type { Transport } from "../sdk/client.ts";
 
@@ -82,4 +83,6 @@ export type Host = {
   readonly statusOfStore: (configPath: string) => Promise<StoreStatus>;
   /** A way to the vault past the edge: who may write to its socket. */
   readonly onSocket: (path: string) => Transport;
+  /** @param lagMsMax how old the node's newest block may be @throws {GatewayError} `node-unreachable`, `node-answer` */
+  readonly readChain: (url: string, lagMsMax: number) => Promise<ChainReader>;
 };

@@ -13,6 +13,7 @@ import { logCommands } from "./commands/log.ts";
 import { notifyCommand } from "./commands/notify.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { processCommands } from "./commands/processes.ts";
+import { reconcileCommand } from "./commands/reconcile.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { requestCommands } from "./commands/request.ts";
 import { lienCommands } from "./commands/lien.ts";
@@ -42,6 +43,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   assetCommands(program);
   clockCommands(program);
   decodeCommand(program);
+  reconcileCommand(program, host);
   statementCommands(program);
   lienCommands(program);
   inherit(program);

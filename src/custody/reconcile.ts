@@ -28,15 +28,26 @@ export type BookEntry = { readonly client: string; readonly asset: AssetSymbol; 
 export type Sides = {
   readonly chain: readonly ChainBalance[];
   readonly register: readonly RegisterPosition[];
-  readonly books: readonly BookEntry[];
+  /** Absent: no books were brought, and none are compared. */
+  readonly books?: readonly BookEntry[];
 };
 
 /**
  * `chain-not-read`: nothing is known · `chain-over`: a deposit that nobody reported · `chain-under`: something left
  * without an instruction · `books-over`: a withdrawal or fee that was never booked · `books-under`: a deposit that was
- * never booked. The likely cause each; a person finds the true one.
+ * never booked · `backing-short`: more of a token is out than its reserves hold · `backing-not-read`: its supply or a
+ * reserve is unknown. The likely cause each; a person finds the true one.
  */
-export type BreakCause = "chain-not-read" | "chain-over" | "chain-under" | "books-over" | "books-under";
+export const BREAK_CAUSES = [
+  "chain-not-read",
+  "chain-over",
+  "chain-under",
+  "books-over",
+  "books-under",
+  "backing-short",
+  "backing-not-read",
+] as const;
+export type BreakCause = (typeof BREAK_CAUSES)[number];
 
 export type Break = {
   readonly client: string;
@@ -48,8 +59,20 @@ export type Break = {
   readonly since: number;
 };
 
+/** One client's asset as the sides show it. */
+export type Line = {
+  readonly client: string;
+  readonly asset: AssetSymbol;
+  readonly chain: bigint | undefined;
+  readonly closing: bigint;
+  readonly pending: bigint;
+  /** Absent where no books were brought. */
+  readonly books?: bigint;
+};
+
 export type Reconciliation = {
   readonly at: number;
+  readonly lines: readonly Line[];
   readonly breaks: readonly Break[];
   /** Breaks of the report before that are no more. */
   readonly closed: readonly Break[];
@@ -61,23 +84,25 @@ export type Reconciliation = {
  * @throws {GatewayError} `counted-twice` if an account's balance, a position or a book entry is given twice
  */
 export function reconcile(sides: Sides, at: number, before: readonly Break[] = []): Reconciliation {
-  const known = new Map(before.map((found) => [identityOf(found), found]));
-  const breaks = linesOf(sides)
-    .flatMap(findings)
-    .map((found) => ({ ...found, since: known.get(identityOf(found))?.since ?? at }));
-  const open = new Set(breaks.map(identityOf));
-  return { at, breaks, closed: before.filter((found) => !open.has(identityOf(found))) };
+  const lines = linesOf(sides);
+  return { at, lines, ...aged(lines.flatMap(findings), at, before) };
 }
 
-type Finding = Omit<Break, "since">;
-type Line = {
-  readonly client: string;
-  readonly asset: AssetSymbol;
-  chain: bigint | undefined;
-  closing: bigint;
-  pending: bigint;
-  books: bigint;
-};
+export type Finding = Omit<Break, "since">;
+
+/** Those that the report before had have its age. */
+export function aged(
+  findings: readonly Finding[],
+  at: number,
+  before: readonly Break[],
+): { readonly breaks: readonly Break[]; readonly closed: readonly Break[] } {
+  const known = new Map(before.map((found) => [identityOf(found), found]));
+  const breaks = findings.map((found) => ({ ...found, since: known.get(identityOf(found))?.since ?? at }));
+  const open = new Set(breaks.map(identityOf));
+  return { breaks, closed: before.filter((found) => !open.has(identityOf(found))) };
+}
+
+type Growing = { -readonly [Name in keyof Line]: Line[Name] };
 
 // Client and symbol hold no `/`.
 const lineOf = ({ client, asset }: Pick<Line, "client" | "asset">): string => `${client}/${asset}`;
@@ -87,16 +112,23 @@ const identityOf = (found: Finding): string => `${lineOf(found)}/${found.cause}`
 function linesOf({ chain, register, books }: Sides): Line[] {
   requireOnce(chain.map(({ account, asset }) => `${account}/${asset}`));
   requireOnce(register.map(lineOf));
-  requireOnce(books.map(lineOf));
-  const lines = new Map<string, Line>();
-  const line = ({ client, asset }: Pick<Line, "client" | "asset">): Line => {
+  requireOnce((books ?? []).map(lineOf));
+  const lines = new Map<string, Growing>();
+  const line = ({ client, asset }: Pick<Line, "client" | "asset">): Growing => {
     const name = lineOf({ client, asset });
-    const known = lines.get(name) ?? { client, asset, chain: 0n, closing: 0n, pending: 0n, books: 0n };
+    const known = lines.get(name) ?? {
+      client,
+      asset,
+      chain: 0n,
+      closing: 0n,
+      pending: 0n,
+      ...(books ? { books: 0n } : {}),
+    };
     lines.set(name, known);
     return known;
   };
   for (const { closing, pending, ...of } of register) Object.assign(line(of), { closing, pending });
-  for (const entry of books) line(entry).books = entry.amount;
+  for (const entry of books ?? []) line(entry).books = entry.amount;
   for (const balance of chain) {
     const of = line(balance);
     // One account that was not read leaves the whole line unknown.
@@ -120,7 +152,10 @@ function findings({ client, asset, chain, closing, pending, books }: Line): Find
   const fits = { least: closing, most: closing + pending };
   const onChain = chain === undefined ? undefined : outside(chain, fits);
   // Where the chain contradicts the register, the chain is right, and the books are held against it.
-  const inBooks = outside(books, chain === undefined || onChain === 0n ? fits : { least: chain, most: chain });
+  const inBooks =
+    books === undefined
+      ? 0n
+      : outside(books, chain === undefined || onChain === 0n ? fits : { least: chain, most: chain });
   const found: [BreakCause, bigint][] = [];
   if (onChain === undefined) found.push(["chain-not-read", 0n]);
   else if (onChain !== 0n) found.push([onChain > 0n ? "chain-over" : "chain-under", onChain]);

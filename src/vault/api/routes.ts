@@ -252,7 +252,7 @@ export const ROUTES: readonly Route[] = [
     summary: "opens the client's leaves of the log",
     answers: { 200: a.OpeningsAnswer },
     query: q.OpeningsQuery,
-    roles: ["approver", "policy-officer", "auditor"],
+    roles: ["approver", "policy-officer", "observer", "auditor"],
     handle: log.listOpenings,
   }),
   route({
@@ -507,7 +507,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/clients",
     summary: "lists clients",
     answers: { 200: a.ClientListAnswer },
-    roles: ["operator", "policy-officer", "auditor"],
+    roles: ["operator", "policy-officer", "observer", "auditor"],
     handle: rest.listClients,
   }),
   route({

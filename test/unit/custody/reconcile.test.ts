@@ -11,7 +11,7 @@ const account = (number: number) => `eip155:1:0x${String(number).padStart(40, "0
 
 type Line = { closing: bigint; pending: bigint; chain: (bigint | undefined)[]; books: bigint };
 
-const sidesOf = (lines: readonly Line[]): Sides => ({
+const sidesOf = (lines: readonly Line[]): Required<Sides> => ({
   register: lines.map(({ closing, pending }, n) => ({ client: `client-${n}`, asset: ETH, closing, pending })),
   books: lines.map(({ books }, n) => ({ client: `client-${n}`, asset: ETH, amount: books })),
   chain: lines.flatMap(({ chain }, n) =>
