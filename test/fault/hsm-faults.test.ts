@@ -109,8 +109,8 @@ describe("a gateway whose HSM goes wrong", function () {
         if (fault.at === "C_OpenSession")
           faulty.inject({ at: "C_SignInit", kind: "loseSession", times: WORKERS, token: BUSY });
         await eventually("the fault strikes", () => faulty.calls(fault.at) > 0);
-        await sleep(400);
-        if (fault.times !== undefined) assert.equal(faulty.strikesLeft(fault.at), 0, "all strikes have struck");
+        if (fault.times === undefined) await sleep(400);
+        else await eventually("all strikes have struck", () => faulty.strikesLeft(fault.at) === 0, BACK_WITHIN_MS);
       }));
   }
 
@@ -138,9 +138,14 @@ describe("a gateway whose HSM goes wrong", function () {
       [status, unavailable],
       ["ready", [{ client: BUSY, state: "unavailable", ckr: "CKR_DEVICE_REMOVED" }]],
     );
-    const startedAt = Date.now();
-    assert.equal((await withdraw(gateway, QUIET, BACK_WITHIN_MS)).state, "signed");
-    assert.ok(Date.now() - startedAt < 1_000, "nobody waits for another client's token");
+    const tookMs = [];
+    // The least of three: a busy machine is slow now and then, a wait for another's token would be in each of them.
+    for (let n = 0; n < 3; n++) {
+      const startedAt = Date.now();
+      assert.equal((await withdraw(gateway, QUIET, BACK_WITHIN_MS)).state, "signed");
+      tookMs.push(Date.now() - startedAt);
+    }
+    assert.ok(Math.min(...tookMs) < 1_000, "nobody waits for another client's token");
     faulty.clear();
     await withdraw(gateway, BUSY, BACK_WITHIN_MS);
     assert.equal((await away).state, "signed");

@@ -157,7 +157,7 @@ describe("a module that goes wrong", () => {
     await assert.rejects(token.sign(key, permitFor(key)), refused);
     const started = performance.now();
     await assert.rejects(token.sign(key, permitFor(key)), refused);
-    assert.ok(performance.now() - started < 50, "the second refusal took long");
+    assert.ok(performance.now() - started < 1_000, "the second refusal waited as the first did");
     const { state, ckr } = hsm.health()[0]!;
     assert.deepEqual([state, ckr], ["unavailable", "CKR_DEVICE_REMOVED"]);
     faulty.clear();
