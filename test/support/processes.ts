@@ -76,11 +76,11 @@ export function listeningPorts(pid: number): number[] {
   });
 }
 
-/** Polls until it holds. @throws {Error} naming what did not come */
+/** Polls until it holds, as long as a busy machine may take unless told otherwise. @throws {Error} naming what did not come */
 export async function eventually<T>(
   what: string,
   attempt: () => T | undefined | false | Promise<T | undefined | false>,
-  withinMs = 10_000,
+  withinMs = 30_000,
 ): Promise<T> {
   for (const deadline = Date.now() + withinMs; ; await sleep(25)) {
     const found = await attempt();
