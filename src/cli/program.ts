@@ -17,6 +17,7 @@ import { reconcileCommand } from "./commands/reconcile.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { requestCommands } from "./commands/request.ts";
 import { lienCommands } from "./commands/lien.ts";
+import { returnAssetsCommand } from "./commands/return-assets.ts";
 import { statementCommands } from "./commands/statement.ts";
 import { storeCommands } from "./commands/store.ts";
 import type { Host } from "./host.ts";
@@ -46,6 +47,7 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   reconcileCommand(program, host);
   statementCommands(program);
   lienCommands(program);
+  returnAssetsCommand(program);
   inherit(program);
   try {
     await program.parseAsync(argv);

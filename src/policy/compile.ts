@@ -1,6 +1,6 @@
 import { formatAmount, parseAmount } from "../domain/amount.ts";
 import type { Asset, AssetRegistry, PinnedContract } from "../domain/assets.ts";
-import type { Account, AssetSymbol, ChainId } from "../domain/chain.ts";
+import { chainOf, type Account, type AssetSymbol, type ChainId } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { OPERATION_KINDS, type OperationKind } from "../domain/intent.ts";
 import type { CallerName, ClientId, KeyName, Role } from "../domain/names.ts";
@@ -50,6 +50,8 @@ export type CompiledPolicy = Compiled & {
   readonly of: "client";
   readonly client: ClientId;
   readonly owner: "house" | undefined;
+  /** Where everything is returned to, by chain. */
+  readonly exit: ReadonlyMap<ChainId, Account>;
   readonly groups: ReadonlyMap<string, ReadonlySet<CallerName>>;
   /** Those for which approvals that were made on web pages count too. */
   readonly consoleGroups: ReadonlySet<string>;
@@ -159,6 +161,7 @@ export function compileClient(resolved: ResolvedPolicy): CompiledPolicy {
     of: "client",
     client: document.client as ClientId,
     owner: document.owner,
+    exit: exitOf(document.exit, declaredIn(resolved)),
     groups: new Map(groups),
     consoleGroups: new Set(
       Object.entries(document.groups ?? {}).flatMap(([name, group]) => (isViaConsole(group) ? [name] : [])),
@@ -175,6 +178,12 @@ export function compileHouse(resolved: ResolvedPolicy): CompiledHouse {
     policyQuorum: Number(document.policyQuorum ?? "1"),
     policyDelayMs: document.policyDelay ? durationMs(document.policyDelay) : 0,
   };
+}
+
+function exitOf(name: string | undefined, { book }: Declared): ReadonlyMap<ChainId, Account> {
+  const entry = name === undefined ? undefined : book.get(name);
+  const accounts = entry ? (addressesOf(entry.value) as Account[]) : [];
+  return new Map(accounts.map((account) => [chainOf(account), account]));
 }
 
 const wrongKind = (expected: string, found: PolicyDocument) =>

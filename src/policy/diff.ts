@@ -45,6 +45,7 @@ export function diffPolicies(before: CompiledPolicy, after: CompiledPolicy, with
   const pair = { before, after };
   return verdictOf([
     ...(before.owner === after.owner ? [] : [loosening("authority-wider", "whose the assets are changes")]),
+    ...diffExit(before, after),
     ...diffAuthority(pair),
     ...diffRegistry(pair),
     ...diffBook(pair),
@@ -52,6 +53,14 @@ export function diffPolicies(before: CompiledPolicy, after: CompiledPolicy, with
     ...diffFees(pair, true),
     ...diffLimits(pair),
   ]);
+}
+
+/** It allows nothing by itself, but everything is brought there: it does not change without those who wait for it. */
+function diffExit({ exit: before }: CompiledPolicy, { exit: after }: CompiledPolicy): Change[] {
+  const moved = [...after].filter(([chain, account]) => before.get(chain) !== account);
+  return moved.map(([chain, account]) =>
+    loosening("authority-wider", `on \`${chain}\` everything is returned to \`${account}\``),
+  );
 }
 
 /** The house denies, limits and runs the gateway: all that is not denied counts as permitted. */

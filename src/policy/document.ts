@@ -639,6 +639,12 @@ export const ClientPolicy = z
     callers: z.record(field.name("a caller's name"), ClientCaller).describe("Who may ask, approve and read."),
     groups: groups.optional(),
     addressBook: Book.optional().describe("Destinations that only this client has."),
+    exit: field
+      .name("an address book name")
+      .optional()
+      .describe(
+        "Where `portcullis return-assets` brings everything that is not pledged, fixed beforehand: an entry with one address a chain. A rule of its own has to allow it.",
+      ),
     fee: fee.optional(),
     rules: z
       .array(z.union([AllowRule, DenyRule]))

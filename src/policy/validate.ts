@@ -1,5 +1,6 @@
 import { parseAmount } from "../domain/amount.ts";
 import { GatewayError, quoted } from "../domain/errors.ts";
+import { chainOf, type Account } from "../domain/chain.ts";
 import { RESERVED_NAMES } from "../domain/names.ts";
 import { addressesOf, assetIdentity, declaredIn, type Declared, type RegistryAsset } from "./declared.ts";
 import {
@@ -48,6 +49,7 @@ export function validate(policy: ResolvedPolicy, checkAccount: CheckAccount): Fi
   checkRules(checked, checkAccount);
   checkLimits(checked, checkAccount);
   checkFees(checked);
+  if (policy.document.kind === "ClientPolicy") checkExit(checked, policy.document);
   if (policy.document.kind === "ClientPolicy") checkClient(checked, policy.document);
   else checkHouse(checked, policy.document);
   // What may move without bound can be said only of a document whose parts fit together.
@@ -209,6 +211,15 @@ function checkArguments(
       checked.report([...at, "to", index], `expected an address book name, a tag or an account, found ${quoted(word)}`);
     });
   }
+}
+
+/** One place on each chain: which of two it is nobody should have to choose when the time comes. */
+function checkExit({ declared, report }: Checked, { exit }: ClientPolicy): void {
+  if (exit === undefined) return;
+  const entry = declared.book.get(exit);
+  if (!entry) return report(["exit"], `expected an address book name, found ${quoted(exit)}`);
+  const chains = addressesOf(entry.value).map((account) => chainOf(account as Account));
+  if (new Set(chains).size < chains.length) report(["exit"], "expected an entry with one address on each chain");
 }
 
 function checkLimits(checked: Checked, checkAccount: CheckAccount): void {
