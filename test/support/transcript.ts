@@ -15,7 +15,7 @@ const ALWAYS: readonly (readonly [RegExp, string])[] = [
   [/sha256:[0-9a-f]{12,64}/g, "sha256:…"],
   [/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, "2026-11-23T12:00:00.000Z"],
   [/ed25519:[A-Za-z0-9+/]{43}=/g, "ed25519:…"],
-  [/\bdev-[0-9a-f]{8}\b/g, "acme-gateway"],
+  [/\b(?:dev|test)-[0-9a-f]{8}\b/g, "acme-gateway"],
   [/leaf \d+ {2,}/g, "leaf 42  "],
   [/leaf \d+/g, "leaf 42"],
   [/^the gateway counts the past .*\n/gm, ""],
