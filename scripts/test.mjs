@@ -20,8 +20,8 @@ const { groupTests, judge, readArguments } = await import("./test-groups.mjs");
 /** A process whose tests are over and that does not end holds something open: that is a failure, not a reason to wait. */
 const LINGER_MS = 30_000;
 
-/** The mocha processes under way: they end with this one. */
-const running = new Set();
+/** The mocha processes under way, each with its group's name: they end with this one. */
+const running = new Map();
 
 process.exitCode = await main();
 
@@ -59,7 +59,8 @@ async function main() {
 }
 
 function stop(signal) {
-  for (const child of running) child.kill(signal);
+  console.error(`test: stopped by ${signal} during ${[...running.values()].join(", ")}`);
+  for (const child of running.keys()) child.kill(signal);
   process.exit(128 + constants.signals[signal]);
 }
 
@@ -84,7 +85,7 @@ async function runMocha({ name, files, mayBeEmpty }, { flags, soak, live }) {
     // A filter leaves most files without a test to run; that none ran at all is seen at the end. The flag is spelled as
     // in .mocharc.json: otherwise that file wins.
     const empty = mayBeEmpty || flags.length > 0 ? ["--no-failZero"] : [];
-    const exit = await mocha([...files, ...empty, ...flags], { countsFile, soak, out });
+    const exit = await mocha(name, [...files, ...empty, ...flags], { countsFile, soak, out });
     const worth = judge(existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, "utf8")) : undefined, exit);
     const output = live
       ? ""
@@ -99,7 +100,7 @@ async function runMocha({ name, files, mayBeEmpty }, { flags, soak, live }) {
 }
 
 /** @returns the exit code, or how it ended otherwise */
-function mocha(args, { countsFile, soak, out }) {
+function mocha(name, args, { countsFile, soak, out }) {
   // mocha's own start would put another process between this one and the tests, which a signal might not reach. It
   // starts nothing unless it is called by the path that it has itself.
   const { "node-option": options } = JSON.parse(readFileSync(join(ROOT, ".mocharc.json"), "utf8"));
@@ -116,7 +117,7 @@ function mocha(args, { countsFile, soak, out }) {
         stdio: ["ignore", out, out],
       },
     );
-    running.add(child);
+    running.set(child, name);
     let overSince;
     let lingered = false;
     const watch = setInterval(() => {
