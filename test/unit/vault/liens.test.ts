@@ -294,6 +294,39 @@ describe("vault/liens", () => {
     );
   });
 
+  it("an exported log in which something about a lien is told otherwise is found", async () => {
+    await pledge();
+    await pay(40);
+    await release("loan-1", "20");
+    await pay(30);
+    await release("loan-1");
+    await (await checkpointsOf(vault)).round();
+    const lines = await exported(vault);
+    const said = (line: string) => (JSON.parse(line) as { leaf?: { opening?: string } }).leaf?.opening;
+    /** The tree does not fit any more either, which is found as well. */
+    const told = (type: string, nth: number, change: (opening: Record<string, unknown>) => void): string[] => {
+      const places = lines.flatMap((line, place) => (said(line)?.includes(`"type":"${type}"`) ? [place] : []));
+      const line = JSON.parse(lines[places[nth]!]!) as { leaf: { opening: string } };
+      const opening = JSON.parse(line.leaf.opening) as Record<string, unknown>;
+      change(opening);
+      line.leaf.opening = JSON.stringify(opening);
+      return lines.with(places[nth]!, JSON.stringify(line));
+    };
+    const codes = (changed: string[]) => Object.keys(verified(changed).found);
+    const lies: Record<string, string[]> = {
+      "lien-broken": told("lien-released", 0, (opening) => (opening["remaining"] = "59")),
+      "lien-signature": told("lien-released", 1, (opening) => (opening["signature"] = "AAAA")),
+      "lien-quorum": told("lien-placed", 0, (opening) => (opening["signatures"] = [])),
+      "lien-party": told("lien-placed", 0, (opening) => (opening["keys"] = ["ed25519:none"])),
+      "lien-uncovered": told("lien-placed", 0, (opening) => (opening["amount"] = "101")),
+      "lien-order": told("lien-released", 1, (opening) => (opening["lien"] = "other")),
+    };
+    assert.deepEqual(verified(lines).findings, []);
+    for (const [code, changed] of Object.entries(lies)) assert.ok(codes(changed).includes(code), code);
+    const agreed = told("lien-placed", 0, (opening) => (opening["agreement"] = "AAAA"));
+    assert.ok(codes(agreed).includes("lien-signature"));
+  });
+
   it("a lien that is changed in the store stops its client", async () => {
     await pledge();
     const change = (path: string) => {
