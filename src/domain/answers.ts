@@ -70,6 +70,18 @@ export const DecisionAnswer = z
         window: Text,
       }),
     ),
+    liens: z
+      .array(
+        z.object({
+          asset: Text,
+          liens: z.array(Text),
+          holds: z.boolean(),
+          requested: Text.describe("in units of the asset, or `unbounded`"),
+          available: Text.describe("in units of the asset, or `none`"),
+        }),
+      )
+      .exactOptional()
+      .describe("only where one stands on what the request could touch"),
     fee: z.object({ asset: Text, cap: Text.nullable(), max: Text }),
     missing: z.object({
       approvals: z.array(z.object({ group: Text, have: Count, need: Count })),

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { GatewayError } from "../../../src/domain/errors.ts";
 import { checkpointsOf, exported, verified } from "../../support/exported-log.ts";
-import { hsmInSoftware } from "../../support/software-hsm.ts";
+import { hsmInSoftware, type SoftwareHsm } from "../../support/software-hsm.ts";
 import {
   accountOf,
   acmePolicy,
   ADDRESSES,
   newKey,
+  REQUESTS,
   testVault,
   transferBody,
   watched,
@@ -31,15 +33,17 @@ const document = {
 describe("vault/returns", () => {
   let vault: TestVault;
   let version: number;
+  let hsm: SoftwareHsm;
   beforeEach(async () => {
     version = 1;
-    vault = await testVault({ hsm: hsmInSoftware(), policy: document });
+    hsm = hsmInSoftware();
+    vault = await testVault({ hsm, policy: document });
   });
   afterEach(() => vault.close());
 
   const post = async (who: string, path: string, body: unknown) => {
     const { status, body: answer } = await vault.call(who, "POST", `/v1/clients/acme/${path}`, body, newKey());
-    return { status, body: answer as { code?: string; reason?: string } };
+    return { status, body: answer as { id?: string; code?: string; reason?: string } };
   };
   const send = async (value: number, to = VENUE): Promise<boolean> => {
     const { status, body } = await post("payouts", "signing-requests", transferBody(value, { to, gas: "0" }));
@@ -83,6 +87,23 @@ describe("vault/returns", () => {
     await send(50);
     await back(90);
     assert.deepEqual([await send(51), await send(50), await send(1)], [false, true, false]);
+    await assertVerifies();
+  });
+
+  it("nothing comes back of what may turn out never to have been sent", async () => {
+    await send(20);
+    hsm.fault = () => {
+      throw new GatewayError("hsm-unavailable", "the token is away", { facts: { unsigned: true } });
+    };
+    const open = await post("payouts", "signing-requests", transferBody(30, { to: VENUE, gas: "0" }));
+    hsm.fault = undefined;
+    await back(40); // of the 20
+    vault.clock.now += 61_000;
+    const settled = await vault.call("operator", "POST", `${REQUESTS}/${open.body.id}/settlement`, undefined, newKey());
+    assert.equal((settled.body as { problem?: { spend: string } }).problem?.spend, "given-back");
+    assert.deepEqual([await send(51), await send(50), await send(1)], [false, true, false]);
+    await applied();
+    assert.equal(await send(1), false);
     await assertVerifies();
   });
 
