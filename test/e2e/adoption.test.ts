@@ -130,7 +130,7 @@ describe("init on tokens that administrators made", () => {
     } finally {
       await serving.stop();
     }
-  }).timeout(30_000);
+  });
 
   for (const [what, adopt, code] of [
     ["a label that no token has", ["gateway=nobody:", "log=admin-log:", "house=admin-house:"], "token-not-found"],

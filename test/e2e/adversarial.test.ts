@@ -195,7 +195,6 @@ const PAYLOADS: readonly (readonly [string, Record<string, unknown>, Refusal])[]
 ];
 
 describe("attacks on signing requests", function () {
-  this.timeout(30_000);
   let gateway: DevGateway;
   let payouts: CallerFile;
   let first: { request: WireRequest; answer: WireAnswer };

@@ -16,7 +16,6 @@ const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const ETHER = 10n ** 18n;
 
 describe("portcullis approval, with a gateway", function () {
-  this.timeout(60_000);
   let gateway: DevGateway;
   let work: string;
   let agent: { SSH_AUTH_SOCK: string; SSH_AGENT_PID: string };

@@ -39,7 +39,6 @@ limits:
 `;
 
 describe("a client's account", function () {
-  this.timeout(60_000);
   let gateway: TestGateway;
   let folder: string;
   let own: string;

@@ -48,7 +48,6 @@ const below = (folder: string): string[] =>
 const isFolder = (path: string) => statSync(path).isDirectory();
 
 describe("isolation of edge and vault", function () {
-  this.timeout(30_000);
   let gateway: DevGateway;
   let leftOpen: number;
   let pids: { vault: number; edge: number };

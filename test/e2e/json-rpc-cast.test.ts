@@ -28,7 +28,6 @@ limits:
 `;
 
 describe("cast, unchanged", function () {
-  this.timeout(60_000);
   let anvil: Anvil;
   let gateway: TestGateway;
   let from: Hex;

@@ -44,7 +44,6 @@ type Call = { readonly jsonrpc: "2.0"; readonly id: unknown; readonly method: st
 const urlOf = (server: Server): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
 describe("a hostile edge, over JSON-RPC", function () {
-  this.timeout(60_000);
   let gateway: TestGateway;
   let liar: Server;
   let edge: Server;

@@ -51,7 +51,6 @@ type Reply = {
 };
 
 describe("Ethereum JSON-RPC", function () {
-  this.timeout(60_000);
   let anvil: Anvil;
   let gateway: TestGateway;
   let from: Hex;

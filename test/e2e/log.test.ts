@@ -15,7 +15,6 @@ import { run as runProgram } from "../support/program.ts";
 const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
 describe("the log, end to end", function () {
-  this.timeout(60_000);
   let gateway: DevGateway;
   let folder: string;
   let vkey: string;

@@ -32,7 +32,6 @@ const ID = "c0ffee";
 const SECP256K1 = Buffer.from("06052b8104000a", "hex");
 
 describe("a client's key in the vault's memory", function () {
-  this.timeout(60_000);
   const environment = { ...process.env };
   let folder: string;
   let key: SigningKey;

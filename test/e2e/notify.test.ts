@@ -16,7 +16,6 @@ import { run, type Ran } from "../support/program.ts";
 const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
 describe("portcullis notify", function () {
-  this.timeout(60_000);
   let gateway: DevGateway;
   let work: string;
   let server: Server;

@@ -66,7 +66,6 @@ limits:
 `;
 
 describe("signatures off the chain, end to end", function () {
-  this.timeout(60_000);
   let anvil: Anvil;
   let gateway: DevGateway;
   let wallet: GatewayClient;

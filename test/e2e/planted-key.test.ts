@@ -18,7 +18,6 @@ import { eventually, findVault, processesOf } from "../support/processes.ts";
 type KeysAnswer = { keys: { name: string; publicKey: string; accounts: string[]; usable: boolean }[] };
 
 describe("a public key planted in a client's token", function () {
-  this.timeout(30_000);
   let gateway: DevGateway;
   let atFirst: KeysAnswer;
   let token: { label: string; id: string };

@@ -12,7 +12,6 @@ import { PROGRAM } from "../support/program.ts";
 const here = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 describe("docs/policy-ci.md", function () {
-  this.timeout(30_000);
   let folder: string;
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "portcullis-ci-"));

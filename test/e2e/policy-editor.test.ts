@@ -51,7 +51,6 @@ const UNSEEN: Readonly<Record<string, string>> = {
 };
 
 describe("policies/schema.json in an editor", function () {
-  this.timeout(30_000);
   let server: LanguageServer;
   before(async () => (server = await LanguageServer.start(join(POLICIES, "schema.json"))));
   after(() => server?.stop());

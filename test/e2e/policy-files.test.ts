@@ -13,7 +13,6 @@ const HOT_WALLET = "examples/hot-wallet/acme-fund.yaml";
 const key = (n: number) => `ed25519:${Buffer.alloc(32, n).toString("base64")}`;
 
 describe("portcullis policy, on files", function () {
-  this.timeout(20_000);
   let folder: string;
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "portcullis-policies-"));

@@ -13,7 +13,6 @@ const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const ETHER = 10n ** 18n;
 
 describe("portcullis policy, with a gateway", function () {
-  this.timeout(30_000);
   let gateway: DevGateway;
   let work: string;
   let document: string;

@@ -54,7 +54,6 @@ const allOf = (gateway: DevGateway): number[] => [
 const gone = (pids: readonly number[]) => eventually("no process left", () => !pids.some(isRunning));
 
 describe("processes of a development gateway", function () {
-  this.timeout(30_000);
   const started: DevGateway[] = [];
   const folders: string[] = [];
   const dev = async (...flags: string[]): Promise<DevGateway> => {
@@ -221,7 +220,6 @@ describe("processes of a development gateway", function () {
 });
 
 describe("a gateway begun by the command line alone", function () {
-  this.timeout(60_000);
   let folder: string;
   let serving: Started<{ url: string; isolation: string; pids: { vault: number; edge: number } }>;
 

@@ -23,7 +23,6 @@ function firstCurl(markdown: string): string {
 }
 
 describe("README", function () {
-  this.timeout(30_000);
   let gateway: DevGateway;
   before(async () => void (gateway = await startDevGateway()));
   after(() => gateway?.stop());

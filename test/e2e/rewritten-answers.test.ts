@@ -73,7 +73,6 @@ function forged(answer: WireAnswer, request: WireRequest, certificate?: string):
 }
 
 describe("rewritten answers", function () {
-  this.timeout(30_000);
   let gateway: DevGateway;
   let liar: Server;
   let lie: Lie = honest;

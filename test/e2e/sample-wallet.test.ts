@@ -48,7 +48,6 @@ class PayoutService {
 }
 
 describe("a wallet service's own tests", function () {
-  this.timeout(60_000);
   let gateway: TestGateway;
   let payouts: PayoutService;
   beforeEach(async () => {

@@ -53,7 +53,6 @@ limits:
 `;
 
 describe("accounts of the SDK", function () {
-  this.timeout(60_000);
   let anvil: Anvil;
   let gateway: TestGateway;
   let address: `0x${string}`;

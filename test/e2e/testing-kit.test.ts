@@ -48,7 +48,6 @@ const commandsWith = (folder: string): string[] =>
     .filter((command) => command.includes(folder));
 
 describe("the kit for other teams' tests", function () {
-  this.timeout(60_000);
   const running: TestGateway[] = [];
   const start = async (...given: Parameters<typeof startGateway>): Promise<TestGateway> => {
     const gateway = await startGateway(...given);

@@ -61,7 +61,6 @@ type Document = {
 };
 
 describe("Web3Signer's paths", function () {
-  this.timeout(60_000);
   let anvil: Anvil;
   let gateway: TestGateway;
   let ambiguous: RunningProxy;

@@ -36,7 +36,6 @@ const AMOUNT = { ether: parseEther("0.25"), token: parseUnits("1234.56", 6) } as
 const SYMBOL = { ether: "ETH-LOCAL", token: "TUSD-LOCAL" } as const;
 
 describe("a withdrawal, end to end", function () {
-  this.timeout(30_000);
   let anvil: Anvil;
   let gateway: DevGateway;
   let wallet: GatewayClient;

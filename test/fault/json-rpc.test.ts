@@ -29,7 +29,6 @@ const RICH = {
 const [TREASURY] = ADDRESSES as [Hex];
 
 describe("Ethereum JSON-RPC, killed", function () {
-  this.timeout(60_000);
   let anvil: Anvil;
   let vault: KillableVault;
   let running: RunningProcess;

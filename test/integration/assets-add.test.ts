@@ -37,7 +37,6 @@ function compile(): Record<string, { evm: { bytecode: { object: string } } }> {
 }
 
 describe("assets add --from-node", function () {
-  this.timeout(60_000);
   let anvil: Anvil;
   const at: Record<string, Address> = {};
 

@@ -61,7 +61,6 @@ function freshDigest(): string {
 }
 
 describe("raw digests, on keys of every curve", function () {
-  this.timeout(30_000);
   let scratch: ScratchHsm;
   let vault: TestVault;
   const keys = new Map<string, KeyView>();

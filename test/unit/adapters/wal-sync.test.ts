@@ -12,6 +12,9 @@ import { openSqliteStore } from "../../../src/adapters/sqlite/store.ts";
 describe("SQLite: durability", () => {
   const folder = mkdtempSync(join(tmpdir(), "portcullis-wal-"));
   const events: string[] = [];
+  let onSync: () => void = () => {};
+  /** The next sync has begun; it ends no sooner than some turns later. */
+  const syncBegins = (): Promise<void> => new Promise((resolve) => (onSync = resolve));
   let prototype: { datasync: () => Promise<void> };
   let original: () => Promise<void>;
 
@@ -22,6 +25,7 @@ describe("SQLite: durability", () => {
     original = prototype.datasync;
     prototype.datasync = async function (this: unknown) {
       events.push("sync begins");
+      onSync();
       await sleep(30);
       await original.call(this);
       events.push("sync ends");
@@ -50,8 +54,9 @@ describe("SQLite: durability", () => {
       await store.write(async (transaction) => transaction.insertCallerKey(name, "acme" as never));
       events.push(`answered ${name}`);
     };
+    const begun = syncBegins();
     const first = write("first");
-    await sleep(15);
+    await begun;
     assert.deepEqual(events, ["sync begins"]);
     await Promise.all([first, write("second"), write("third")]);
     await store.close();
@@ -66,8 +71,9 @@ describe("SQLite: durability", () => {
 
   it("whoever reads what is not durable yet waits as well; a quiet store answers at once", async () => {
     const store = openSqliteStore(join(folder, "three.db"));
+    const begun = syncBegins();
     const written = store.write(async (transaction) => transaction.insertCallerKey("ed25519:b", "acme" as never));
-    await sleep(15);
+    await begun;
     const owner = await store.read(async (reader) => reader.callerKeyOwner("ed25519:b"));
     assert.deepEqual([owner, events], ["acme", ["sync begins", "sync ends"]]);
     await written;

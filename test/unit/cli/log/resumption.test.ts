@@ -25,7 +25,6 @@ type Said = {
 type Progress = { readonly format: string; readonly lines: number; readonly leaves: number; readonly sha256: string };
 
 describe("log verify --resume", function () {
-  this.timeout(60_000);
   let folder: string;
   let lines: string[];
   let vkey: string;

@@ -41,6 +41,7 @@ const NEVER_ANSWERED = new Set([
   "permit-invalid",
   "row-key-missing",
   "signed-differs",
+  "snapshot-unusable",
   "softhsm-missing",
   "test-invalid",
   "unknown-chain",
