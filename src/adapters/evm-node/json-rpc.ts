@@ -81,14 +81,18 @@ function repliesIn(answers: unknown, count: number): RpcReply[] {
     throw answerError(`${wanted}, found ${typeof said === "string" ? `a refusal: ${said}` : "no list"}`);
   }
   const replies = new Map<unknown, RpcReply>();
-  for (const { id, result, error } of answers as (Answer | null)[] as Answer[]) {
-    if (typeof id !== "number" || id >= count || replies.has(id)) throw answerError(`${wanted}, found another`);
+  for (const answer of answers as (Answer | null)[]) {
+    const { id, result, error } = answer ?? {};
+    if (!isIndex(id, count) || replies.has(id)) throw answerError(`${wanted}, found another`);
     if (error) replies.set(id, { refused: String(error.message) });
     else if (result !== undefined) replies.set(id, { result });
   }
   if (replies.size !== count) throw answerError(`${wanted}, found ${replies.size}`);
   return Array.from({ length: count }, (_, id) => replies.get(id)!);
 }
+
+const isIndex = (id: unknown, count: number): id is number =>
+  Number.isInteger(id) && Number(id) >= 0 && Number(id) < count;
 
 export const answerError = (message: string): GatewayError =>
   new GatewayError("node-answer", message, { hint: "nothing was compared: ask a node that answers" });
