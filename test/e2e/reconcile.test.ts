@@ -319,6 +319,8 @@ describe("a year of a small custodian", function () {
   });
 
   it("what has too few confirmations is on its way, with its depth", async () => {
+    // Reported, and above the block that is read: neither is a difference.
+    await deposit("cedar-trust", "TUSD-LOCAL", 4n * UNIT["TUSD-LOCAL"]);
     const request = await withdraw("cedar-trust", "ETH-LOCAL", 1n);
     const ran = await run([
       ...[
@@ -450,6 +452,22 @@ describe("a year of a small custodian", function () {
     });
     const missing = Number((held as bigint) - 10n ** 15n) / 1e6;
     assert.deepEqual(short, [`acme-fund TEUR-LOCAL backing-short ${missing}`]);
+  });
+
+  it("without a node that answers there is an error, and no report", async () => {
+    const reported = () => leavesOf(gateway.folder).filter(({ type }) => type === "reported").length;
+    const before = reported();
+    const common = ["reconcile", "--as", at("watcher.json"), "--json"];
+    const refused: [string[], string, number][] = [
+      [["--node", "http://127.0.0.1:1"], "node-unreachable", 1],
+      [["--node", anvil.url, anvil.url], "usage", 2],
+      [["--node", anvil.url, "--books", at("assets.yaml")], "file-invalid", 1],
+    ];
+    for (const [flags, code, exit] of refused) {
+      const ran = await run([...common, ...flags]);
+      assert.deepEqual([(JSON.parse(ran.stdout) as { error: { code: string } }).error.code, ran.code], [code, exit]);
+    }
+    assert.equal(reported(), before);
   });
 
   it("every report has its hash in the log, and the log verifies", async () => {
