@@ -94,7 +94,7 @@ function dice(seed: number): (sides: number) => number {
 }
 
 describe("a year of a small custodian", function () {
-  this.timeout(process.env["SOAK"] === undefined ? 120_000 : 1_200_000);
+  this.timeout(process.env["SOAK"] === undefined ? 240_000 : 1_200_000);
   const roll = dice(20_261_123);
   const rich = privateKeyToAccount(FIRST_ACCOUNT_KEY);
   let anvil: Anvil;
@@ -457,16 +457,9 @@ describe("a year of a small custodian", function () {
   it("without a node that answers there is an error, and no report", async () => {
     const reported = () => leavesOf(gateway.folder).filter(({ type }) => type === "reported").length;
     const before = reported();
-    const common = ["reconcile", "--as", at("watcher.json"), "--json"];
-    const refused: [string[], string, number][] = [
-      [["--node", "http://127.0.0.1:1"], "node-unreachable", 1],
-      [["--node", anvil.url, anvil.url], "usage", 2],
-      [["--node", anvil.url, "--books", at("assets.yaml")], "file-invalid", 1],
-    ];
-    for (const [flags, code, exit] of refused) {
-      const ran = await run([...common, ...flags]);
-      assert.deepEqual([(JSON.parse(ran.stdout) as { error: { code: string } }).error.code, ran.code], [code, exit]);
-    }
+    const ran = await run(["reconcile", "--as", at("watcher.json"), "--json", "--node", "http://127.0.0.1:1"]);
+    const { error } = JSON.parse(ran.stdout) as { error: { code: string } };
+    assert.deepEqual([error.code, ran.code], ["node-unreachable", 1]);
     assert.equal(reported(), before);
   });
 
