@@ -14,14 +14,23 @@ export type PoolOptions = {
   readonly keyLabel: string;
 };
 
+/** As many as a vault has, unless told otherwise. */
+const SIGNERS = { count: 3, hangMs: 5_000 };
+
 /**
- * Signatures per second through the session pool alone: permits, sessions, turns; no HTTP, no policy, no store, no
- * verification. Initialises the module in this process, so nothing else in it may have it open.
+ * Signatures per second through the session pool alone: permits, turns, orders to the processes that sign; no HTTP, no
+ * policy, no store, no verification. Initialises the module in this process, so nothing else in it may have it open.
  */
 export async function poolSigningRate(options: PoolOptions): Promise<number> {
   process.env["SOFTHSM2_CONF"] = options.softhsmConf;
   const { modulePath, concurrency } = options;
-  const hsm = await openHsm({ modulePath, sessionsPerToken: 8, queueLimit: concurrency, redeem: redeemPermit });
+  const hsm = await openHsm({
+    modulePath,
+    sessionsPerToken: 8,
+    queueLimit: concurrency,
+    signers: SIGNERS,
+    redeem: redeemPermit,
+  });
   try {
     const ref = (await hsm.listTokens()).find(({ label }) => label === options.tokenLabel);
     const token = await hsm.openToken(ref!, options.pin);

@@ -56,6 +56,12 @@ const Config = z
       module: z.string().describe("the vendor's PKCS#11 library"),
       environment: Environment,
       sessionsPerToken: z.int().min(1).max(256).default(8),
+      signers: z
+        .int()
+        .min(0)
+        .max(64)
+        .default(3)
+        .describe("processes that sign for the vault, each one signature at a time; 0: the vault's own threads do"),
       queueLimit: z.int().min(1).max(10_000).default(256).describe("signatures that may wait for a session, per token"),
       logToken: TokenRef,
       gatewayToken: TokenRef,
@@ -67,7 +73,12 @@ const Config = z
         .tuple([z.string(), z.string()])
         .optional()
         .describe("two folders for the shares of new tokens' SO PINs; without it they are not kept"),
-      hangSeconds: z.int().min(1).max(600).default(5).describe("a call that takes longer ends the vault"),
+      hangSeconds: z
+        .int()
+        .min(1)
+        .max(600)
+        .default(5)
+        .describe("a call that takes longer ends the process that made it"),
     }),
     store: z
       .strictObject({ sqlite: z.string().optional(), postgres: PostgresStore.optional() })

@@ -185,10 +185,11 @@ const RETRY_MS = 2_000;
 async function openHsms({ hsm: { own, ...clients } }: Config): Promise<{ hsm: Hsm; ownHsm: Hsm }> {
   const { openHsm } = await nativeAdapters();
   Object.assign(process.env, own?.environment, clients.environment);
-  const { sessionsPerToken, queueLimit } = clients;
-  const open = (modulePath: string) => openHsm({ modulePath, sessionsPerToken, queueLimit, redeem: redeemPermit });
-  const hsm = await open(clients.module);
-  return { hsm, ownHsm: own ? await open(own.module) : hsm };
+  const { sessionsPerToken, queueLimit, signers: count, hangSeconds } = clients;
+  const options = { sessionsPerToken, queueLimit, redeem: redeemPermit };
+  const signers = count > 0 ? { signers: { count, hangMs: hangSeconds * 1000 } } : {};
+  const hsm = await openHsm({ modulePath: clients.module, ...options, ...signers });
+  return { hsm, ownHsm: own ? await openHsm({ modulePath: own.module, ...options }) : hsm };
 }
 
 /** Loaded by the processes that open it, and by no other command: not by the edge, not by the proxy. */

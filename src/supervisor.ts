@@ -99,10 +99,10 @@ export async function supervise(
       ],
       {
         stdio: ["ignore", "pipe", "inherit", ...passedOn(secret)],
-        // One signature at a time per pool thread; must be set before Node starts.
+        // Where the pool's threads sign, one signature at a time each; must be set before Node starts.
         env: {
           ...process.env,
-          UV_THREADPOOL_SIZE: process.env["UV_THREADPOOL_SIZE"] ?? String(Math.max(4, config.hsm.sessionsPerToken)),
+          UV_THREADPOOL_SIZE: process.env["UV_THREADPOOL_SIZE"] ?? String(poolThreads(config)),
         },
       },
     ),
@@ -125,6 +125,8 @@ export async function supervise(
     },
   };
 }
+
+const poolThreads = ({ hsm }: Config): number => (hsm.signers > 0 ? 4 : Math.max(4, hsm.sessionsPerToken));
 
 /** The boot secret's descriptor, at the number that the vault's configuration names; nothing at those below. */
 const passedOn = (descriptor: number | undefined, as: "inherit" | "ignore" = "inherit"): ("inherit" | "ignore")[] =>

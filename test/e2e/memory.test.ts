@@ -18,6 +18,7 @@ import { found } from "../../src/main.ts";
 import { newCaller, type CallerFile } from "../../src/sdk/caller-file.ts";
 import { Connection } from "../support/killable-vault.ts";
 import { findInMemory } from "../support/memory.ts";
+import { signersOf } from "../support/processes.ts";
 import { P11KitServer } from "../support/p11-kit.ts";
 import { importedKey, inRawSession, plantedPublicKey } from "../support/pkcs11.ts";
 import { SCRATCH_PIN, type ScratchFolder } from "../support/softhsm.ts";
@@ -103,7 +104,8 @@ describe("a client's key in the vault's memory", function () {
         await Promise.race(signing);
         // Modules wipe a key after each use: what is there in the middle of a signature is what counts.
         process.kill(vault.pid, "SIGSTOP");
-        for (const form of findInMemory(vault.pid, forms)) found.add(form);
+        for (const pid of [vault.pid, ...signersOf(vault.pid)])
+          for (const form of findInMemory(pid, forms)) found.add(form);
         process.kill(vault.pid, "SIGCONT");
         await Promise.all(signing);
       }

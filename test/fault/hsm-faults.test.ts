@@ -8,7 +8,7 @@ import pkcs11 from "pkcs11js";
 import { BUSY, faultsOf, KeptGateway, Load, QUIET, withdraw, WITHDRAWAL } from "../support/faulty-gateway.ts";
 import { FaultyHsm, type Fault } from "../support/faulty-hsm.ts";
 import type { DevGateway } from "../support/gateway.ts";
-import { eventually, findVault } from "../support/processes.ts";
+import { eventually, findVault, isRunning, signersOf } from "../support/processes.ts";
 import { run } from "../support/program.ts";
 
 const SOAK = process.env["SOAK"] !== undefined;
@@ -41,11 +41,18 @@ const FAULTS: readonly [string, Fault][] = [
   during({ at: "C_Sign", kind: "delay", delayMs: 300, token: BUSY }, "a slow token"),
 ];
 
-/** These end the vault: by the watchdog, or by themselves. */
-const ENDS: readonly [string, Fault][] = [
-  during({ at: "C_Sign", kind: "hang", times: 1, token: BUSY }, "a hang on the thread pool"),
-  during({ at: "C_SignInit", kind: "hang", times: 1, token: BUSY }, "a hang on the main thread"),
-  during({ at: "C_Sign", kind: "crash", times: 1, token: BUSY }, "a segmentation fault"),
+/** These end a process that signs. */
+const SIGNER_ENDS: readonly [string, Fault][] = [
+  during({ at: "C_Sign", kind: "hang", times: 1, token: BUSY }, "a hang in C_Sign"),
+  during({ at: "C_SignInit", kind: "hang", times: 1, token: BUSY }, "a hang in C_SignInit"),
+  during({ at: "C_Sign", kind: "crash", times: 1, token: BUSY }, "a segmentation fault in C_Sign"),
+];
+
+/** These end the vault, by the watchdog or by themselves: calls that it makes itself when a key is made. */
+const VAULT_ENDS: readonly [string, Fault][] = [
+  during({ at: "C_GenerateKeyPair", kind: "hang", times: 1, token: BUSY }, "a hang on the thread pool"),
+  during({ at: "C_OpenSession", kind: "hang", times: 1, token: BUSY }, "a hang on the main thread"),
+  during({ at: "C_GenerateKeyPair", kind: "crash", times: 1, token: BUSY }, "a segmentation fault"),
 ];
 
 const HANG_SECONDS = 1;
@@ -114,15 +121,33 @@ describe("a gateway whose HSM goes wrong", function () {
       }));
   }
 
-  for (const [what, fault] of ENDS) {
+  for (const [what, fault] of SIGNER_ENDS) {
+    it(`${what}: others sign in its place, the vault stays, and every withdrawal is signed once`, () =>
+      underLoad(async () => {
+        const before = vault()!;
+        const signers = signersOf(before);
+        faulty.inject(fault);
+        const gone = () => signers.some((pid) => !isRunning(pid));
+        await eventually("a signer has ended", gone, BACK_WITHIN_MS);
+        assert.equal(vault(), before);
+      }));
+  }
+
+  for (const [what, fault] of VAULT_ENDS) {
     it(`${what}: a new vault goes on, and every withdrawal is signed once`, () =>
       underLoad(async () => {
-        const before = vault();
+        const before = vault()!;
+        const signers = signersOf(before);
         faulty.inject(fault);
+        const body = { name: `new-${randomUUID().slice(0, 8)}`, chains: ["eip155:31337"] };
+        const operator = gateway.as("house", "operator");
+        const made = operator.call("POST", `/v1/clients/${BUSY}/keys`, { body, idempotencyKey: randomUUID() });
+        made.catch(() => undefined);
         // Sent once, by somebody who does not repeat it: the edge holds it until a new vault answers.
         const once = gateway.as(QUIET, "payouts").sign(QUIET, WITHDRAWAL, { idempotencyKey: randomUUID() });
         await eventually("a new vault", () => vault() !== undefined && vault() !== before, BACK_WITHIN_MS);
         assert.equal((await once).state, "signed");
+        await eventually("those that signed for the old one have ended", () => !signers.some(isRunning));
       }));
   }
 

@@ -6,8 +6,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { fileURLToPath } from "node:url";
-import { buildSync } from "esbuild";
 import { parse, stringify } from "yaml";
 import { writeConfig } from "../../src/cli/founding.ts";
 import type { PostgresStore } from "../../src/config.ts";
@@ -18,6 +16,7 @@ import type { CallerFile, GatewayFile } from "../../src/sdk/caller-file.ts";
 import { encodeFrame, readFrames, type AnswerHead, type Frame } from "../../src/vault/protocol.ts";
 import { logIn, logInPostgres, type LogRows } from "./log-check.ts";
 import type { Place } from "./places.ts";
+import { bundleVault, vaultProgram } from "./vault-bundle.ts";
 
 /*
  * Vaults in processes of their own, on SoftHSM and a store that outlive them, reached by frames on their sockets. One on
@@ -40,34 +39,15 @@ export type RunningProcess = {
   readonly kill: () => Promise<void>;
 };
 
-const BUNDLE = fileURLToPath(new URL(`../../build/test/vault-process-${process.pid}.mjs`, import.meta.url));
-
-/** One file is started in a third of the time of many: forty restarts are. */
-function bundle(): string {
-  mkdirSync(join(BUNDLE, ".."), { recursive: true });
-  const entry = fileURLToPath(new URL("vault-process.ts", import.meta.url));
-  buildSync({
-    entryPoints: [entry],
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    packages: "external",
-    outfile: BUNDLE,
-    logLevel: "error",
-  });
-  return BUNDLE;
-}
-
 export class KillableVault {
   readonly folder: string;
-  readonly #program: string;
+  readonly #bundle: string;
   readonly #gateway: GatewayFile;
   readonly #postgres: PostgresStore | undefined;
 
-  private constructor(folder: string, program: string, gateway: GatewayFile, postgres: PostgresStore | undefined) {
+  private constructor(folder: string, bundle: string, gateway: GatewayFile, postgres: PostgresStore | undefined) {
     this.folder = folder;
-    this.#program = program;
+    this.#bundle = bundle;
     this.#gateway = gateway;
     this.#postgres = postgres;
   }
@@ -84,7 +64,7 @@ export class KillableVault {
     const founded = await found({ gateway: name, vaultFolder: join(folder, "vault"), ...house, ...store });
     writeConfig(join(folder, "portcullis.yaml"), { name, listen: "127.0.0.1:0", founded, ...store });
     const gateway = { gateway: name, url: "http://127.0.0.1", answersKey: founded.answersKey };
-    return new KillableVault(folder, bundle(), gateway, postgres);
+    return new KillableVault(folder, await bundleVault("killable"), gateway, postgres);
   }
 
   /** The same configuration for each, but for what is a vault's own: its socket, its anchor. */
@@ -94,7 +74,8 @@ export class KillableVault {
     // Under load most of what a short limit counts is denied: the bound on denials per minute is another test's.
     const unpaid = { requestsPerMinute: 1_000_000, bytesPerMinute: 1024 ** 3 };
     const vault = { ...document["vault"], socket: this.socketOf(number), unpaid };
-    writeFileSync(path, stringify({ ...document, vault, log: { anchor: `./${number}.anchor` } }));
+    const hsm = { ...document["hsm"], signers: 1 }; // what starts again and again starts few
+    writeFileSync(path, stringify({ ...document, hsm, vault, log: { anchor: `./${number}.anchor` } }));
     return path;
   }
 
@@ -116,10 +97,14 @@ export class KillableVault {
   }
 
   async start(number = 1): Promise<RunningProcess> {
-    const child = spawn(process.execPath, ["--enable-source-maps", this.#program, this.#configOf(number)], {
-      // What it says when the database is away is expected; it stands in a file for whoever looks for a fault.
-      stdio: ["pipe", "pipe", this.#postgres ? openSync(join(this.folder, `vault-${number}.log`), "a") : "inherit"],
-    }) as ChildProcessByStdio<Writable, Readable, null>;
+    const child = spawn(
+      process.execPath,
+      ["--enable-source-maps", vaultProgram(this.#bundle), this.#configOf(number)],
+      {
+        // What it says when the database is away is expected; it stands in a file for whoever looks for a fault.
+        stdio: ["pipe", "pipe", this.#postgres ? openSync(join(this.folder, `vault-${number}.log`), "a") : "inherit"],
+      },
+    ) as ChildProcessByStdio<Writable, Readable, null>;
     const lines = createInterface({ input: child.stdout });
     const ended = once(child, "exit").then(() => undefined);
     const line = (): Promise<string> =>
@@ -149,7 +134,7 @@ export class KillableVault {
 
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
-    rmSync(BUNDLE, { force: true });
+    rmSync(this.#bundle, { recursive: true, force: true });
   }
 }
 

@@ -44,6 +44,10 @@ export const findVault = (supervisor: number) => childWith(supervisor, (args) =>
 export const findEdge = (supervisor: number) =>
   childWith(supervisor, (args) => args.some((arg) => arg.endsWith("/edge.cjs")));
 
+/** The processes that sign for a vault. */
+export const signersOf = (vault: number): number[] =>
+  childrenOf(vault).filter((pid) => argumentsOf(pid).some((arg) => /\/pkcs11\/signer\.[jt]s$/.test(arg)));
+
 /** @throws {Error} if one of them does not run */
 export function processesOf(supervisor: number): { vault: number; edge: number } {
   const [vault, edge] = [findVault(supervisor), findEdge(supervisor)];

@@ -2,10 +2,21 @@ import pkcs11, { type Handle, type PKCS11, type TokenInfo } from "pkcs11js";
 import { GatewayError } from "../../domain/errors.ts";
 import type { Curve, KeyAttributes, KeyRef, TokenFacts, TokenRef } from "../../vault/ports.ts";
 import { type AdoptedKey, adopt } from "./adopt.ts";
-import { ckrOf, NotRepeatable } from "./errors.ts";
-import { type FoundKey, type GeneratedKey, exactlyOne, generate, prove, scanPrivateKeys, signOn } from "./keys.ts";
+import { NotRepeatable } from "./errors.ts";
+import {
+  type FoundKey,
+  type GeneratedKey,
+  exactlyOne,
+  generate,
+  prove,
+  scanPrivateKeys,
+  signOn,
+  wholeSignature,
+} from "./keys.ts";
 import type { Module } from "./module.ts";
 import { type PoolLoad, SessionPool } from "./sessions.ts";
+import { assertLoggedIn, logIn } from "./login.ts";
+import type { SignerLogin } from "./signers.ts";
 import { findSealingKey, makeSealingKey, sealOn, unsealOn } from "./sealing.ts";
 import { checkPinLength, describeToken, findToken } from "./tokens.ts";
 
@@ -27,6 +38,8 @@ export class Connection {
   /** Never used for an operation: the login lasts as long as one session of the token is open (PKCS#11 2.40, 5.6). */
   readonly #anchor: Handle;
   readonly #pool: SessionPool;
+  /** Where other processes sign. */
+  readonly #signers: SignerLogin | undefined;
   readonly #proven = new Map<string, ProvenKey>();
   #scan: { readonly at: number; readonly keys: readonly FoundKey[] } | undefined;
   #lastGeneration: Promise<unknown> = Promise.resolve();
@@ -56,6 +69,7 @@ export class Connection {
       sessionsMax: sizes.sessionsPerToken,
       queueLimit: sizes.queueLimit,
     });
+    this.#signers = module.signers?.login(ref, pin);
   }
 
   /** False once the module was restarted: no handle of this connection means anything any more. */
@@ -74,12 +88,18 @@ export class Connection {
     return [...this.#proven.values()].map(({ key }) => key);
   }
 
-  /** Signs with a key that has proven itself on this connection; a key that has not does so first (I1). */
-  /** @param leftOpen told when C_Sign has failed in a way that does not exclude a signature */
+  /**
+   * Signs with a key that has proven itself on this connection; a key that has not does so first (I1).
+   * @param leftOpen told when C_Sign has failed in a way that does not exclude a signature
+   */
   async sign(key: KeyRef, message: Uint8Array, leftOpen: () => void = () => undefined): Promise<Uint8Array> {
-    return this.#pool.lease(async (session) => {
+    return this.#pool.lease(async (session, watchedElsewhere) => {
       const proven = this.#proven.get(key.id) ?? (await this.#proveOn(session, key)).proven;
       if (!sameKey(proven.key, key)) throw notTheProvenKey(key);
+      if (this.#signers) {
+        watchedElsewhere();
+        return wholeSignature(await this.#signers.sign(proven.key, message, leftOpen), leftOpen);
+      }
       return signOn(this.#lib, session, { handle: proven.handle, curve: proven.key.curve }, message, leftOpen);
     });
   }
@@ -137,19 +157,23 @@ export class Connection {
    */
   async setPin(pin: string, newPin: string): Promise<void> {
     checkPinLength(this.#lib.C_GetTokenInfo(this.#slot), newPin);
-    this.#inWritableSession((session) => {
-      try {
-        this.#lib.C_SetPIN(session, pin, newPin);
-      } catch (error) {
-        throw new NotRepeatable(error);
-      }
-    });
+    const change = () =>
+      this.#inWritableSession((session) => {
+        try {
+          this.#lib.C_SetPIN(session, pin, newPin);
+        } catch (error) {
+          throw new NotRepeatable(error);
+        }
+      });
+    if (this.#signers) await this.#signers.changePin(newPin, change);
+    else change();
   }
 
   /** Waits for what is under way and in the queue; then logs out, which ends every login of this token in the process. */
   async close(): Promise<void> {
     await this.#lastGeneration;
     await this.#pool.drain();
+    this.#signers?.close();
     if (!this.isCurrent) return;
     try {
       this.#lib.C_Logout(this.#anchor);
@@ -163,6 +187,7 @@ export class Connection {
   async retire(): Promise<void> {
     await this.#lastGeneration;
     await this.#pool.retire();
+    this.#signers?.retire();
     try {
       this.#closeSession(this.#anchor);
     } catch {
@@ -216,8 +241,6 @@ export class Connection {
 
   #rescan(session: Handle): readonly FoundKey[] {
     const keys = scanPrivateKeys(this.#lib, session);
-    // Without a login private objects are not found, and no error says so (PKCS#11 2.40, 5.7): "no such key" would be wrong.
-    if (keys.length === 0) assertLoggedIn(this.#lib, session);
     this.#scan = { at: performance.now(), keys };
     return keys;
   }
@@ -234,24 +257,6 @@ export class Connection {
       this.#scan = undefined;
       this.#lib.C_CloseSession(session);
     }
-  }
-}
-
-function logIn(lib: PKCS11, session: Handle, pin: string): void {
-  try {
-    lib.C_Login(session, pkcs11.CKU_USER, pin);
-  } catch (error) {
-    // Login belongs to the process, not to the session (PKCS#11 2.40, 5.6.5).
-    if (ckrOf(error)?.code !== pkcs11.CKR_USER_ALREADY_LOGGED_IN) throw error;
-  }
-}
-
-/** CKS_RO_USER_FUNCTIONS (PKCS#11 2.40, 3.4): what the sessions of the pool, which are read-only, show after a login. */
-const READ_ONLY_USER = 1;
-
-function assertLoggedIn(lib: PKCS11, session: Handle): void {
-  if (lib.C_GetSessionInfo(session).state !== READ_ONLY_USER) {
-    throw new Error(`CKR_USER_NOT_LOGGED_IN:${pkcs11.CKR_USER_NOT_LOGGED_IN}`);
   }
 }
 

@@ -31,6 +31,13 @@ export class Retired extends Error {
   }
 }
 
+/** The process that had the order has ended: another one may do it. */
+export class SignerLost extends Error {
+  constructor() {
+    super("the process that was to sign has ended");
+  }
+}
+
 /** A call that may have done its work although it failed, and whose work must not be done twice. */
 export class NotRepeatable extends Error {
   constructor(cause: unknown) {

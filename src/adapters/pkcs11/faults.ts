@@ -1,5 +1,6 @@
 import pkcs11 from "pkcs11js";
-import { ckrOf, NotRepeatable, Retired } from "./errors.ts";
+import { GatewayError } from "../../domain/errors.ts";
+import { ckrOf, NotRepeatable, Retired, SignerLost } from "./errors.ts";
 
 /** What may help after a failed call; each remedy includes the ones before it. */
 export type Remedy = "none" | "another-session" | "new-login" | "restart";
@@ -34,7 +35,7 @@ const VENDOR_DEFINED = 0x8000_0000;
 
 /** What a code not named here asks for is that somebody looks: a wrong PIN, a mechanism that the token lacks. */
 export function remedyFor(error: unknown): Remedy {
-  if (error instanceof Retired) return "another-session";
+  if (error instanceof Retired || error instanceof SignerLost) return "another-session";
   if (error instanceof NotRepeatable) return remedyFor(error.cause);
   const code = ckrOf(error)?.code;
   if (code === undefined) return "none";
@@ -62,3 +63,11 @@ const REFUSED_BEFORE_SIGNING: ReadonlySet<number> = new Set([
 
 /** Whether C_Sign, failing with this, has certainly made no signature. */
 export const excludesSignature = (error: unknown): boolean => REFUSED_BEFORE_SIGNING.has(ckrOf(error)?.code ?? -1);
+
+/** Errors after which another try with the same PIN could lock the token. */
+export function isRefusal(error: unknown): boolean {
+  const code = ckrOf(error)?.code;
+  if (code === pkcs11.CKR_PIN_INCORRECT || code === pkcs11.CKR_PIN_LOCKED || code === pkcs11.CKR_PIN_EXPIRED)
+    return true;
+  return error instanceof GatewayError && error.code === "pin-locked";
+}

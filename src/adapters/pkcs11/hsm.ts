@@ -17,6 +17,7 @@ import { TokenLink } from "./link.ts";
 import { checkOrigin } from "./log-texts.ts";
 import { GatewayLogToken } from "./log-token.ts";
 import { Module } from "./module.ts";
+import { ORDERS_PER_SIGNER, type SignerOptions } from "./signers.ts";
 import { ClientToken } from "./token.ts";
 import { createToken, listTokens } from "./tokens.ts";
 
@@ -28,6 +29,8 @@ export type HsmOptions = PoolSizes & {
    * (UV_THREADPOOL_SIZE), unless told: what waits in the pool's own queue has no turns.
    */
   readonly lanes?: number;
+  /** Processes that sign in place of this one. */
+  readonly signers?: SignerOptions;
   /** `redeemPermit` of the vault; handed in, since only `sign.ts` may reach the place where permits are made. */
   readonly redeem: (permit: SigningPermit) => SigningOrder;
 };
@@ -47,7 +50,8 @@ const RESTART_PAUSE_MS = { whenAllAreAway: 500, whenOthersAnswer: 30_000 };
  * @throws {GatewayError} `hsm-unavailable`
  */
 export async function openHsm(options: HsmOptions): Promise<Hsm> {
-  const module = new Module(options.modulePath, options.lanes ?? threads());
+  const { modulePath, lanes, signers } = options;
+  const module = new Module(modulePath, lanes ?? (signers ? signers.count * ORDERS_PER_SIGNER : threads()), signers);
   module.initialize();
   return new Pkcs11Hsm(module, options);
 }

@@ -5,6 +5,7 @@ import type { Curve, KeyAttributes, KeyRef } from "../../vault/ports.ts";
 import { CURVES, SIGNATURE_BYTES, checkAttributes, keyPairTemplates, readAttributes } from "./attributes.ts";
 import { ckrOf, NotRepeatable } from "./errors.ts";
 import { excludesSignature } from "./faults.ts";
+import { assertLoggedIn } from "./login.ts";
 import { freshChallenge, proves } from "./proof.ts";
 
 /** A private key object as a scan of the token found it. */
@@ -27,9 +28,13 @@ export function findObjects(lib: PKCS11, session: Handle, template: Template): H
   }
 }
 
-/** All private keys of the token in one pass: searching for each would cost a pass for every key. */
+/**
+ * All private keys of the token in one pass: searching for each would cost a pass for every key.
+ * @throws CKR_USER_NOT_LOGGED_IN where none was found for that reason: without a login private objects are not found, and
+ * no error says so (PKCS#11 2.40, 5.7)
+ */
 export function scanPrivateKeys(lib: PKCS11, session: Handle): FoundKey[] {
-  return findObjects(lib, session, [{ type: pkcs11.CKA_CLASS, value: pkcs11.CKO_PRIVATE_KEY }]).map((handle) => {
+  const keys = findObjects(lib, session, [{ type: pkcs11.CKA_CLASS, value: pkcs11.CKO_PRIVATE_KEY }]).map((handle) => {
     const [id, label] = lib.C_GetAttributeValue(session, handle, [{ type: pkcs11.CKA_ID }, { type: pkcs11.CKA_LABEL }]);
     return {
       handle,
@@ -37,6 +42,8 @@ export function scanPrivateKeys(lib: PKCS11, session: Handle): FoundKey[] {
       label: label?.value?.toString("utf8") ?? "",
     };
   });
+  if (keys.length === 0) assertLoggedIn(lib, session);
+  return keys;
 }
 
 /**
@@ -80,13 +87,18 @@ export async function signOn(
       if (!excludesSignature(error)) leftOpen();
       throw error;
     });
-    if (signature.length !== SIGNATURE_BYTES) leftOpen();
-    if (signature.length === SIGNATURE_BYTES)
-      return new Uint8Array(signature.buffer, signature.byteOffset, SIGNATURE_BYTES);
-    throw new GatewayError("hsm-unavailable", `expected a signature of 64 bytes, found ${signature.length}`);
+    return wholeSignature(signature, leftOpen);
   } finally {
     input.fill(0);
   }
+}
+
+/** @throws {GatewayError} for any length but 64: whatever it is, it was made */
+export function wholeSignature(signature: Uint8Array, leftOpen: () => void): Uint8Array {
+  if (signature.length === SIGNATURE_BYTES)
+    return new Uint8Array(signature.buffer, signature.byteOffset, SIGNATURE_BYTES);
+  leftOpen();
+  throw new GatewayError("hsm-unavailable", `expected a signature of 64 bytes, found ${signature.length}`);
 }
 
 /** Whatever it throws, it throws as a promise. */

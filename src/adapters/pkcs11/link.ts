@@ -1,10 +1,9 @@
-import pkcs11 from "pkcs11js";
 import { setTimeout as delay } from "node:timers/promises";
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import type { KeyRef, TokenHealth, TokenRef } from "../../vault/ports.ts";
 import { Connection, type PoolSizes } from "./connection.ts";
-import { ckrOf, hsmError, NotRepeatable, Retired } from "./errors.ts";
-import { type Remedy, remedyFor } from "./faults.ts";
+import { ckrOf, hsmError, NotRepeatable, Retired, SignerLost } from "./errors.ts";
+import { isRefusal, type Remedy, remedyFor } from "./faults.ts";
 import type { Module } from "./module.ts";
 
 /** A fault that healing ends within this time is seen by no caller; after it, callers are refused at once. */
@@ -76,7 +75,7 @@ export class TokenLink {
    * signature that was made and lost is known to nobody.
    */
   async run<T>(operation: (connection: Connection) => Promise<T>): Promise<T> {
-    const deadline = performance.now() + HIDE_MS;
+    let deadline = performance.now() + HIDE_MS;
     for (let sessionFaults = 0; ;) {
       const connection = await this.#ready(deadline);
       try {
@@ -91,6 +90,8 @@ export class TokenLink {
         const remedy = remedyFor(error);
         if (remedy === "none") throw error;
         if (remedy !== "another-session" || sessionFaults > 0) this.#giveUp(connection, error);
+        // The time that it took to see that a signer hangs is not the token's.
+        if (error instanceof SignerLost && sessionFaults === 0) deadline = performance.now() + HIDE_MS;
         if (error instanceof NotRepeatable || performance.now() >= deadline) throw error;
         if (!(error instanceof Retired)) sessionFaults += 1;
       }
@@ -229,14 +230,6 @@ export class TokenLink {
     if (state.kind === "healing" && performance.now() - state.sinceMs < HIDE_MS) return "healing";
     return "unavailable";
   }
-}
-
-/** Errors after which another try with the same PIN could lock the token. */
-function isRefusal(error: unknown): boolean {
-  const code = ckrOf(error)?.code;
-  if (code === pkcs11.CKR_PIN_INCORRECT || code === pkcs11.CKR_PIN_LOCKED || code === pkcs11.CKR_PIN_EXPIRED)
-    return true;
-  return error instanceof GatewayError && error.code === "pin-locked";
 }
 
 const reasonOf = (error: unknown): string =>

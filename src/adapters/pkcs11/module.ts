@@ -2,6 +2,7 @@ import pkcs11, { type Handle, type PKCS11, type TokenInfo } from "pkcs11js";
 import { GatewayError } from "../../domain/errors.ts";
 import { ckrOf, hsmError } from "./errors.ts";
 import { Lanes } from "./lanes.ts";
+import { Signers, type SignerOptions } from "./signers.ts";
 
 export type Slot = { readonly slot: Handle; readonly info: TokenInfo };
 
@@ -10,6 +11,8 @@ export class Module {
   readonly path: string;
   readonly lib: PKCS11;
   readonly lanes: Lanes;
+  /** The processes that sign with it, where there are some. */
+  readonly signers: Signers | undefined;
   /** On the clock of `performance.now`. */
   initializedAtMs = 0;
   #generation = 0;
@@ -19,8 +22,9 @@ export class Module {
   #quiet: (() => void) | undefined;
 
   /** @param lanes operations of all tokens that run at a time */
-  constructor(path: string, lanes: number) {
+  constructor(path: string, lanes: number, signers?: SignerOptions) {
     this.path = path;
+    this.signers = signers && new Signers(path, signers);
     this.lanes = new Lanes(lanes);
     this.lib = new pkcs11.PKCS11();
     try {
@@ -87,6 +91,7 @@ export class Module {
   async #restart(): Promise<void> {
     if (this.#running > 0) await new Promise<void>((resolve) => (this.#quiet = resolve));
     this.#generation += 1;
+    await this.signers?.restart();
     try {
       this.lib.C_Finalize();
     } catch {
@@ -95,8 +100,9 @@ export class Module {
     this.initialize();
   }
 
-  /** Ends every session and login of the process. */
-  finalize(): void {
+  /** Ends every session and login of the process, and those that sign for it. */
+  async finalize(): Promise<void> {
+    await this.signers?.end();
     try {
       this.lib.C_Finalize();
     } catch (error) {

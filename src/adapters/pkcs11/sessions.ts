@@ -51,13 +51,14 @@ export class SessionPool implements LaneUser {
   /**
    * Runs one operation on a session that nobody else uses meanwhile. First come, first served.
    * A session whose operation failed may still have it active: it is closed, and another is opened when needed.
+   * @param operation says by its second argument that its time is watched by somebody else
    * @throws {GatewayError} `hsm-busy` if the queue is full; the operation was not begun
    */
-  async lease<T>(operation: (session: Handle) => Promise<T>): Promise<T> {
+  async lease<T>(operation: (session: Handle, watchedElsewhere: () => void) => Promise<T>): Promise<T> {
     const session = await this.#acquire();
     let result: T;
     try {
-      result = await operation(session);
+      result = await operation(session, () => void this.#leased.set(session, Infinity));
     } catch (error) {
       this.#release(session, "discard");
       throw error;
@@ -68,7 +69,7 @@ export class SessionPool implements LaneUser {
 
   load(): PoolLoad {
     const oldest = Math.min(...this.#leased.values());
-    const oldestMs = this.#leased.size === 0 ? 0 : performance.now() - oldest;
+    const oldestMs = oldest === Infinity ? 0 : performance.now() - oldest;
     return { leased: this.#leased.size, waiting: this.#waiting.length, oldestMs };
   }
 
