@@ -115,6 +115,20 @@ describe("vault/liens", () => {
     await assertVerifies();
   });
 
+  it("a replacement takes what the transaction holds whose place it takes; both count until the chain was read", async () => {
+    await pledge();
+    const { id } = (await pay(38, { gas: "1", maxFeePerGas: "1" })).body;
+    assert.equal(codeOf((await pay(38, { gas: "1", maxFeePerGas: "3" }, { replaces: id })).body), "breaks-lien");
+    const second = await pay(38, { gas: "1", maxFeePerGas: "2" }, { replaces: id });
+    assert.equal(second.status, 201, JSON.stringify(second.body));
+    assert.equal(codeOf((await pay(1)).body), "breaks-lien");
+    await observe(watched.transaction(id!, "replaced"), watched.transaction(second.body.id!, "mined", 1));
+    await observe(watched.balance(61));
+    assert.equal(codeOf((await pay(2)).body), "breaks-lien");
+    assert.equal((await pay(1)).status, 201);
+    await assertVerifies();
+  });
+
   it("what is not known counts as nothing: a deposit that nobody has read on the chain is neither pledged nor free", async () => {
     await pledge({ amount: "90" });
     await observe(watched.deposit(own(), 50));
