@@ -28,6 +28,7 @@ import { Pins, randomPin } from "./vault/pins.ts";
 import { Registers } from "./vault/registers.ts";
 import { recoveryOf } from "./vault/recovery.ts";
 import { compilers } from "./vault/compilers.ts";
+import { expireDue } from "./vault/expiring.ts";
 import { activateDue } from "./vault/scheduled-policies.ts";
 import { openRowKey, newRowKey, Seals } from "./vault/seals.ts";
 import { sealedStore } from "./vault/sealed-store.ts";
@@ -156,6 +157,7 @@ export async function startVault({
   const tend = async (): Promise<void> => {
     await directory.retry();
     await activateDue({ store, directory, origin: config.gateway });
+    for (const row of await expireDue({ store, directory })) gateway.changed.notify(row);
   };
   const retries = setInterval(() => void tend().catch((error: unknown) => report("fault", error)), RETRY_MS);
   return {
@@ -178,7 +180,7 @@ export async function startVault({
 const BEAT_TRY_MS = 15_000;
 const HOUR_MS = 3_600_000;
 
-/** How often tokens that were away are looked for, and changes of policy whose time has come. */
+/** How often tokens that were away are looked for, changes of policy whose time has come, and requests whose time is over. */
 const RETRY_MS = 2_000;
 
 /** The clients' module, and the one that holds the gateway's own two tokens: the same, unless told otherwise. */

@@ -10,14 +10,17 @@ import type { GatewayClient } from "../sdk/client.ts";
 export type Notice = {
   /** The same for the same news, however often it is sent. */
   readonly id: string;
-  /** `request.waiting`: somebody is missing, or somebody else than before · `request.ready`: the caller's next POST signs
+  /** `request.break-glass`: somebody breaks the glass · `request.waiting`: somebody is missing, or somebody else than before · `request.ready`: the caller's next POST signs
    * it · `request.reminder`: it lapses soon and somebody is missing · `request.ended`: it waits no more. */
-  readonly type: "request.waiting" | "request.ready" | "request.reminder" | "request.ended";
+  readonly type: "request.break-glass" | "request.waiting" | "request.ready" | "request.reminder" | "request.ended";
   readonly at: string;
   readonly gateway: string;
   readonly client: string;
   readonly request: string;
   readonly state: string;
+  /** Everything that is told of a request that breaks the glass. */
+  readonly urgent?: true;
+  readonly breakGlass?: readonly string[];
   readonly missing: readonly { readonly group: string; readonly more: number; readonly from: readonly string[] }[];
   readonly notBefore?: string;
   readonly expires?: string;
@@ -76,6 +79,15 @@ async function pendingOf(gateway: GatewayClient, client: string): Promise<Signin
 
 function noticesOf(view: ApprovalView, gateway: string, remindMs: number, now: number): Notice[] {
   const { state } = view.request;
+  const glass = breakGlassOf(view) === undefined ? [] : [noticeOf("request.break-glass", view, gateway, now)];
+  return [...glass, ...newsOf(view, gateway, remindMs, now)];
+}
+
+const breakGlassOf = ({ request, waiting }: ApprovalView): readonly string[] | undefined =>
+  (waiting ?? (request.decision as { readonly breakGlass?: readonly string[] } | undefined))?.breakGlass;
+
+function newsOf(view: ApprovalView, gateway: string, remindMs: number, now: number): Notice[] {
+  const { state } = view.request;
   if (state === "ready") return [noticeOf("request.ready", view, gateway, now)];
   const { expires } = view.waiting!;
   const isSoon = expires !== undefined && Date.parse(expires) - now <= remindMs;
@@ -88,6 +100,7 @@ function noticeOf(type: Notice["type"], { request, waiting }: ApprovalView, gate
   const missing = (waiting?.missing ?? []).map(({ group, have, need, from }) => ({ group, more: need - have, from }));
   const about = { client: request.client, request: request.id, state: request.state, missing };
   const news = type === "request.waiting" ? JSON.stringify([missing, waiting?.notBefore]) : "";
+  const breakGlass = breakGlassOf({ request, ...(waiting ? { waiting } : {}) });
   const id = createHash("sha256").update(`${type} ${request.id} ${news}`).digest("hex").slice(0, 32);
   return {
     id,
@@ -95,6 +108,7 @@ function noticeOf(type: Notice["type"], { request, waiting }: ApprovalView, gate
     at: new Date(now).toISOString(),
     gateway,
     ...about,
+    ...(breakGlass === undefined ? {} : { urgent: true as const, breakGlass }),
     ...(waiting?.notBefore === undefined ? {} : { notBefore: waiting.notBefore }),
     ...(waiting?.expires === undefined ? {} : { expires: waiting.expires }),
   };

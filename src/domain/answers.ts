@@ -89,6 +89,7 @@ export const DecisionAnswer = z
       delayMs: Count.exactOptional(),
     }),
     expiresAt: Time.exactOptional(),
+    breakGlass: z.array(Text).exactOptional().describe("rules for emergencies that it takes"),
   })
   .meta({ id: "Decision", description: "why: every rule and limit, by which fact, and what is still missing" });
 
@@ -162,6 +163,7 @@ export const ApprovalsAnswer = z.object({
       missing: z.array(z.object({ group: Text, have: Count, need: Count, from: z.array(CallerName) })),
       notBefore: Time.exactOptional(),
       expires: Time.exactOptional(),
+      breakGlass: z.array(Text).exactOptional().describe("rules for emergencies that it takes"),
       approvals: z.array(z.object({ person: CallerName, at: Time, counts: z.boolean() })),
     })
     .exactOptional()

@@ -235,6 +235,8 @@ export type ApprovalView = {
     }[];
     readonly notBefore?: string;
     readonly expires?: string;
+    /** Rules for emergencies that it takes. */
+    readonly breakGlass?: readonly string[];
     readonly approvals: readonly { readonly person: string; readonly at: string; readonly counts: boolean }[];
   };
 };

@@ -136,6 +136,8 @@ export type Decision = {
   readonly missing: Missing;
   /** When pending approvals lapse, ms since 1970. */
   readonly expiresAt?: number;
+  /** Rules for emergencies that it takes; absent where it takes none, and where it is denied. */
+  readonly breakGlass?: readonly string[];
   /** What to reserve if this is authorized; the limits of house and client. */
   readonly charges: readonly Charge[];
 };

@@ -116,6 +116,8 @@ export type CompiledRule = Match & {
   readonly quorums: readonly (readonly [group: string, persons: number])[];
   readonly expireAfterMs: number | undefined;
   readonly delayMs: number;
+  /** For emergencies: its use is told loudly. */
+  readonly breakGlass: boolean;
 };
 
 /** Minutes of the day: from the first, before the second. */
@@ -185,6 +187,15 @@ function exitOf(name: string | undefined, { book }: Declared): ReadonlyMap<Chain
   const accounts = entry ? (addressesOf(entry.value) as Account[]) : [];
   return new Map(accounts.map((account) => [chainOf(account), account]));
 }
+
+/** How many sign a change, and of how many. */
+export const quorumOfHouse = ({
+  policyQuorum,
+  callers,
+}: CompiledHouse): { policyQuorum: number; officers: number } => ({
+  policyQuorum,
+  officers: [...callers.values()].filter(({ role }) => role === "policy-officer").length,
+});
 
 const wrongKind = (expected: string, found: PolicyDocument) =>
   new GatewayError("policy-invalid", `expected a \`${expected}\`, found a \`${found.kind}\``);
@@ -315,12 +326,17 @@ function compileRule(rule: AllowRule | DenyRule, of: "client" | "house", registr
 function compileAsked({
   approvals,
   delay,
-}: Pick<AllowRule, "approvals" | "delay">): Pick<CompiledRule, "quorums" | "expireAfterMs" | "delayMs"> {
+  breakGlass,
+}: Pick<AllowRule, "approvals" | "delay" | "breakGlass">): Pick<
+  CompiledRule,
+  "quorums" | "expireAfterMs" | "delayMs" | "breakGlass"
+> {
   const { expireAfter, ...quorums } = approvals ?? {};
   return {
     quorums: Object.entries(quorums).map(([group, persons]) => [group, Number(persons)] as const),
     expireAfterMs: expireAfter === undefined ? undefined : durationMs(expireAfter),
     delayMs: delay ? durationMs(delay) : 0,
+    breakGlass: breakGlass === "true",
   };
 }
 

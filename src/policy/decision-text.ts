@@ -34,9 +34,10 @@ export function explainDecision(decision: Decision): string {
 const section = (title: string, lines: readonly string[]): string[] =>
   lines.length === 0 ? [] : ["", title, ...lines.map((line) => `  ${line}`)];
 
-function headline({ outcome, reasons }: Decision): string[] {
+function headline({ outcome, reasons, breakGlass }: Decision): string[] {
   const words = { allow: "ALLOWED", deny: "DENIED", "needs-approval": "NEEDS APPROVAL" } as const;
-  return [words[outcome], ...reasons.map((reason) => `  ${reasonText(reason)}`)];
+  const glass = breakGlass === undefined ? "" : `, BREAKS THE GLASS (${breakGlass.join(", ")})`;
+  return [`${words[outcome]}${glass}`, ...reasons.map((reason) => `  ${reasonText(reason)}`)];
 }
 
 export function reasonText(reason: Reason): string {

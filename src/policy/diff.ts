@@ -22,6 +22,7 @@ export type PolicyDiff = {
 export type Change = {
   readonly kind:
     | "newly-permitted"
+    | "break-glass"
     | "newly-denied"
     | "asks-less"
     | "asks-more"
@@ -212,14 +213,17 @@ function diffRules(
   }
   return [...found].map(([kind, { first, count }]) => ({
     kind,
-    direction: kind === "newly-permitted" || kind === "asks-less" ? "loosening" : "tightening",
+    direction: LOOSENING.has(kind) ? "loosening" : "tightening",
     text: `${RULE_TEXTS[kind]}: ${atomText(first, pair.after)}`,
     count,
   }));
 }
 
+const LOOSENING: ReadonlySet<Change["kind"]> = new Set(["newly-permitted", "break-glass", "asks-less"]);
+
 const RULE_TEXTS: Partial<Record<Change["kind"], string>> = {
   "newly-permitted": "is permitted now and was not",
+  "break-glass": "is permitted now by breaking the glass, and was not",
   "newly-denied": "was permitted and is not now",
   "asks-less": "asks for less than it did",
   "asks-more": "asks for more than it did",
@@ -234,7 +238,7 @@ function classify(
 ): void {
   const [old, now] = [standingOf(atom, before, client), standingOf(atom, after, client)];
   if (!old.permitted && !now.permitted) return;
-  if (!old.permitted) return note("newly-permitted", atom);
+  if (!old.permitted) return note(now.asked.breakGlass ? "break-glass" : "newly-permitted", atom);
   if (!now.permitted) return note("newly-denied", atom);
   if (!order.asksAtLeast(now.asked, old.asked, atom.caller, "after")) note("asks-less", atom);
   if (!order.asksAtLeast(old.asked, now.asked, atom.caller, "before")) note("asks-more", atom);
@@ -283,8 +287,8 @@ class AskOrder {
   }
 }
 
-const textOf = ({ quorums, delayMs, expireAfterMs }: Asked): string =>
-  `${[...quorums].toSorted().join(";")},${delayMs},${expireAfterMs}`;
+const textOf = ({ quorums, delayMs, expireAfterMs, breakGlass }: Asked): string =>
+  `${[...quorums].toSorted().join(";")},${delayMs},${expireAfterMs},${breakGlass}`;
 
 /** Who counts in each group for a caller's requests. */
 const eligible =

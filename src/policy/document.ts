@@ -340,6 +340,7 @@ const nothingByOmission = [
     if: { properties: { allow: { contains: { enum: kinds } } } },
     then: { required: [field] },
   })),
+  { if: { required: ["breakGlass"] }, then: { required: ["approvals", "delay", "to"] } },
   { if: { required: ["amount"] }, then: { properties: { amount: { additionalProperties: { required: ["max"] } } } } },
 ];
 
@@ -358,6 +359,11 @@ const AllowRule = z
     delay: field.Duration.optional().describe(
       "Earliest moment of signing, counted from the last approval (without approvals: from submission).",
     ),
+    breakGlass: field
+      .yes(
+        "For emergencies: every use leaves `break-glass` leaves in the log and is told as urgent. Asks for `approvals` of two persons or more, a `delay`, and destinations other than `anyone`; goes round no deny, limit or freeze.",
+      )
+      .optional(),
   })
   .describe("A rule that allows. What all matching allow rules ask for adds up.")
   .meta({ id: "AllowRule", allOf: nothingByOmission });

@@ -49,7 +49,8 @@ function decide(policies: Policies, intent: Intent, facts: DecisionFacts, explai
     ...fee.refusals,
     ...limits.refusals,
   ];
-  const waiting = refusals.length === 0 ? judgeApprovals(askedBy(verdict.matching), policies, facts) : NOT_WAITING;
+  const asked = askedBy(verdict.matching);
+  const waiting = refusals.length === 0 ? judgeApprovals(asked, policies, facts) : NOT_WAITING;
   const outcome =
     refusals.length > 0 || waiting.expired ? "deny" : waiting.reasons.length > 0 ? "needs-approval" : "allow";
   const findings = once(() => (explain || outcome !== "allow" ? allFindings(scenes, facts) : verdict.findings()));
@@ -65,9 +66,16 @@ function decide(policies: Policies, intent: Intent, facts: DecisionFacts, explai
     fee: fee.finding,
     missing: waiting.missing,
     ...(waiting.expiresAt === undefined ? {} : { expiresAt: waiting.expiresAt }),
+    ...(asked.breakGlass && outcome !== "deny" ? { breakGlass: glassOf(verdict.matching) } : {}),
     charges: limits.charges,
   };
 }
+
+const glassOf = (rules: ReadonlySet<CompiledRule>): string[] =>
+  [...rules]
+    .filter(({ breakGlass }) => breakGlass)
+    .map(({ id }) => id)
+    .sort();
 
 function once<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;

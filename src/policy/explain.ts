@@ -34,7 +34,7 @@ export function becauseOf(
   const { operation, known } = view;
   switch (mismatch) {
     case undefined:
-      return matchedBecause(scene, view, facts);
+      return `${rule.breakGlass ? "for emergencies: " : ""}${matchedBecause(scene, view, facts)}`;
     case "failed":
       return "the rule could not be evaluated";
     case "operation":

@@ -2,7 +2,15 @@ import { formatAmount, parseAmount } from "../domain/amount.ts";
 import type { CallerName } from "../domain/names.ts";
 import { ANOTHER, TooManyAtoms, atomsOf, sceneOf, type Atom } from "./atoms.ts";
 import { atomText } from "./atom-text.ts";
-import { compileClient, type CompiledLimit, type CompiledPolicy, type CompiledRule } from "./compile.ts";
+import { quorumsOf } from "./break-glass.ts";
+import {
+  compileClient,
+  compileHouse,
+  quorumOfHouse,
+  type CompiledLimit,
+  type CompiledPolicy,
+  type CompiledRule,
+} from "./compile.ts";
 import { addressesOf, declaredIn } from "./declared.ts";
 import { isAllow, type AllowRule, type ClientPolicy } from "./document.ts";
 import { compareFindings, type DocumentPath, type Finding } from "./finding.ts";
@@ -22,6 +30,10 @@ export const LINTS = {
   "quorum-too-large": "the group has too few members who can count",
   "single-approver": "one person alone approves",
   "console-alone": "approvals made on web pages alone suffice",
+  "no-spare-person": "a group needs all of its members: one lost key, and nobody can approve",
+  "no-spare-officer": "a change needs all policy officers: one lost key, and nothing can be changed again",
+  "break-glass-overlaps": "a rule for emergencies matches what another rule allows",
+  "break-glass-same-people": "a rule for emergencies asks nobody but those whom others ask",
   "cap-below-maximum": "a limit is lower than a single transaction that a rule allows",
   "unused-limit": "nothing that the rules allow is counted",
   "unused-entry": "no rule or limit reaches the address book entry",
@@ -45,9 +57,9 @@ export function checkPolicy(
   return policy && findings.length === 0 ? lint(policy) : findings;
 }
 
-/** @param resolved a valid policy; of a house policy nothing is said */
+/** @param resolved a valid policy */
 export function lint(resolved: ResolvedPolicy): readonly Finding[] {
-  if (resolved.document.kind !== "ClientPolicy") return [];
+  if (resolved.document.kind !== "ClientPolicy") return lintHouse(resolved);
   const linter = new Linter(resolved, resolved.document);
   linter.groups();
   linter.limits();
@@ -58,6 +70,18 @@ export function lint(resolved: ResolvedPolicy): readonly Finding[] {
   linter.operations();
   linter.tests();
   return linter.findings.toSorted(compareFindings);
+}
+
+function lintHouse(resolved: ResolvedPolicy): readonly Finding[] {
+  const { policyQuorum, officers } = quorumOfHouse(compileHouse(resolved));
+  if (policyQuorum < officers) return [];
+  const path = [
+    resolved.document.kind === "HousePolicy" && resolved.document.policyQuorum ? "policyQuorum" : "callers",
+  ];
+  const at = resolved.sources.get(resolved.entry)!.locate(path, "key");
+  const message = `a change needs all ${officers} policy officers: with one key lost nothing can be changed again`;
+  const hint = "name more officers than `policyQuorum`";
+  return [{ code: "no-spare-officer", severity: "warning", file: resolved.entry, ...at, message, hint }];
 }
 
 class Linter {
@@ -96,6 +120,7 @@ class Linter {
     const quorums = quorumsOf(rule);
     for (const [group, need] of quorums) {
       const can = this.#eligible(group, rule.by);
+      if (can.size === need) this.#noSpare(index, rule, group);
       if (can.size >= need) continue;
       const path = ["rules", index, "approvals", group];
       this.#say(
@@ -107,6 +132,7 @@ class Linter {
       );
     }
     this.#consoleAlone(index, rule, quorums);
+    this.#breakGlass(index, rule, quorums);
     if (quorums.reduce((sum, [, need]) => sum + need, 0) !== 1) return;
     this.#say(
       "single-approver",
@@ -114,6 +140,33 @@ class Linter {
       ["rules", index, "approvals"],
       `rule \`${rule.id}\` is met by one person`,
       "ask two persons, so that no one alone can move assets",
+    );
+  }
+
+  #noSpare(index: number, rule: AllowRule, group: string): void {
+    this.#say(
+      "no-spare-person",
+      "warning",
+      ["rules", index, "approvals", group],
+      `rule \`${rule.id}\` asks all members of \`${group}\` who can count`,
+      "add a member: with one key lost nobody could approve, and a new key takes the officers and their delay",
+    );
+  }
+
+  /** In an emergency the officers of every day may be the ones who are not there. */
+  #breakGlass(index: number, rule: AllowRule, quorums: ReturnType<typeof quorumsOf>): void {
+    if (rule.breakGlass === undefined) return;
+    const membersOf = (groups: ReturnType<typeof quorumsOf>): CallerName[] =>
+      groups.flatMap(([group]) => [...(this.#policy.groups.get(group) ?? [])]);
+    const daily = this.#allows().flatMap(([, other]) => (other.breakGlass === undefined ? quorumsOf(other) : []));
+    const known = new Set(membersOf(daily));
+    if (!membersOf(quorums).every((person) => known.has(person))) return;
+    this.#say(
+      "break-glass-same-people",
+      "warning",
+      ["rules", index, "approvals"],
+      `rule \`${rule.id}\` asks nobody whom other rules do not ask`,
+      "name a group with others in it: when those of every day cannot be reached, nobody could break the glass",
     );
   }
 
@@ -309,6 +362,7 @@ class Linter {
       allowed: new Set(),
       counted: new Set(),
       overlaps: new Map(),
+      glass: new Map(),
       drawn: new Map(),
     };
     try {
@@ -328,6 +382,15 @@ class Linter {
           ["rules", index],
           `rule \`${rule.id}\` and \`${atom.other}\` ask for different things for one operation: ${atomText(atom.atom, this.#policy)}`,
           "what both ask for adds up",
+        );
+      const glass = seen.glass.get(rule.id);
+      if (glass)
+        this.#say(
+          "break-glass-overlaps",
+          "warning",
+          ["rules", index],
+          `rule \`${rule.id}\` is for emergencies, and also matches what rule \`${glass.other}\` allows: ${atomText(glass.atom, this.#policy)}`,
+          "what both ask for adds up: let one of them not reach it",
         );
     }
   }
@@ -350,7 +413,10 @@ class Linter {
     }
     // An own account that the book names as another's is possible, but not what an author thinks of.
     if (view.known && atom.owner !== undefined) return;
-    const [first, ...others] = allowing;
+    const daily = allowing.find(({ breakGlass }) => !breakGlass);
+    for (const { id, breakGlass } of daily ? allowing : [])
+      if (breakGlass && !seen.glass.has(id)) seen.glass.set(id, { atom, other: daily!.id });
+    const [first, ...others] = allowing.filter(({ breakGlass }) => !breakGlass || daily === undefined);
     const other = others.find((rule) => asksText(rule) !== asksText(first!));
     if (other && !seen.overlaps.has(other.id)) seen.overlaps.set(other.id, { atom, other: first!.id });
   }
@@ -458,14 +524,11 @@ type Seen = {
   readonly allowed: Set<string>;
   readonly counted: Set<string>;
   readonly overlaps: Map<string, { readonly atom: Atom; readonly other: string }>;
+  /** Rule for emergencies → what another rule allows as well. */
+  readonly glass: Map<string, { readonly atom: Atom; readonly other: string }>;
   /** Deny rule → an allowance by which it is walked round, and the rule that allows that. */
   readonly drawn: Map<string, { readonly atom: Atom; readonly by: string }>;
 };
-
-const quorumsOf = ({ approvals }: AllowRule): (readonly [group: string, need: number])[] =>
-  Object.entries(approvals ?? {}).flatMap(([group, need]) =>
-    group === "expireAfter" ? [] : [[group, Number(need)] as const],
-  );
 
 function asksText(rule: CompiledRule): string {
   const { quorums, delayMs, expireAfterMs } = askedBy([rule]);

@@ -9,6 +9,8 @@ export type Asked = {
   readonly delayMs: number;
   /** Undefined where nothing is asked. */
   readonly expireAfterMs: number | undefined;
+  /** Whether one of them is for emergencies. */
+  readonly breakGlass: boolean;
 };
 
 export type Progress = {
@@ -17,7 +19,7 @@ export type Progress = {
   readonly completedAt: number | undefined;
 };
 
-const NOTHING: Asked = { quorums: new Map(), delayMs: 0, expireAfterMs: undefined };
+const NOTHING: Asked = { quorums: new Map(), delayMs: 0, expireAfterMs: undefined, breakGlass: false };
 /** A request that nobody signs must not stay ready for ever. */
 const EXPIRE_AFTER_DELAY_MS = 24 * 3_600_000;
 
@@ -39,6 +41,7 @@ function addUp(asked: Asked, rule: CompiledRule): Asked {
     quorums,
     delayMs: Math.max(asked.delayMs, rule.delayMs),
     expireAfterMs: Math.min(asked.expireAfterMs ?? Infinity, expireAfterMs),
+    breakGlass: asked.breakGlass || rule.breakGlass,
   };
 }
 

@@ -18,6 +18,7 @@ import { durationMs } from "./fields.ts";
 import { invalid, type DocumentPath, type Finding } from "./finding.ts";
 import type { CheckAccount, ResolvedPolicy } from "./parse.ts";
 import { requireBounds } from "./bounds.ts";
+import { requireGuarded } from "./break-glass.ts";
 
 /** Words with a meaning of their own where a name could stand. */
 const RESERVED_IN_BOOK = ["own", "anyone", "any", ...RESERVED_NAMES];
@@ -401,6 +402,7 @@ function checkAllow(checked: Checked, rule: AllowRule, path: DocumentPath): void
       });
   }
   checkApprovals(checked, rule, path);
+  requireGuarded(rule, path, report);
 }
 
 function checkApprovals({ policy, report }: Checked, rule: AllowRule, path: DocumentPath): void {

@@ -8,6 +8,7 @@ import { asJson } from "../domain/json.ts";
 import type { CallerName, ClientId, KeyName } from "../domain/names.ts";
 import type { RequestId } from "../domain/request.ts";
 import { contentOf, countingApprovals, intentHash, readDecision, type RecordedApproval } from "./approvals.ts";
+import { tellBreakGlass } from "./break-glass.ts";
 import { decide, loadFacts, understandReplacing, type Situation } from "./claim.ts";
 import { requireCurrent, type ClientEntry, type Directory, type HouseEntry } from "./directory.ts";
 import { readPayload } from "./payloads.ts";
@@ -146,7 +147,9 @@ async function approve(
     throw new GatewayError("approval-not-asked", `nothing is missing of a group that \`${approval.person}\` is in`);
   }
   const change = { intent: asJson(situation.intent), decision: recordedDecision(after), approvals: all };
-  return settle(transaction, situation, "pending", change, said, "approved");
+  const row = await settle(transaction, situation, "pending", change, said, "approved");
+  await tellBreakGlass(transaction, situation.client, row, "approved");
+  return row;
 }
 
 /** @throws {GatewayError} `approval-not-needed`, `denied-now` */

@@ -277,3 +277,18 @@ export async function requireCurrent(reader: StoreReader, client: ClientEntry, h
   if ((await reader.revision(HOUSE)) !== house.revision) throw new StaleDirectory(HOUSE);
   if ((await reader.revision(client.row.id)) !== client.revision) throw new StaleDirectory(client.row.id);
 }
+
+const REFRESHES = 3;
+
+/** With what is active now in memory, as for every request. */
+export async function freshly<T>(directory: Directory, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof StaleDirectory) || attempt >= REFRESHES) throw error;
+      if (error.client === HOUSE) await directory.refreshHouse();
+      else await directory.refreshClient(error.client);
+    }
+  }
+}

@@ -35,7 +35,13 @@ export type ClientFacts = {
 };
 
 /** A request that has no final answer yet. */
-type Open = { readonly leaf: number; readonly authorized: Authorized | undefined };
+type Open = {
+  readonly client: ClientId;
+  readonly leaf: number;
+  readonly authorized: Authorized | undefined;
+  /** While it waits: when its time is over, ms. */
+  readonly until: number;
+};
 
 /** Spend that counts no more, and the leaf that said so. */
 export type Void = Authorized & { readonly by: number };
@@ -57,7 +63,11 @@ type RequestSaid = Pick<RequestRow, "caller" | "idempotencyKey"> & {
   readonly request: RequestId;
   readonly replaces?: RequestId;
   readonly intent?: { readonly claims: readonly Claim[] };
-  readonly decision?: { readonly charges: readonly { readonly counter: CounterId }[] };
+  readonly decision?: {
+    readonly charges: readonly { readonly counter: CounterId }[];
+    readonly expiresAt?: number;
+  };
+  readonly notAfter?: number;
   readonly spend?: "given-back" | "counted";
 };
 
@@ -146,6 +156,11 @@ export class Ledger {
 
   isReported(client: ClientId, deposit: string): boolean {
     return this.#deposits.get(`${client}/${deposit}`) !== undefined;
+  }
+
+  /** Requests that wait, and whose time is over by what they were told last. */
+  lapsed(now: number): { readonly client: ClientId; readonly id: RequestId }[] {
+    return [...this.#open].flatMap(([id, { client, until }]) => (until <= now ? [{ client, id }] : []));
   }
 
   isClaimed(claim: string): boolean {
@@ -266,7 +281,7 @@ export class Ledger {
       case "pending":
       case "approved":
         this.#know(leaf);
-        this.#open.set(id, { leaf: index, authorized: undefined });
+        this.#open.set(id, { client: leaf.client, leaf: index, authorized: undefined, until: untilOf(said) });
         return;
       case "attempted":
       case "unsigned":
@@ -301,7 +316,7 @@ export class Ledger {
     if (before?.authorized) this.#void(client, before.authorized, index);
     else for (const claim of intent!.claims) this.#claim(claim, leaf);
     for (const { counter } of decision!.charges) this.#ends.set(counter, index);
-    this.#open.set(request, { leaf: index, authorized: { at, leaf: index } });
+    this.#open.set(request, { client, leaf: index, authorized: { at, leaf: index }, until: Infinity });
   }
 
   #claim(claim: Claim, { index, said }: Said): void {
@@ -343,6 +358,11 @@ export const reportedIn = (said: LeafSaid): string | undefined =>
 function putAll<K, V>(map: Map<K, V>, entries: ReadonlyMap<K, V>): void {
   for (const [key, value] of entries) map.set(key, value);
 }
+
+const untilOf = (said: LeafSaid): number => {
+  const { decision, notAfter } = said as unknown as RequestSaid;
+  return Math.min(decision?.expiresAt ?? Infinity, notAfter ?? Infinity);
+};
 
 const recoveryOf = ({ index, at, said }: Said): RecoveryRow => {
   const { promised, lost } = said as unknown as { promised: { size: number }; lost: RecoveryRow["lost"] };

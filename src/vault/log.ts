@@ -25,6 +25,7 @@ export type LeafType =
   | "denied"
   | "pending"
   | "approved"
+  | "break-glass"
   | "rejected"
   | "cancelled"
   | "expired"

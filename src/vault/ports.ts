@@ -427,6 +427,8 @@ export interface StoreReader extends CommonReader {
   holdings(client: ClientId, always?: "always"): Promise<Holdings | undefined>;
   /** When an officer confirmed the store's clock last, as the log says. */
   confirmedTime(): Promise<number | undefined>;
+  /** Requests that wait although their time is over, as far as this process has read the log. */
+  lapsed(): Promise<readonly Pick<RequestRow, "client" | "id">[]>;
   nextNonce(account: Account): Promise<bigint | undefined>;
   lastLeaf(client?: ClientId): Promise<LeafRow | undefined>;
   leaf(index: number): Promise<LeafRow | undefined>;

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Decision } from "../domain/decision.ts";
 import { contentOf } from "./approvals.ts";
+import { tellBreakGlass } from "./break-glass.ts";
 import { addressOf } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { claimId, type Intent } from "../domain/intent.ts";
@@ -74,11 +75,13 @@ async function wait(transaction: StoreTransaction, situation: Situation, decided
   const before = readRecord(request).decision;
   const unchanged = before !== undefined && JSON.stringify(before.missing) === JSON.stringify(decided.decision.missing);
   if (unchanged) return request;
-  return settle(transaction, situation, "pending", {
+  const row = await settle(transaction, situation, "pending", {
     ...decided,
     payload: situation.payload,
     ...(situation.assist === undefined ? {} : { filling: asJson(situation.assist) as Record<string, string> }),
   });
+  await tellBreakGlass(transaction, situation.client, row, "pending");
+  return row;
 }
 
 async function authorize(
@@ -108,6 +111,7 @@ async function authorize(
     await transaction.addSpend(counter, { ...authorizationOf(row), amount });
   }
   if (request.state !== "authorized") for (const claim of intent.claims) await take(transaction, claim, row);
+  await tellBreakGlass(transaction, situation.client, row, "authorized");
   return { row, authorization: understood };
 }
 
@@ -193,6 +197,7 @@ export async function settle(
     intent: record.intent,
     decision: record.decision,
     problem: record.problem,
+    notAfter: record.notAfter,
     digest: record.digest,
     ...said,
   });

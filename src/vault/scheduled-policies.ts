@@ -3,7 +3,7 @@ import { cancellationSigningText, type OfficerSignature } from "../domain/govern
 import type { CallerName, ClientId } from "../domain/names.ts";
 import type { CompiledHouse, CompiledPolicy } from "../policy/compile.ts";
 import { compileFor } from "./compilers.ts";
-import { StaleDirectory, type Directory } from "./directory.ts";
+import { freshly, StaleDirectory, type Directory } from "./directory.ts";
 import { frozenCallers } from "./frozen.ts";
 import { HOUSE } from "../domain/names.ts";
 import { appendLeaf } from "./log.ts";
@@ -157,19 +157,4 @@ async function requireAsLogged(
   const opening = JSON.parse((await transaction.leaf(leaf))?.opening ?? "{}") as Record<string, unknown>;
   if (opening["type"] === "policy-scheduled" && opening["policy"] === hash && opening["activeAt"] === activeAt) return;
   throw new GatewayError("store-fault", `the change that waits is not the one that leaf ${leaf} scheduled`);
-}
-
-const REFRESHES = 3;
-
-/** With what is active now in memory, as for every request. */
-async function freshly(directory: Directory, work: () => Promise<void>): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof StaleDirectory) || attempt >= REFRESHES) throw error;
-      if (error.client === HOUSE) await directory.refreshHouse();
-      else await directory.refreshClient(error.client);
-    }
-  }
 }

@@ -97,6 +97,7 @@ function readerOn({ rows, following }: Parts<RowReader>): StoreReader {
     owners: async (accounts) => ownersIn(following, accounts),
     holdings: holdingsIn({ rows, following }),
     confirmedTime: async () => ledger.confirmedAt,
+    lapsed: async () => ledger.lapsed(await rows.now()),
     request: async (client, id) => shown(await rows.request(client, id)),
     requestByIdempotencyKey: async (...of) => shown(await rows.requestByIdempotencyKey(...of)),
     nextNonce: async (account) => (await rows.nextNonce(account))?.next,
@@ -175,6 +176,7 @@ function transactionOn(parts: Parts<RowTransaction>, work: Work): StoreTransacti
     holdings: holdingsIn(parts),
     isReported: async (client, deposit) => parts.following.isReported(client, deposit),
     confirmedTime: async () => parts.following.ledger.confirmedAt,
+    lapsed: async () => parts.following.ledger.lapsed(await parts.rows.now()),
   };
 }
 

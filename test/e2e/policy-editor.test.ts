@@ -13,6 +13,7 @@ const POLICIES = fileURLToPath(new URL("../../policies/", import.meta.url));
 const SEEN: Readonly<Record<string, readonly [file: string, line: number, message: RegExp]>> = {
   "allow-any-bad": ["policy.yaml", 17, /^Value is not accepted\. Valid values: "transfer", /],
   "anchor-bad": ["policy.yaml", 11, /^Unused anchor/],
+  "break-glass-at-once-bad": ["policy.yaml", 27, /^Missing property "delay"/],
   "key-twice-bad": ["policy.yaml", 6, /^Map keys must be unique/],
   "no-chain-bad": ["policy.yaml", 13, /^String does not match the pattern/],
   "no-decimals-bad": ["assets.yaml", 7, /^Missing property "decimals"/],
@@ -34,6 +35,10 @@ const UNSEEN: Readonly<Record<string, string>> = {
   "failing-test-bad": "a test is run",
   "amount-gap-bad": "two rules",
   "argument-spelling-bad": "a rule and what decoders write",
+  "break-glass-overlaps-bad": "two rules",
+  "break-glass-same-people-bad": "two rules and their groups",
+  "no-spare-person-bad": "a quorum and a group",
+  "no-spare-officer-bad": "a quorum and the callers",
   "fixed-zone-bad": "a name that every time zone list has",
   "cap-below-maximum-bad": "a rule and a limit",
   "console-alone-bad": "a rule and its groups",

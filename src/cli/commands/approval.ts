@@ -10,7 +10,7 @@ import { intentText } from "../intent-text.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output, table } from "../output.ts";
 import { signAsPerson, withSigner, type SignerOptions } from "../person-signer.ts";
-import { requestText } from "./request.ts";
+import { breakGlassText, requestText } from "./request.ts";
 
 /** `approval …`: what approvers do. Everything is decoded on this machine before anything is signed. */
 export function approvalCommands(program: Command): void {
@@ -54,7 +54,7 @@ async function list(options: CommonOptions): Promise<void> {
     request.state,
     request.caller,
     request.key,
-    waiting ? missingText(waiting) : "",
+    waiting ? `${waiting.breakGlass === undefined ? "" : "BREAK GLASS; "}${missingText(waiting)}` : "",
   ]);
   output(options.json).result({ requests: views }, rows.length > 0 ? table(rows) : "nothing waits");
 }
@@ -79,6 +79,7 @@ function questionText({ view, asked }: Question): string {
   const { request } = view;
   return [
     `request ${request.id} of ${request.client}: ${request.caller} asks, with key ${request.key}, since ${request.submittedAt}`,
+    ...(waiting.breakGlass === undefined ? [] : [breakGlassText(waiting.breakGlass)]),
     ...(request.reference === undefined ? [] : [`  in its own words: ${JSON.stringify(request.reference)}`]),
     intentText(intent, policy),
     `  decoded here; the gateway says the same (${waiting.intentHash})`,

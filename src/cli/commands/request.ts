@@ -85,16 +85,23 @@ function readBody(file: string): Record<string, unknown> {
   }
 }
 
-type ShownDecision = { missing?: { approvals?: { group: string; have: number; need: number }[]; notBefore?: number } };
+type ShownDecision = {
+  breakGlass?: string[];
+  missing?: { approvals?: { group: string; have: number; need: number }[]; notBefore?: number };
+};
+
+export const breakGlassText = (rules: readonly string[]): string =>
+  `  !! BREAKS THE GLASS, by ${rules.map((rule) => `\`${rule}\``).join(", ")}: a rule for emergencies`;
 
 export function requestText(view: SigningRequestView): string {
-  const { missing } = (view.decision ?? {}) as ShownDecision;
+  const { missing, breakGlass } = (view.decision ?? {}) as ShownDecision;
   const waiting = [
     ...(missing?.approvals ?? []).map(({ group, have, need }) => `  waits for   ${need - have} more of ${group}`),
     ...(missing?.notBefore === undefined ? [] : [`  not before  ${new Date(missing.notBefore).toISOString()}`]),
   ];
   return [
     `request ${view.id}: ${view.state}`,
+    ...(breakGlass === undefined ? [] : [breakGlassText(breakGlass)]),
     ...(view.result
       ? [
           `  from         ${view.result.address}`,

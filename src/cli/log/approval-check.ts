@@ -11,7 +11,7 @@ import type { Account } from "../../domain/chain.ts";
 import type { DecisionFacts } from "../../domain/decision.ts";
 import { intentFromJson } from "../../domain/intent.ts";
 import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
-import type { CompiledHouse, CompiledPolicy } from "../../policy/compile.ts";
+import type { CompiledHouse, CompiledPolicy, CompiledRule } from "../../policy/compile.ts";
 import { mismatchOf } from "../../policy/match.ts";
 import { askedBy, type Asked } from "../../policy/quorum.ts";
 import { scenesOf } from "../../policy/scene.ts";
@@ -48,6 +48,8 @@ type Known = {
   readonly house: () => CompiledHouse | undefined;
   readonly owners: ReadonlyMap<Account, ClientId>;
   readonly origin: () => string;
+  /** At the leaf at hand. */
+  readonly isFrozen: (client: string, person: string) => boolean;
 };
 
 // The package's types say `export default` while Node sees `module.exports`.
@@ -104,6 +106,8 @@ export class ApprovalCheck {
     if (opening.type === "approved" && hashOf(client, opening) !== fields.intent)
       add("approval-differs", `\`${fields.person}\` has signed another intent`);
     this.#requirePerson(policy, opening, fields.person, add, check);
+    if (this.#known.isFrozen(client, fields.person))
+      add("approval-by-frozen", `\`${fields.person}\` was frozen when this was taken`);
     if (opening.type !== "approved") return;
     const approval = {
       person: fields.person as CallerName,
@@ -139,7 +143,8 @@ export class ApprovalCheck {
     const { request } = opening;
     this.begin(request, at);
     const policy = this.#known.policies.get(client);
-    const asked = policy && this.#askedFor(place, opening, policy);
+    const matching = policy && this.#matching(place, opening, policy);
+    const asked = matching && askedBy(matching);
     if (!asked || asked.expireAfterMs === undefined) return;
     const add = (code: string, message: string) => this.#findings.add(code, `leaf ${index} ${message}`, index);
     if (isAboveCap(opening)) add("approval-fee", "authorizes a higher fee than was approved");
@@ -147,7 +152,10 @@ export class ApprovalCheck {
     if (at >= submittedAt + asked.expireAfterMs) add("approval-late", "authorizes a request that had lapsed");
     const counting = (this.#approvals.get(request) ?? []).filter(
       (approval) =>
-        approval.expires > at && approval.policy === policy.hash && approval.intent === hashOf(client, opening),
+        approval.expires > at &&
+        approval.policy === policy.hash &&
+        approval.intent === hashOf(client, opening) &&
+        !this.#known.isFrozen(client, approval.person),
     );
     const completedAt = completeAt(asked, policy, counting) ?? (asked.quorums.size === 0 ? submittedAt : undefined);
     if (completedAt === undefined) {
@@ -158,8 +166,19 @@ export class ApprovalCheck {
       add("approval-early", "authorizes a request before its delay was over");
   }
 
-  /** What all allow rules that match ask for, by the documents that were active. */
-  #askedFor({ at, client }: Place, opening: RequestOpening, policy: CompiledPolicy): Asked | undefined {
+  /** The rules for emergencies that match what was decided there, by the documents that were active. */
+  breakGlass(place: Place, opening: RequestOpening): readonly string[] {
+    const policy = this.#known.policies.get(place.client);
+    if (!policy?.allows.some(({ breakGlass }) => breakGlass)) return [];
+    const matching = this.#matching(place, opening, policy) ?? [];
+    return matching
+      .filter(({ breakGlass }) => breakGlass)
+      .map(({ id }) => id)
+      .sort();
+  }
+
+  /** All allow rules that match, by the documents that were active. */
+  #matching({ at, client }: Place, opening: RequestOpening, policy: CompiledPolicy): CompiledRule[] | undefined {
     const house = this.#known.house();
     if (!house) return undefined;
     const intent = intentFromJson(opening.intent);
@@ -182,10 +201,9 @@ export class ApprovalCheck {
       spent: new Map(),
     };
     const scene = scenesOf({ client: policy, house }, intent, facts).client;
-    const matching = policy.allows.filter((rule) =>
+    return policy.allows.filter((rule) =>
       scene.operations.some((view) => mismatchOf(rule, scene, view, facts) === undefined),
     );
-    return askedBy(matching);
   }
 }
 

@@ -70,6 +70,11 @@ export class FreezeCheck {
     this.#add("signed-frozen", `leaf ${leaf} ${does} a request while ${target} was frozen`, leaf);
   }
 
+  /** Whether that person, of the client's own document, may decide nothing at present. */
+  isFrozen(client: string, person: string): boolean {
+    return this.#standing.has(nameOf(client, `caller ${person}`));
+  }
+
   withhold(asked: Asked, leaf: number): void {
     if (this.#freezeOf(asked) !== undefined) return;
     this.#add("withheld-unfrozen", `leaf ${leaf} withholds a signature of what was not frozen`, leaf);

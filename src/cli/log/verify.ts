@@ -15,6 +15,7 @@ import {
   type DecidedUnder,
   type ScheduledOpening,
 } from "./authority-check.ts";
+import { BreakGlassCheck, type BreakGlassOpening } from "./break-glass-check.ts";
 import { Findings, type Finding } from "./findings.ts";
 import { FreezeCheck, type UnfrozenOpening } from "./freeze-check.ts";
 import { FORMAT, parseLine, type HeaderLine, type LeafLine } from "./format.ts";
@@ -96,7 +97,9 @@ export class LogVerifier {
     house: () => this.#authority.house ?? (this.#header?.of === "house" ? undefined : NO_HOUSE),
     owners: this.#owners,
     origin: () => this.#header!.origin,
+    isFrozen: (client, person) => this.#freezes.isFrozen(client, person),
   });
+  readonly #glass = new BreakGlassCheck(this.#findings);
   readonly #restorations = new RestoreCheck(this.#findings, this.#authority);
   readonly #chains = new Map<string, { readonly number: number; readonly hash: string; readonly leaf: number }>();
   readonly #publicKeys = new Map<string, { readonly curve: string; readonly publicKey: string }>();
@@ -226,6 +229,7 @@ export class LogVerifier {
     if (decision && isDecision(opening)) this.#authority.checkDecision(client, decision.policy, index);
     if (leaf.evidence && this.#options.signatures) this.#checkEvidence(leaf, opening);
     this.#checkLiens(leaf, opening);
+    if (opening.type !== "break-glass") this.#glass.pass(client);
     switch (opening.type) {
       case "genesis":
         return this.#takeGenesis(leaf, opening);
@@ -254,10 +258,14 @@ export class LogVerifier {
       case "failed":
         return this.#takeFailed(leaf, opening);
       case "pending":
-        return this.#approvals.begin(opening["request"] as string, leaf.at);
+        this.#approvals.begin(opening["request"] as string, leaf.at);
+        return this.#expectGlass(leaf, opening);
       case "approved":
       case "rejected":
-        return this.#approvals.decide(leaf, opening as unknown as RequestOpening, this.#options.signatures);
+        this.#approvals.decide(leaf, opening as unknown as RequestOpening, this.#options.signatures);
+        return this.#expectGlass(leaf, opening);
+      case "break-glass":
+        return this.#glass.take(client, opening as unknown as BreakGlassOpening, index);
       case "client-added":
         return this.#freezes.add(client, index);
       case "key-disabled":
@@ -362,6 +370,15 @@ export class LogVerifier {
     this.#replacements.authorize(authorized);
     this.#windows.authorize(authorized, opening["decision"] as never);
     this.#approvals.authorize({ index, at, client }, opening as unknown as RequestOpening);
+    this.#expectGlass({ index, at, client }, opening);
+  }
+
+  /** Steps towards breaking the glass: whatever the gateway says of them, the documents do. */
+  #expectGlass({ index, at, client }: Pick<Opened, "index" | "at" | "client">, opening: Opening): void {
+    const { type: what, request } = opening as Opening & { request: string };
+    if (what === "rejected") return;
+    const rules = this.#approvals.breakGlass({ index, at, client }, opening as unknown as RequestOpening);
+    this.#glass.expect(client, { leaf: index, what, request, rules });
   }
 
   #takeObserved({ index, at, client }: Opened, opening: Opening): void {
@@ -447,6 +464,7 @@ export class LogVerifier {
   finish(): Report {
     if (!this.#header) throw new GatewayError("malformed-export", "expected a header, found nothing");
     this.#tree.finish(this.#key);
+    this.#glass.finish();
     if (this.#tree.checkpoints === 0) this.#findings.add("no-checkpoint", "expected a signed checkpoint, found none");
     const isAsked = this.#options.witnesses !== undefined;
     if (isAsked && this.#witnessed === 0)

@@ -31,7 +31,7 @@ function shownWaiting(
   { situation, decision, intentHash, approvals }: Waiting,
 ): NonNullable<ApprovalView["waiting"]> {
   const { client, key, payload, intent } = situation;
-  const { missing, expiresAt } = decision;
+  const { missing, expiresAt, breakGlass } = decision;
   return {
     origin,
     payload,
@@ -46,6 +46,7 @@ function shownWaiting(
     missing: missing.approvals.map((place) => ({ ...place, from: stillAsked(situation, place.group, approvals) })),
     ...(missing.notBefore === undefined ? {} : { notBefore: iso(missing.notBefore) }),
     ...(expiresAt === undefined ? {} : { expires: iso(expiresAt) }),
+    ...(breakGlass === undefined ? {} : { breakGlass }),
     approvals: approvals.map(({ person, at, counts }) => ({ person, at: iso(at), counts })),
   };
 }
