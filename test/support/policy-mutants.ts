@@ -232,6 +232,11 @@ export const MUTANTS: readonly Mutant[] = [
     "Math.min(asked.expireAfterMs ?? Infinity, expireAfterMs)",
     "Math.max(asked.expireAfterMs ?? 0, expireAfterMs)",
   ),
+  quorum(
+    "a rule for emergencies is quiet beside another",
+    "breakGlass: asked.breakGlass || rule.breakGlass,",
+    "breakGlass: asked.breakGlass && rule.breakGlass,",
+  ),
   quorum("who operates the service counts", "[facts.caller, ...(operators ?? [])]", "[facts.caller]"),
   quorum("an approval from the future counts", ".filter(({ at }) => at <= facts.now)", ".filter(({ at }) => at >= 0)"),
   quorum("a person counts as often as they approve", "      seen.add(person);\n", ""),

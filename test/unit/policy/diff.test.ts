@@ -56,6 +56,12 @@ const cases: [string, object, object, string][] = [
     "asks-more",
   ],
   [
+    "the same, loudly",
+    withRules(rule({ approvals: { officers: "2" }, delay: "1h" })),
+    withRules(rule({ approvals: { officers: "2" }, delay: "1h", breakGlass: "true" })),
+    "asks-more",
+  ],
+  [
     "more approvals",
     withRules(rule({ approvals: { officers: "1" } })),
     withRules(rule({ approvals: { officers: "2" } })),
@@ -124,6 +130,17 @@ describe("what changes between two versions of a policy", () => {
       assert.equal(diffPolicies(after, before).verdict, "loosening");
     });
   }
+
+  it("what only an emergency opens is named so", () => {
+    const glass = {
+      ...rule({ to: ["safe"], approvals: { officers: "2" }, delay: "1h" }),
+      id: "out",
+      breakGlass: "true",
+    };
+    const { verdict, changes } = diffPolicies(clientPolicy(withRules(rule())), clientPolicy(withRules(rule(), glass)));
+    assert.deepEqual([verdict, changes.map(({ kind }) => kind)], ["loosening", ["break-glass"]]);
+    assert.match(changes[0]!.text, /^is permitted now by breaking the glass, and was not: transfer of /);
+  });
 
   it("nothing changes between a document and itself under other words", () => {
     const split = withRules(rule({ amount: { ETH: { max: "4" } } }), {

@@ -191,6 +191,36 @@ describe("a policy document", () => {
       "policy.yaml:19:43 expected `expireAfter` above the delay of `24h`, found `1d`",
     ],
     [
+      "an emergency without a delay",
+      "    to: [treasury]\n",
+      "    to: [treasury]\n    breakGlass: true\n    approvals: {officers: 2}\n",
+      "policy.yaml:14:5 expected a `delay` beside `breakGlass`, found none",
+    ],
+    [
+      "an emergency that one person decides",
+      "    to: [treasury]\n",
+      "    to: [treasury]\n    breakGlass: true\n    delay: 1h\n    approvals: {officers: 1}\n",
+      "policy.yaml:14:5 expected `approvals` of at least 2 persons beside `breakGlass`, found 1",
+    ],
+    [
+      "an emergency that leads anywhere",
+      "    to: [treasury]\n",
+      "    to: [treasury, anyone]\n    breakGlass: true\n    delay: 1h\n    approvals: {officers: 2}\n",
+      "policy.yaml:17:20 expected destinations that were chosen before beside `breakGlass`, found `anyone`",
+    ],
+    [
+      "an emergency without a bound",
+      "    to: [treasury]\n",
+      "    to: [treasury]\n    breakGlass: true\n    delay: 1h\n    approvals: {officers: 2}\n    unbounded: true\n",
+      "policy.yaml:21:5 expected no `unbounded` beside `breakGlass`, found it",
+    ],
+    [
+      "an emergency that is `false`",
+      "    to: [treasury]\n",
+      "    to: [treasury]\n    breakGlass: false\n",
+      "policy.yaml:18:17 expected `true`, found `false`",
+    ],
+    [
       "a policy officer in a client's document",
       "role: approver",
       "role: policy-officer",

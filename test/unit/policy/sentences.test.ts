@@ -237,6 +237,20 @@ describe("sentence 4: what rules ask for adds up", () => {
     const decision = decide(policy, intentOf(transfer(ACCOUNTS.treasury, 1n), transfer(ACCOUNTS.safe, 1n)));
     assert.deepEqual(decision.missing.approvals.map(({ group }) => group).toSorted(), ["desk", "officers"]);
   });
+  it("a rule for emergencies is named whatever else matches, and only where it is not denied", () => {
+    const glass = allow({ id: "glass", breakGlass: "true", approvals: { officers: "2" }, delay: "1h" });
+    const quiet = allow({ id: "quiet", approvals: { officers: "1" } });
+    for (const rules of [[glass], [glass, quiet], [quiet, glass]]) {
+      const decision = decide(policies({ rules }), toTreasury("1"));
+      assert.deepEqual([decision.outcome, decision.breakGlass], ["needs-approval", ["glass"]]);
+    }
+    const given = { submittedAt: NOW, now: NOW + 2 * HOUR, approvals: approvals(["alice", 0], ["bob", HOUR]) };
+    const allowed = decide(policies({ rules: [glass, quiet] }), toTreasury("1"), given);
+    assert.deepEqual([allowed.outcome, allowed.breakGlass], ["allow", ["glass"]]);
+    const no = { id: "no", deny: ["transfer"], to: ["treasury"] };
+    assert.equal(decide(policies({ rules: [glass, no] }), toTreasury("1"), given).breakGlass, undefined);
+    assert.equal(decide(policies({ rules: [quiet] }), toTreasury("1")).breakGlass, undefined);
+  });
   it("complete approvals still wait for the delay, counted from the last one that was needed", () => {
     const policy = policies({ rules: [two] });
     const given = approvals(["alice", 0], ["bob", HOUR]);

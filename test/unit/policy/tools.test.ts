@@ -96,7 +96,7 @@ describe("policy init", () => {
     const text = startingDocument({
       client: "new-client",
       service: { name: "payouts", key: key(1) },
-      approvers: ["ann", "ben"].map((name, index) => ({ name, key: key(index + 2) })),
+      approvers: ["ann", "ben", "cleo"].map((name, index) => ({ name, key: key(index + 2) })),
       destination: { name: "treasury", address: ACCOUNTS.treasury },
       asset: "ETH",
       paymentMax: "1",
