@@ -40,7 +40,7 @@ type Open = {
   readonly leaf: number;
   readonly authorized: Authorized | undefined;
   /** While it waits: when its time is over, ms. */
-  readonly until: number;
+  readonly until: number | undefined;
 };
 
 /** Spend that counts no more, and the leaf that said so. */
@@ -86,7 +86,7 @@ export type LedgerState = {
 };
 
 /** What is read of leaves here, and how it is kept: another number with every change. Snapshots are of one kind only. */
-export const LEDGER_VERSION = 1;
+export const LEDGER_VERSION = 2;
 
 export class Ledger {
   readonly clients = new Map<ClientId, ClientFacts>();
@@ -160,7 +160,9 @@ export class Ledger {
 
   /** Requests that wait, and whose time is over by what they were told last. */
   lapsed(now: number): { readonly client: ClientId; readonly id: RequestId }[] {
-    return [...this.#open].flatMap(([id, { client, until }]) => (until <= now ? [{ client, id }] : []));
+    return [...this.#open].flatMap(([id, { client, until }]) =>
+      until !== undefined && until <= now ? [{ client, id }] : [],
+    );
   }
 
   isClaimed(claim: string): boolean {
@@ -316,7 +318,7 @@ export class Ledger {
     if (before?.authorized) this.#void(client, before.authorized, index);
     else for (const claim of intent!.claims) this.#claim(claim, leaf);
     for (const { counter } of decision!.charges) this.#ends.set(counter, index);
-    this.#open.set(request, { client, leaf: index, authorized: { at, leaf: index }, until: Infinity });
+    this.#open.set(request, { client, leaf: index, authorized: { at, leaf: index }, until: undefined });
   }
 
   #claim(claim: Claim, { index, said }: Said): void {
@@ -359,9 +361,11 @@ function putAll<K, V>(map: Map<K, V>, entries: ReadonlyMap<K, V>): void {
   for (const [key, value] of entries) map.set(key, value);
 }
 
-const untilOf = (said: LeafSaid): number => {
+/** Never infinite: the ledger is kept as JSON. */
+const untilOf = (said: LeafSaid): number | undefined => {
   const { decision, notAfter } = said as unknown as RequestSaid;
-  return Math.min(decision?.expiresAt ?? Infinity, notAfter ?? Infinity);
+  const until = Math.min(decision?.expiresAt ?? Infinity, notAfter ?? Infinity);
+  return until === Infinity ? undefined : until;
 };
 
 const recoveryOf = ({ index, at, said }: Said): RecoveryRow => {
