@@ -78,7 +78,6 @@ async function pendingOf(gateway: GatewayClient, client: string): Promise<Signin
 }
 
 function noticesOf(view: ApprovalView, gateway: string, remindMs: number, now: number): Notice[] {
-  const { state } = view.request;
   const glass = breakGlassOf(view) === undefined ? [] : [noticeOf("request.break-glass", view, gateway, now)];
   return [...glass, ...newsOf(view, gateway, remindMs, now)];
 }

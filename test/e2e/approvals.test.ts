@@ -69,7 +69,10 @@ describe("portcullis approval, with a gateway", function () {
     assert.equal(state, "pending");
 
     const listed = await approval("alice", "list");
-    assert.match(listed.stdout, new RegExp(`^${id} +pending +payouts +hot-1 +2 more of officers \\(alice, bob\\)\n$`));
+    assert.match(
+      listed.stdout,
+      new RegExp(`^${id} +pending +payouts +hot-1 +2 more of officers \\(alice, bob, carla\\)\n$`),
+    );
 
     const shown = await approval("alice", "show", id);
     assert.match(
@@ -78,7 +81,7 @@ describe("portcullis approval, with a gateway", function () {
     );
     assert.match(shown.stdout, /fee at most 0\.000021 ETH-LOCAL/);
     assert.match(shown.stdout, /decoded here; the gateway says the same \(sha256:[0-9a-f]{64}\)/);
-    assert.match(shown.stdout, /waits for 2 more of officers \(alice, bob\)/);
+    assert.match(shown.stdout, /waits for 2 more of officers \(alice, bob, carla\)/);
 
     const first = await approval("alice", "approve", id, "--yes");
     assert.equal(first.code, 0, first.stderr);

@@ -76,7 +76,7 @@ describe("portcullis notify", function () {
     const notice = JSON.parse(body) as Notice;
     assert.deepEqual(
       [notice.type, notice.request, notice.state, notice.missing],
-      ["request.waiting", id, "pending", [{ group: "officers", more: 2, from: ["alice", "bob"] }]],
+      ["request.waiting", id, "pending", [{ group: "officers", more: 2, from: ["alice", "bob", "carla"] }]],
     );
     assert.equal(headers["webhook-id"], notice.id);
     for (const secret of [TREASURY, "50000000000000000000", "hot-1"]) assert.ok(!body.includes(secret), secret);
@@ -95,7 +95,7 @@ describe("portcullis notify", function () {
     await hooked();
     assert.deepEqual(
       notices().map(({ type, missing }) => [type, missing[0]?.from]),
-      [["request.waiting", ["bob"]]],
+      [["request.waiting", ["bob", "carla"]]],
     );
     await approve("bob");
     await hooked();
