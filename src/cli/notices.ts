@@ -35,30 +35,43 @@ export type Reading = {
   readonly remindMs: number;
 };
 
-/** Looks once. @returns what has not been told yet, the oldest request first, and those that wait now */
+/**
+ * Looks once. A request that cannot be read silences no other.
+ * @returns what has not been told yet, the oldest request first, those that wait now, and what could not be read
+ */
 export async function readNotices(
   { gateway, clients, remindMs }: Reading,
   told: Told,
   now: number,
-): Promise<{ readonly notices: readonly Notice[]; readonly waiting: ReadonlySet<string> }> {
+): Promise<{
+  readonly notices: readonly Notice[];
+  readonly waiting: ReadonlySet<string>;
+  readonly unread: readonly Error[];
+}> {
   const notices: Notice[] = [];
   const waiting = new Set<string>();
+  const unread: Error[] = [];
+  const viewOf = (client: string, id: string): Promise<ApprovalView | undefined> =>
+    gateway
+      .get<ApprovalView>(`${requestsOf(client)}/${id}/approvals`)
+      .catch((error: unknown) => void unread.push(error as Error));
   for (const client of clients) {
     for (const { id, state } of await pendingOf(gateway, client)) {
       if (state === "expired") continue;
-      const view = await gateway.get<ApprovalView>(`${requestsOf(client)}/${id}/approvals`);
-      if (!view.waiting) continue;
-      waiting.add(id);
-      notices.push(...noticesOf(view, gateway.caller.gateway, remindMs, now));
+      const view = await viewOf(client, id);
+      if (view && !view.waiting) continue;
+      waiting.add(id); // what cannot be read now has not ended
+      if (view) notices.push(...noticesOf(view, gateway.caller.gateway, remindMs, now));
     }
   }
   for (const [id, { client }] of Object.entries(told)) {
     if (waiting.has(id) || !clients.includes(client)) continue;
-    const view = await gateway.get<ApprovalView>(`${requestsOf(client)}/${id}/approvals`);
-    notices.push(noticeOf("request.ended", view, gateway.caller.gateway, now));
+    const view = await viewOf(client, id);
+    if (view) notices.push(noticeOf("request.ended", view, gateway.caller.gateway, now));
+    else waiting.add(id);
   }
   const isNew = ({ request, id }: Notice): boolean => !told[request]?.ids.includes(id);
-  return { notices: notices.filter(isNew), waiting };
+  return { notices: notices.filter(isNew), waiting, unread };
 }
 
 const requestsOf = (client: string): string => `/v1/clients/${client}/signing-requests`;

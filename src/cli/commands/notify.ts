@@ -67,12 +67,13 @@ async function look(
 ): Promise<void> {
   const clients = await clientsOf(gateway);
   const reading = { gateway, clients, remindMs };
-  const { notices, waiting } = await readNotices(reading, Object.fromEntries(told), Date.now());
+  const { notices, waiting, unread } = await readNotices(reading, Object.fromEntries(told), Date.now());
   for (const notice of notices) {
     await tell(notice);
     told.set(notice.request, withId(told.get(notice.request), notice));
   }
   for (const [request, { client }] of told) if (!waiting.has(request) && clients.includes(client)) told.delete(request);
+  if (unread[0]) throw unread[0];
 }
 
 const withId = (before: Told[string] | undefined, { client, id }: Notice): Told[string] => ({
