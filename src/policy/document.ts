@@ -522,7 +522,10 @@ const acts = {
     })
     .optional()
     .describe("Signs typed data that means no transfer and no allowance."),
-  rawDigest: z.strictObject({ chain: field.Chain }).optional().describe("Signs 32 bytes whose meaning is unknown."),
+  rawDigest: z
+    .strictObject({ curve: z.enum(["secp256k1", "p256", "ed25519"]).describe("Curve of the key.") })
+    .optional()
+    .describe("Signs 32 bytes whose meaning is unknown; alone, and on no chain."),
 };
 
 const Act = z.strictObject(acts).refine((act) => Object.keys(act).length === 1, "expected exactly one operation");

@@ -1,8 +1,9 @@
 import { parseAmount } from "../domain/amount.ts";
-import { chainOf, type Account, type AssetSymbol, type ChainId } from "../domain/chain.ts";
+import { chainOf, rawChain, type Account, type AssetSymbol, type ChainId } from "../domain/chain.ts";
 import { GatewayError, quoted } from "../domain/errors.ts";
 import type { Intent, Operation } from "../domain/intent.ts";
 import { HOUSE, type ClientId } from "../domain/names.ts";
+import { intentOfRawDigest } from "../domain/raw.ts";
 import type { CompiledHouse, CompiledPolicy } from "./compile.ts";
 import type { Act } from "./document.ts";
 import { EMPTY_INDEX } from "./rule-index.ts";
@@ -28,6 +29,9 @@ export class World {
     },
   ): Intent {
     const acts = request.operations ?? [request];
+    const raw = acts.find(({ rawDigest }) => rawDigest)?.rawDigest;
+    if (raw && acts.length > 1) throw wrong("expected a raw digest alone, found other operations beside it");
+    if (raw) return this.#rawDigest(raw.curve, request.from);
     const chains = new Set(acts.map((act) => this.#chainOf(act)));
     const [chain] = chains;
     if (chain === undefined || chains.size > 1) throw wrong("expected all operations on one chain");
@@ -41,6 +45,12 @@ export class World {
       fee: { asset: native.symbol, max: parseAmount(request.fee ?? "0", native.decimals) },
       claims: [],
     };
+  }
+
+  /** As the vault reads one: on no chain, at no fee. */
+  #rawDigest(curve: string, key: string): Intent {
+    const account = this.#madeUp(rawChain(curve), `key ${key}`, this.#policy.client);
+    return intentOfRawDigest(new Uint8Array(32), account);
   }
 
   #operation(act: Act, chain: ChainId, account: Account): Operation {
@@ -74,7 +84,7 @@ export class World {
         domain: act.typedData.domain,
         primaryType: act.typedData.primaryType,
       };
-    return act.deploy ? { kind: "deploy", from: account } : { kind: "raw-digest", from: account };
+    return { kind: "deploy", from: account };
   }
 
   #allowance({ asset, amount }: NonNullable<Act["allowance"]>, from: Account, to: Account): Operation {

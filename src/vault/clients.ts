@@ -257,7 +257,12 @@ function adoptedKey(owner: ClientRow, { key }: Adopted, chains: readonly ChainId
       hint: "keys in an adopted token live on the chains that you name: `--chain eip155:1`",
     });
   }
-  return keyRow(owner, key, { name: name.data, chains: isForChains ? chains : [], purpose: "transactions" });
+  // A curve that no chain here uses signs raw digests or nothing; without a rule that names those, nothing.
+  return keyRow(owner, key, {
+    name: name.data,
+    chains: isForChains ? chains : [],
+    purpose: isForChains ? "transactions" : "raw",
+  });
 }
 
 function keyRow(

@@ -77,7 +77,7 @@ describe("tests of a document", () => {
       { govern: { to: "treasury", method: "x()" } },
       { message: { chain, format: "text" } },
       { typedData: { chain, domain: { name: "x" }, primaryType: "Order" } },
-      { rawDigest: { chain } },
+      ...["secp256k1", "p256", "ed25519"].map((curve) => ({ rawDigest: { curve } })),
       { operations: [pay("1"), pay("1", "own"), pay("1", "client:other-fund"), pay("1", "house")] },
     ];
     const results = failures(
@@ -87,6 +87,17 @@ describe("tests of a document", () => {
       results,
       acts.map(() => []),
     );
+  });
+  it("a raw digest is on no chain, alone, and allowed for a key that was made for it", () => {
+    const rule = { id: "attestations", allow: ["raw-digest"], by: ["payouts"], unbounded: "true" };
+    const request = asked({ rawDigest: { curve: "ed25519" } });
+    const rules = { rules: [...CLIENT.rules, rule] };
+    assert.deepEqual(failures([{ request, keyPurpose: "raw", expect: { decision: "allow" } }], rules), [[]]);
+    assert.deepEqual(failures([{ request, expect: { decision: "deny" } }], rules), [[]]);
+    const onChain = { rules: [...CLIENT.rules, { ...rule, chain: ["eip155:1"] }] };
+    assert.deepEqual(failures([{ request, keyPurpose: "raw", expect: { decision: "deny" } }], onChain), [[]]);
+    const two = asked({ operations: [{ rawDigest: { curve: "p256" } }, pay("1")] });
+    assert.match(failures([{ request: two, expect: { decision: "deny" } }], rules)[0]!.join(), /a raw digest alone/);
   });
   it("coverage counts the tests in which a rule or limit matched", () => {
     const { coverage } = run([{ request: asked(pay("1")), expect: { decision: "allow" } }], {
