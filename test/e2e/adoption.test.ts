@@ -109,6 +109,11 @@ describe("init on tokens that administrators made", () => {
       assert.notEqual(asBefore.status, 0, "the administrators' PIN opens it no more");
 
       await ok("key", "create", "hot-1", "--client", "acme", "--chain", "eip155:1");
+      for (const curve of ["p256", "ed25519"]) {
+        const args = ["key", "create", `raw-${curve}`, "--client", "acme", "--purpose", "raw", "--curve", curve];
+        const { purpose, chains } = await ok<{ purpose: string; chains: string[] }>(...args);
+        assert.deepEqual([purpose, chains], ["raw", []]);
+      }
       await ok("client", "rotate-pin", "acme");
       await ok("key", "attest", "--client", "acme", "--out", at("attested.json"));
       await serving.stop();
@@ -123,7 +128,7 @@ describe("init on tokens that administrators made", () => {
       const { keys } = await ok<{ keys: { usable: boolean }[] }>("key", "list", "--client", "acme");
       assert.deepEqual(
         keys.map(({ usable }) => usable),
-        [true],
+        [true, true, true],
       );
       assert.equal((await ok<{ state: string }>("key", "disable", "hot-1", "--client", "acme")).state, "disabled");
       await again.stop();

@@ -209,4 +209,26 @@ describe("raw digests, on keys of every curve", function () {
     // Four were signed before.
     assert.deepEqual(statuses, [...Array<number>(8).fill(201), 403, 403]);
   });
+
+  it("of a token that is adopted, keys live on the chains that are named, and those of other curves are for raw digests", async () => {
+    const [label, pin] = ["partition-7", "their-pin-1234"];
+    const token = await scratch.hsm.openToken(await scratch.hsm.createToken(label, pin), pin);
+    for (const curve of CURVES) await token.generateKey(`old-${curve}`, curve);
+    const adopt = { label, pin, chains: [CHAIN] };
+    const { status, body } = await vault.call(
+      "operator",
+      "POST",
+      "/v1/clients",
+      { client: "partition", adopt },
+      newKey(),
+    );
+    assert.equal(status, 201, JSON.stringify(body));
+    const { body: listed } = await vault.call("operator", "GET", "/v1/clients/partition/keys");
+    const shown = (listed as { keys: KeyView[] }).keys.map(({ curve, purpose, chains }) => [curve, purpose, chains]);
+    assert.deepEqual(shown.sort(), [
+      ["ed25519", "raw", []],
+      ["p256", "raw", []],
+      ["secp256k1", "transactions", [CHAIN]],
+    ]);
+  });
 });
