@@ -1,7 +1,7 @@
 import type { ClientEntry } from "./directory.ts";
 import type { Gateway } from "./gateway.ts";
 import { HOUSE } from "../domain/names.ts";
-import type { TokenHealth, TokenRef } from "./ports.ts";
+import type { SignatureCounts, TokenHealth, TokenRef } from "./ports.ts";
 import type { WitnessState } from "./witnessing.ts";
 
 /* How the gateway is, for `readyz` and for metrics. */
@@ -97,12 +97,24 @@ const METRICS: readonly Metric[] = [
   },
 ];
 
+/** Labels after the client's, and a value. */
+type Sample = readonly [labels: string, value: number];
+
+/** What tokens have counted of their signatures; one that was never opened has counted none. */
+const samplesOf =
+  (states: readonly TokenState[]) =>
+  (name: string, of: (counts: SignatureCounts) => readonly Sample[]): string[] =>
+    states.flatMap(({ client, load }) =>
+      load ? of(load.signatures).map(([more, n]) => `portcullis_${name}{client="${client}"${more}} ${n}`) : [],
+    );
+
 /** Prometheus' text format, version 0.0.4. Clients' ids need no escaping: see `domain/names.ts`. */
 export function metricsOf(gateway: Gateway): string {
   const states = tokenStates(gateway);
   const metric = (type: string) => (name: string, help: string, lines: readonly string[]) =>
     [`# HELP portcullis_${name} ${help}`, `# TYPE portcullis_${name} ${type}`, ...lines].join("\n");
   const [gauge, counter] = [metric("gauge"), metric("counter")];
+  const samples = samplesOf(states);
   const ready = Number(readinessOf(gateway).status === "ready");
   return `${[
     counter(
@@ -118,6 +130,24 @@ export function metricsOf(gateway: Gateway): string {
         states.map((state) => `portcullis_${name}{client="${state.client}"} ${of(state)}`),
       ),
     ),
+    counter(
+      "signatures_total",
+      "signatures that the client's token has made",
+      samples("signatures_total", ({ made }) => [["", made]]),
+    ),
+    counter(
+      "signature_failures_total",
+      "orders that ended without one, by the reason",
+      samples("signature_failures_total", ({ failed }) => [...failed].map(([ckr, n]) => [`,ckr="${ckr}"`, n])),
+    ),
+    metric("histogram")("signature_seconds", "from the order to the signature, with waiting and healing", [
+      ...samples("signature_seconds_bucket", ({ within, made }) => [
+        ...within.map(({ seconds, count }): Sample => [`,le="${seconds}"`, count]),
+        [`,le="+Inf"`, made],
+      ]),
+      ...samples("signature_seconds_sum", ({ seconds }) => [["", seconds]]),
+      ...samples("signature_seconds_count", ({ made }) => [["", made]]),
+    ]),
     gauge(
       "client_frozen",
       "1: nothing of the client is signed until the officers unfreeze it",

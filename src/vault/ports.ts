@@ -36,6 +36,17 @@ export type SigningPermit = { readonly __permit: never };
 /** What a permit turns out to be worth when it is redeemed. */
 export type SigningOrder = { readonly client: ClientId; readonly keyId: string; readonly digest32: Uint8Array };
 
+/** Of one token, since it was opened. */
+export type SignatureCounts = {
+  readonly made: number;
+  /** What callers waited for those that were made, together. */
+  readonly seconds: number;
+  /** How many took at most so long; what took longer is in `made` alone. */
+  readonly within: readonly { readonly seconds: number; readonly count: number }[];
+  /** Those that callers were refused, by PKCS#11's name of the answer or the gateway's own code. */
+  readonly failed: ReadonlyMap<string, number>;
+};
+
 export type TokenHealth = {
   readonly ref: TokenRef;
   /** `healing`: a fault that callers do not see yet. `unavailable`: callers are refused until it answers again. */
@@ -46,6 +57,7 @@ export type TokenHealth = {
   readonly waiting: number;
   /** Age of the oldest operation under way. */
   readonly oldestMs: number;
+  readonly signatures: SignatureCounts;
 };
 
 export interface Hsm {

@@ -147,6 +147,9 @@ describe("processes that sign", function () {
         (thrown: GatewayError) => thrown,
       );
       assert.deepEqual([error.code, error.facts["unsigned"]], ["hsm-unavailable", unsigned], error.message);
+      const { made, within, failed } = hsm.health()[0]!.signatures;
+      assert.ok(failed.get(error.facts["ckr"] as string)! > 0, "the failure is counted by its reason");
+      assert.ok(made > 0 && within.at(-1)!.count <= made && within[0]!.count <= within.at(-1)!.count);
     });
   }
 

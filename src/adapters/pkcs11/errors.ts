@@ -24,6 +24,12 @@ export function ckr(code: number): Ckr {
   return { code, name: NAMES.get(code) ?? `CKR_0x${code.toString(16).padStart(8, "0")}` };
 }
 
+/** PKCS#11's name of the answer, or the gateway's own code where the module gave none. */
+export const reasonOf = (error: unknown): string => {
+  if (error instanceof GatewayError) return typeof error.facts["ckr"] === "string" ? error.facts["ckr"] : error.code;
+  return ckrOf(error)?.name ?? "CKR_unknown";
+};
+
 /** The connection was replaced while the call waited for its turn: nothing was done, and the next one may do it. */
 export class Retired extends Error {
   constructor() {

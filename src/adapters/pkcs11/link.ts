@@ -2,9 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { GatewayError, quoted } from "../../domain/errors.ts";
 import type { KeyRef, TokenHealth, TokenRef } from "../../vault/ports.ts";
 import { Connection, type PoolSizes } from "./connection.ts";
-import { ckrOf, hsmError, NotRepeatable, Retired, SignerLost } from "./errors.ts";
+import { hsmError, NotRepeatable, reasonOf, Retired, SignerLost } from "./errors.ts";
 import { isRefusal, type Remedy, remedyFor } from "./faults.ts";
 import type { Module } from "./module.ts";
+import { SignatureCounter } from "./signature-counts.ts";
 
 /** A fault that healing ends within this time is seen by no caller; after it, callers are refused at once. */
 const HIDE_MS = 2_000;
@@ -28,6 +29,7 @@ export type Restarts = { readonly mayRestart: () => boolean };
  */
 export class TokenLink {
   readonly ref: TokenRef;
+  readonly signatures = new SignatureCounter();
   readonly #module: Module;
   readonly #sizes: PoolSizes;
   readonly #restarts: Restarts;
@@ -67,7 +69,8 @@ export class TokenLink {
     const state = this.#state;
     const load = state.kind === "ready" ? state.connection.load() : { leased: 0, waiting: this.#waiting, oldestMs: 0 };
     const error = "error" in state ? state.error : undefined;
-    return { ref: this.ref, state: this.#healthState(), ...(error ? { ckr: reasonOf(error) } : {}), ...load };
+    const reason = error ? { ckr: reasonOf(error) } : {};
+    return { ref: this.ref, state: this.#healthState(), ...reason, ...load, signatures: this.signatures.read() };
   }
 
   /**
@@ -231,9 +234,6 @@ export class TokenLink {
     return "unavailable";
   }
 }
-
-const reasonOf = (error: unknown): string =>
-  ckrOf(error)?.name ?? (error instanceof GatewayError ? error.code : "CKR_unknown");
 
 const unavailable = (ref: TokenRef, error: unknown) =>
   new GatewayError("hsm-unavailable", `expected token ${quoted(ref.label)} to answer: ${reasonOf(error)}`, {

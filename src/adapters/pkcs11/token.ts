@@ -9,7 +9,7 @@ import type {
   TokenFacts,
   TokenRef,
 } from "../../vault/ports.ts";
-import { hsmError, translated, withFacts } from "./errors.ts";
+import { hsmError, reasonOf, translated, withFacts } from "./errors.ts";
 import type { TokenLink } from "./link.ts";
 
 /** A client's token: one login, its keys, and signatures for permits only. */
@@ -61,9 +61,15 @@ export class ClientToken implements Token {
     }
     // One call may be several tries: a fault that the link hides behind another one leaves its own question open.
     let unsigned = true;
+    const started = performance.now();
     try {
-      return await this.#link.run((connection) => connection.sign(key, order.digest32, () => (unsigned = false)));
+      const signature = await this.#link.run((connection) =>
+        connection.sign(key, order.digest32, () => (unsigned = false)),
+      );
+      this.#link.signatures.made(performance.now() - started);
+      return signature;
     } catch (error) {
+      this.#link.signatures.failed(reasonOf(error));
       const failed = hsmError(error, `signing with key ${quoted(key.label)} of token ${quoted(this.ref.label)}`);
       throw unsigned ? withFacts(failed, { unsigned }) : failed;
     }

@@ -48,4 +48,32 @@ describe("vault/health", () => {
     assert.equal(readinessOf({ ...vault.gateway, refusal }).status, "store-rolled-back");
     await vault.close();
   });
+
+  it("signatures are counted by client, outcome and time", async () => {
+    const vault = await testVault();
+    const signatures = {
+      made: 3,
+      seconds: 1.25,
+      within: [
+        { seconds: 0.01, count: 1 },
+        { seconds: 0.5, count: 2 },
+      ],
+      failed: new Map([["CKR_DEVICE_REMOVED", 2]]),
+    };
+    const load = { state: "ready", leased: 0, waiting: 0, oldestMs: 0, signatures } as const;
+    const ref = vault.gateway.directory.get("acme" as never).row.token;
+    const lines = metricsOf({ ...vault.gateway, health: () => [{ ref, ...load }] }).split("\n");
+    for (const line of [
+      "# TYPE portcullis_signature_seconds histogram",
+      'portcullis_signatures_total{client="acme"} 3',
+      'portcullis_signature_failures_total{client="acme",ckr="CKR_DEVICE_REMOVED"} 2',
+      'portcullis_signature_seconds_bucket{client="acme",le="0.01"} 1',
+      'portcullis_signature_seconds_bucket{client="acme",le="0.5"} 2',
+      'portcullis_signature_seconds_bucket{client="acme",le="+Inf"} 3',
+      'portcullis_signature_seconds_sum{client="acme"} 1.25',
+      'portcullis_signature_seconds_count{client="acme"} 3',
+    ])
+      assert.ok(lines.includes(line), line);
+    await vault.close();
+  });
 });
