@@ -8,7 +8,7 @@ import { eventually } from "../support/processes.ts";
 import { run, type Ran } from "../support/program.ts";
 import { assertTranscript, type Typed } from "../support/transcript.ts";
 
-// Goal: officers change what holds together, with time to see it, and anybody reads who decides.
+// Goal: officers change what holds together, with time to see it, whenever the power goes, and anybody reads who decides.
 // Method: a real gateway whose house asks for two officers and a delay of an hour, and whose clock the test moves; every
 // command as its own process.
 
@@ -92,17 +92,20 @@ describe("governance, with a gateway", function () {
     const apply = () => as("officer", "policy", "apply", looser, "--yes", "--signature", signature);
     const waits = await done(type(`policy apply ${file} --as officer.json --signature deputy:…`, apply()));
     assert.match(waits.stdout, /^acme-fund: version 2 waits until /);
+    await gateway.crash();
     await done(
       type(
         "policy cancel --client acme-fund --as deputy.json",
         as("deputy", "policy", "cancel", "--client", "acme-fund"),
       ),
     );
+    await gateway.crash();
     gateway.advance(2 * HOUR_MS);
     await sleep(5_000); // the vault looks every two seconds for what is due
     assert.equal(await versionOf(), 1);
 
     await done(apply());
+    await gateway.crash();
     gateway.advance(2 * HOUR_MS);
     await eventually("the change is active", async () => (await versionOf()) === 2);
     const history = await done(
