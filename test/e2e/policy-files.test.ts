@@ -212,7 +212,7 @@ describe("portcullis policy, on files", function () {
   describe("init", () => {
     const answers = [
       ...["--service", `payouts=${key(1)}`],
-      ...["--approver", `ann=${key(2)}`, `ben=${key(3)}`],
+      ...["--approver", `ann=${key(2)}`, `ben=${key(3)}`, `cleo=${key(4)}`],
       ...["--destination", "treasury=eip155:31337:0x70997970C51812dc3A010C7d01b50e0d17dc79C8"],
       ...["--amounts", "TUSD-LOCAL=100/1000"],
       ...["--fee", "0.02"],
