@@ -6,8 +6,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { startDevGateway, type DevGateway } from "../test/support/gateway.ts";
 import { pinOf } from "../test/support/pins.ts";
+import { cpuUsOf } from "./cpu.ts";
 import { decodeReport, type DecodeReport } from "./decode.ts";
 import type { LoadResult } from "./load.ts";
+import { logReport, logText } from "./log.ts";
 import { policyReport, policyText, type PolicyReport } from "./policy.ts";
 import { poolSigningRate } from "./pool.ts";
 import { rawSigningRate } from "./raw.ts";
@@ -54,14 +56,6 @@ const keyOf = async (gateway: DevGateway) => ({
   pin: await pinOf(gateway.folder, "bench"),
   keyLabel: "hot-1",
 });
-
-/** Linux counts a process's time in ticks of 10 ms: user and system are fields 14 and 15 of its stat line. */
-function cpuUsOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-    .replace(/^.*\) /, "")
-    .split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
 
 let nonce = 0;
 
@@ -115,6 +109,11 @@ if (process.argv.includes("--tokens")) {
 if (process.argv.includes("--stores")) {
   const stores = await storesReport(progress);
   console.log(json ? JSON.stringify(stores) : storesText(stores));
+  process.exit();
+}
+if (process.argv.includes("--log")) {
+  const log = await logReport(progress);
+  console.log(json ? JSON.stringify(log) : logText(log));
   process.exit();
 }
 progress("one decision, ours and Cedar's");

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AUTHORIZATION_VALID_MS } from "../../src/vault/claim.ts";
 import { ConnectionLost, KillableVault, type Connection, type RunningProcess } from "../support/killable-vault.ts";
-import { checkLog, leavesOf, type CheckedLeaf } from "../support/log-check.ts";
+import { checkLog } from "../support/log-check.ts";
 import { PLACES, type Place } from "../support/places.ts";
 import { PostgresServer } from "../support/postgres.ts";
 import {
   assertKnown,
   assertLimits,
+  assertOnce,
   assertVerifies,
   counted,
   FEE,
@@ -112,7 +112,8 @@ for (const on of ["SQLite", "PostgreSQL"] as const)
       const load = new Load(() => connection);
       const workers = Array.from({ length: 6 }, () => load.work());
       const killing = async (): Promise<void> => {
-        for (let kill = 0; kill < KILLS; kill++) {
+        // A busy machine may not come to sign anything between two kills: then there are more of them.
+        for (let kill = 0; kill < KILLS || load.signed.length <= KILLS / 4; kill++) {
           await sleep(20 + Math.random() * 150);
           await running.kill();
           // Whatever the dead vault gave away was read before its connection's end is seen.
@@ -137,9 +138,7 @@ for (const on of ["SQLite", "PostgreSQL"] as const)
       const log = checkLog(await vault.log());
       assertKnown(log, load.signed);
       assertLimits(log);
-      const requests = leavesOf(log, "signed").map(({ opening }) => opening["request"]);
-      assert.equal(new Set(requests).size, requests.length, "no request is signed twice");
-      assertAuthorizedOnce(log);
+      assertOnce(log);
       assert.ok(load.signed.length > KILLS / 4, `only ${load.signed.length} were signed`);
       assert.ok(load.interrupted > KILLS / 4, `only ${load.interrupted} were under way when a vault died`);
       await load.repeatAll();
@@ -147,14 +146,3 @@ for (const on of ["SQLite", "PostgreSQL"] as const)
 
     it("`log verify` passes on all of it", async () => assertVerifies(connection));
   });
-
-/** What is not signed while its authorization stands is decided again: on a busy machine a restart may take that long. */
-function assertAuthorizedOnce(log: readonly CheckedLeaf[]): void {
-  const authorizedAt = new Map<unknown, number>();
-  for (const { at, opening } of leavesOf(log, "authorized")) {
-    const { request } = opening;
-    const age = at - (authorizedAt.get(request) ?? -Infinity);
-    assert.ok(age > AUTHORIZATION_VALID_MS, `${String(request)} was authorized again after ${age} ms`);
-    authorizedAt.set(request, at);
-  }
-}

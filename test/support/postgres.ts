@@ -127,6 +127,7 @@ export class PostgresServer {
   async stop(signal: "SIGINT" | "SIGKILL" | "SIGQUIT" = "SIGINT"): Promise<void> {
     if (!this.#keeper) return;
     const { pid } = this;
+    if (signal === "SIGKILL") process.kill(pid, "SIGSTOP"); // from here on it has no further children
     // Those that outlive their postmaster keep its shared memory, and the next one would not start.
     const all = [pid, ...childrenOf(pid)];
     process.kill(pid, signal);
@@ -140,7 +141,8 @@ export class PostgresServer {
 
   /** As when the machine's memory runs out: every process of the server at one instant. */
   async kill(): Promise<void> {
-    for (const pid of childrenOf(this.pid)) killIfThere(pid);
+    process.kill(this.pid, "SIGSTOP"); // or it would see its children die, and begin anew
+    for (const child of childrenOf(this.pid)) killIfThere(child);
     await this.stop("SIGKILL");
   }
 

@@ -4,6 +4,7 @@ import { Transaction } from "ethers";
 import { policySigningText } from "../../src/domain/api.ts";
 import { newCaller, type CallerFile } from "../../src/sdk/caller-file.ts";
 import type { Report } from "../../src/cli/log/verify.ts";
+import { AUTHORIZATION_VALID_MS } from "../../src/vault/claim.ts";
 import { compilers } from "../../src/vault/compilers.ts";
 import { exportedBy, verified } from "./exported-log.ts";
 import { ConnectionLost, type Connection, type SocketAnswer } from "./killable-vault.ts";
@@ -125,6 +126,19 @@ export function assertKnown(leaves: readonly CheckedLeaf[], returned: readonly S
   }
 }
 
+/** One signature; one authorization as well, unless it was left for a minute and decided again at its new time. */
+export function assertOnce(leaves: readonly CheckedLeaf[]): void {
+  const signed = leavesOf(leaves, "signed").map(({ opening }) => opening["request"]);
+  assert.equal(new Set(signed).size, signed.length, "no request is signed twice");
+  const authorizedAt = new Map<unknown, number>();
+  for (const { opening, at } of leavesOf(leaves, "authorized")) {
+    const { request } = opening;
+    const since = at - (authorizedAt.get(request) ?? -Infinity);
+    assert.ok(since > AUTHORIZATION_VALID_MS, `request ${String(request)} is authorized again after ${since} ms`);
+    authorizedAt.set(request, at);
+  }
+}
+
 /** I5, by a plain list: no window of the short limit above its cap, no denial of what fits, no nonce twice. */
 export function assertLimits(leaves: readonly CheckedLeaf[]): void {
   type Entry = { request: unknown; at: number; value: number };
@@ -147,6 +161,9 @@ export function assertLimits(leaves: readonly CheckedLeaf[]): void {
     nonces.set(nonce, request);
   }
 }
+
+/** A machine that stood still for a minute: what was signed before that is refused unread, by nobody's signed answer. */
+const isStale = (error: unknown): boolean => String(error).includes("problem:signature-stale");
 
 /** Callers that repeat themselves under the same key until they have a final answer. */
 export class Load {
@@ -193,7 +210,7 @@ export class Load {
         if (!isUnderWay(answer)) return answer;
         await sleep(answer.status === 503 ? 20 : 0);
       } catch (error) {
-        if (!(error instanceof ConnectionLost) || this.#abandoned) throw error;
+        if (!(error instanceof ConnectionLost || isStale(error)) || this.#abandoned) throw error;
         this.interrupted += 1;
         await sleep(20);
       }

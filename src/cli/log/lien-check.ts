@@ -21,9 +21,10 @@ type Place = { readonly leaf: number; readonly client: string; readonly origin: 
 type Kept = { openings: Opening[]; register: Register | undefined };
 
 /** What the register reads of a leaf: what else is in it need not be kept. */
-const READ = ["type", "index", "at", "accounts", "request", "intent", "replaces", "spend", "lost"] as const;
-const slim = (opening: Opening): Opening =>
-  Object.fromEntries(READ.flatMap((name) => (name in opening ? [[name, opening[name]]] : []))) as Opening;
+const slim = (opening: Opening): Opening => {
+  const { type, index, at, accounts, request, intent, replaces, spend, lost } = opening;
+  return { type, index, at, accounts, request, intent, replaces, spend, lost };
+};
 
 /**
  * Whether each lien was agreed to by whom it concerns, was released by nobody else, and was kept by every authorization

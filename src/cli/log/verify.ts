@@ -291,12 +291,12 @@ export class LogVerifier {
   }
 
   #checkLiens(leaf: Opened, opening: Opening): void {
-    const { client } = leaf;
-    const place = { ...this.#signedAt(leaf), client };
+    const { index, client } = leaf;
     const owns = (account: Account): boolean => this.#owners.get(account) === client;
-    if (opening.type === "authorized") this.#liens.authorize(place, opening as never, owns);
-    if (opening.type === "lien-placed") this.#liens.place(place, opening as never);
-    if (opening.type === "lien-released") this.#liens.release(place, opening as never);
+    if (opening.type === "authorized") this.#liens.authorize({ leaf: index, client }, opening as never, owns);
+    else if (opening.type === "lien-placed") this.#liens.place({ ...this.#signedAt(leaf), client }, opening as never);
+    else if (opening.type === "lien-released")
+      this.#liens.release({ ...this.#signedAt(leaf), client }, opening as never);
     this.#liens.take(client, opening as never);
   }
 
