@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startGateway, type TestGateway } from "../../src/sdk/testing.ts";
+import { startDevGateway } from "../support/gateway.ts";
 import { eventually } from "../support/processes.ts";
 import { run, type Ran } from "../support/program.ts";
 import { assertTranscript, type Typed } from "../support/transcript.ts";
@@ -130,5 +132,30 @@ describe("governance, with a gateway", function () {
     await done(as("auditor", "log", "export", file));
     const { code, stdout, stderr } = await run(["log", "verify", file]);
     assert.equal(code, 0, `${stdout}${stderr}`);
+  });
+});
+
+describe("a rehearsal, as docs/governance.md says", () => {
+  it("a change is applied, tested and simulated on a gateway that is thrown away", async () => {
+    const policy = fileURLToPath(new URL("../../policies/examples/hot-wallet/acme-fund.yaml", import.meta.url));
+    const gateway = await startDevGateway(["--policy", policy]);
+    try {
+      const own = join(gateway.folder, "policies/examples/hot-wallet/acme-fund.yaml");
+      const changed = own.replace("acme-fund", "changed");
+      const text = readFileSync(own, "utf8");
+      writeFileSync(changed, text.replace('max: "600"', 'max: "700"').replace("version: 1 ", "version: 2 "));
+      const officer = ["--as", `${gateway.folder}/callers/house/officer.json`];
+      for (const [args, says] of [
+        [["apply", changed, "--yes", ...officer], /^acme-fund: version 2 is active/],
+        [["test", changed], /pass/],
+        [["simulate", changed, "--since", "30d", ...officer], /./],
+      ] as const) {
+        const { code, stdout, stderr } = await run(["policy", ...args]);
+        assert.equal(code, 0, `${args[0]}: ${stdout}${stderr}`);
+        assert.match(stdout, says);
+      }
+    } finally {
+      await gateway.stop();
+    }
   });
 });

@@ -157,6 +157,17 @@ describe("log verify, of approvals", () => {
           (opening) => (opening["text"] = (opening["text"] as string).replace("person: ann", "person: otto")),
         ),
     },
+    "an approval by somebody who was frozen": {
+      code: "approval-by-frozen",
+      lines: () => {
+        const place = lines.findIndex((line) => openingOf(line)?.type === "approved");
+        const line = JSON.parse(lines[place]!) as { leaf: Leaf };
+        const { client, number, previous } = openingOf(lines[place]!)!;
+        const frozen = { type: "frozen", client, number, previous, target: "caller ann", by: "ben" };
+        line.leaf.opening = JSON.stringify(frozen);
+        return lines.toSpliced(place, 0, JSON.stringify(line));
+      },
+    },
     "another amount than what was approved": {
       code: "approval-quorum",
       lines: () =>
