@@ -9,6 +9,7 @@ import { decodeCommand } from "./commands/decode.ts";
 import { devCommand } from "./commands/dev.ts";
 import { freezeCommands } from "./commands/freeze.ts";
 import { governanceCommands } from "./commands/governance.ts";
+import { liabilitiesCommands } from "./commands/liabilities.ts";
 import { logCommands } from "./commands/log.ts";
 import { notifyCommand } from "./commands/notify.ts";
 import { policyCommands } from "./commands/policy.ts";
@@ -18,6 +19,8 @@ import { recoverCommand } from "./commands/recover.ts";
 import { requestCommands } from "./commands/request.ts";
 import { lienCommands } from "./commands/lien.ts";
 import { returnAssetsCommand } from "./commands/return-assets.ts";
+import { proveControlCommands } from "./commands/prove-control.ts";
+import { segregationCommands } from "./commands/segregation.ts";
 import { statementCommands } from "./commands/statement.ts";
 import { storeCommands } from "./commands/store.ts";
 import type { Host } from "./host.ts";
@@ -27,6 +30,8 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   const program = new Command("portcullis")
     .description("Signing gateway for those who hold crypto assets for others")
     .showHelpAfterError("(run with --help for the usage)")
+    // An option behind a subcommand is that subcommand's own, also where its parent has one of the same name.
+    .enablePositionalOptions()
     .exitOverride();
   processCommands(program, host);
   devCommand(program, host);
@@ -48,6 +53,9 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   statementCommands(program);
   lienCommands(program);
   returnAssetsCommand(program);
+  proveControlCommands(program);
+  segregationCommands(program);
+  liabilitiesCommands(program);
   inherit(program);
   try {
     await program.parseAsync(argv);

@@ -340,6 +340,9 @@ export const StatementAnswer = z
   .object({ text: Text, signature: Text, key: Text })
   .meta({ id: "Statement", description: "a text that the log token's `statement` key signed" });
 
+/** The statement says kind, hash, outcome and leaf: it is kept beside the report. */
+export const ReportAnswer = LeafAnswer.extend({ statement: StatementAnswer });
+
 export const PinAnswer = z.object({ client: ClientId, version: Count });
 
 export const ClockAnswer = z.object({ confirmed: Time });

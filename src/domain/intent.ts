@@ -28,6 +28,10 @@ export const OPERATION_KINDS = [
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
+/** Kinds of `message`; the last one nobody can read. */
+export const MESSAGE_FORMATS = ["text", "siwe", "control", "opaque"] as const;
+export type MessageFormat = (typeof MESSAGE_FORMATS)[number];
+
 /**
  * Amounts are in the asset's smallest unit. `from` is the key's own account or the account that acts through it.
  * Other numbers are decimal texts: they are compared and shown, never added up.
@@ -90,11 +94,13 @@ export type Operation =
   | {
       readonly kind: "message";
       readonly from: Account;
-      readonly format: "text" | "opaque" | "siwe";
+      readonly format: MessageFormat;
       /** What a person would read; absent where it is opaque. */
       readonly text?: string;
       /** The fields of a Sign-In with Ethereum message, by their names in EIP-4361. */
       readonly siwe?: Readonly<Record<string, string>>;
+      /** What a proof of control says besides the account: `client`, `challenge`, `block`, `checkpoint`. */
+      readonly control?: Readonly<Record<string, string>>;
     }
   | {
       readonly kind: "typed-data";

@@ -2,7 +2,7 @@ import { addressOf, chainOf, type Account, type ChainId } from "../domain/chain.
 import type { Asset } from "../domain/assets.ts";
 import type { DecisionFacts } from "../domain/decision.ts";
 import type { Operation, OperationKind } from "../domain/intent.ts";
-import { OPERATION_KINDS } from "../domain/intent.ts";
+import { MESSAGE_FORMATS, OPERATION_KINDS } from "../domain/intent.ts";
 import { HOUSE, type CallerName, type ClientId, type KeyName } from "../domain/names.ts";
 import type { ArgumentTest, Band, Compiled, CompiledRule, Destinations } from "./compile.ts";
 import { whenHolds } from "./match.ts";
@@ -171,8 +171,7 @@ class Space {
           yield { ...BARE, operation: { kind, from } };
           break;
         case "message":
-          for (const format of ["text", "opaque", "siwe"] as const)
-            yield { ...BARE, operation: { kind, from, format } };
+          for (const format of MESSAGE_FORMATS) yield { ...BARE, operation: { kind, from, format } };
           break;
         case "typed-data":
           for (const domain of this.#domains()) {

@@ -52,6 +52,7 @@ export type CompiledPolicy = Compiled & {
   readonly owner: "house" | undefined;
   /** Where everything is returned to, by chain. */
   readonly exit: ReadonlyMap<ChainId, Account>;
+  readonly legalBasis: ClientPolicy["legalBasis"];
   readonly groups: ReadonlyMap<string, ReadonlySet<CallerName>>;
   /** Those for which approvals that were made on web pages count too. */
   readonly consoleGroups: ReadonlySet<string>;
@@ -164,6 +165,7 @@ export function compileClient(resolved: ResolvedPolicy): CompiledPolicy {
     client: document.client as ClientId,
     owner: document.owner,
     exit: exitOf(document.exit, declaredIn(resolved)),
+    legalBasis: document.legalBasis,
     groups: new Map(groups),
     consoleGroups: new Set(
       Object.entries(document.groups ?? {}).flatMap(([name, group]) => (isViaConsole(group) ? [name] : [])),

@@ -47,6 +47,7 @@ export function diffPolicies(before: CompiledPolicy, after: CompiledPolicy, with
   return verdictOf([
     ...(before.owner === after.owner ? [] : [loosening("authority-wider", "whose the assets are changes")]),
     ...diffExit(before, after),
+    ...diffLegalBasis(pair),
     ...diffAuthority(pair),
     ...diffRegistry(pair),
     ...diffBook(pair),
@@ -113,6 +114,13 @@ const compare = (what: string, difference: number, text: string): Change[] => {
 };
 
 // ---- callers, assets, addresses ---------------------------------------------------------------------------------
+
+/** No request is decided by it, and it is no tightening either: what clients were promised changes with it. */
+function diffLegalBasis({ before, after }: Pair<CompiledPolicy>): Change[] {
+  const text = ({ legalBasis: basis }: CompiledPolicy) => (basis ? `${basis.kind}: ${basis.reference}` : "none");
+  if (text(before) === text(after)) return [];
+  return [loosening("authority-wider", `the legal basis becomes ${text(after)}, was ${text(before)}`)];
+}
 
 /** A new identity, role or key is new authority; also one that may only read. */
 function diffAuthority({ before, after }: Pair): Change[] {

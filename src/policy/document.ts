@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { CONTRACT_KINDS } from "../domain/assets.ts";
-import { OPERATION_KINDS, type OperationKind } from "../domain/intent.ts";
+import { MESSAGE_FORMATS, OPERATION_KINDS, type OperationKind } from "../domain/intent.ts";
 import * as field from "./fields.ts";
 import { WEEKDAYS } from "./zone.ts";
 
@@ -303,9 +303,11 @@ const matched = {
     .optional()
     .describe("Primary types of `typed-data`, any of which matches."),
   when: when.optional(),
-  format: nonEmpty(z.enum(["text", "opaque", "siwe"]))
+  format: nonEmpty(z.enum(MESSAGE_FORMATS))
     .optional()
-    .describe("Kinds of `message`, any of which matches."),
+    .describe(
+      "Kinds of `message`, any of which matches: a `text`, a Sign-In with Ethereum (`siwe`), a proof of `control`, what nobody can read (`opaque`).",
+    ),
 };
 
 // ---- rules ------------------------------------------------------------------------------------------------------
@@ -509,7 +511,7 @@ const acts = {
     .optional()
     .describe("Changes a contract's own owners, modules or code."),
   message: z
-    .strictObject({ chain: field.Chain, format: z.enum(["text", "opaque", "siwe"]).describe("Kind of message.") })
+    .strictObject({ chain: field.Chain, format: z.enum(MESSAGE_FORMATS).describe("Kind of message.") })
     .optional()
     .describe("Signs a message."),
   typedData: z
@@ -643,6 +645,15 @@ export const ClientPolicy = z
       .describe("This document: everything that gives authority over one client's assets."),
     client: field.name("a client").describe("Whose assets these are."),
     owner: z.literal("house").optional().describe("Written where the assets are the custodian's own."),
+    legalBasis: z
+      .strictObject({
+        kind: z
+          .enum(["trust", "bailment", "agreement"])
+          .describe("As what the custodian holds the assets: in trust, as a bailee, by another kind of agreement."),
+        reference: field.Prose.describe("Where that is agreed, such as `Custody agreement of 2026-03-01, section 4`."),
+      })
+      .optional()
+      .describe("On what ground these assets are held for the client; shown in segregation reports, no rule reads it."),
     version,
     use: use.optional(),
     callers: z.record(field.name("a caller's name"), ClientCaller).describe("Who may ask, approve and read."),

@@ -6,7 +6,7 @@ import type { Intent } from "../domain/intent.ts";
 import { chargesIn, type LimitCharge } from "./charges.ts";
 import type { CompiledRule } from "./compile.ts";
 import { durationText, ruleFinding } from "./explain.ts";
-import { foreignAccounts, foreignDestinations, missingFacts, unmatched } from "./refusals.ts";
+import { foreignAccounts, foreignClaims, foreignDestinations, missingFacts, unmatched } from "./refusals.ts";
 import { mismatchOf } from "./match.ts";
 import { askedBy, progressOf, type Asked } from "./quorum.ts";
 import { candidates, type RuleIndex } from "./rule-index.ts";
@@ -44,6 +44,7 @@ function decide(policies: Policies, intent: Intent, facts: DecisionFacts, explai
   const limits = judgeLimits(chargesIn(scenes), facts);
   const refusals = [
     ...foreignAccounts(scenes.client, verdict.allowedBy),
+    ...foreignClaims(scenes.client),
     ...verdict.refusals,
     ...foreignDestinations(scenes.client, verdict.allowedBy),
     ...fee.refusals,

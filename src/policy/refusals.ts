@@ -73,6 +73,17 @@ export function foreignAccounts(scene: Scene, allowedBy: readonly boolean[]): Re
   return reasons;
 }
 
+/** I13: what proves control of an account proves whose it is, so no key signs that it is another client's. */
+export function foreignClaims({ operations, facts }: Scene): Reason[] {
+  return operations.flatMap(({ operation, index }) => {
+    if (operation.kind !== "message" || operation.control === undefined) return [];
+    const { client } = operation.control;
+    if (client === facts.client) return [];
+    const detail = `it proves control for client \`${client}\`, and the key is one of \`${facts.client}\``;
+    return [{ code: "foreign-account" as const, operation: index, detail }];
+  });
+}
+
 /** Says of a destination that no rule matched that it is another client's: the reason why `anyone` did not. */
 export function foreignDestinations(scene: Scene, allowedBy: readonly boolean[]): Reason[] {
   return scene.operations

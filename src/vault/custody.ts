@@ -16,6 +16,7 @@ import { appendLeaf, type LeafContent, type LeafType } from "./log.ts";
 import type { LeafRef, StoreTransaction } from "./ports.ts";
 import { openingsUntil } from "./registers.ts";
 import { countReturned, depositId, openOf, returnedIn, type Deposit } from "./returns.ts";
+import { receiptOf } from "./tree.ts";
 
 /* What is said of a client's holdings: observed by those who watch a chain, stated to those whose they are. All of it is leaves. */
 
@@ -92,9 +93,20 @@ async function requireSigned(transaction: StoreTransaction, client: ClientId, id
   );
 }
 
-/** What was found elsewhere: its hash, so that nobody can say later that it said something else. */
-export const report = ({ store }: Gateway, client: ClientId, body: ReportBody, by: CallerName): Promise<LeafRef> =>
-  store.write((transaction) => say(transaction, client, "reported", { ...body, by }));
+/**
+ * What was found elsewhere: its hash, so that nobody can say later that it said something else.
+ * @returns the leaf, and its content signed by the `statement` key: for who has the report and not the log
+ */
+export async function report(
+  { name, store, logToken }: Gateway,
+  client: ClientId,
+  body: ReportBody,
+  by: CallerName,
+): Promise<{ readonly leaf: LeafRef; readonly statement: Statement }> {
+  const leaf = await store.write((transaction) => say(transaction, client, "reported", { ...body, by }));
+  const text = statementText("report", { gateway: name, client, ...body, by, leaf });
+  return { leaf, statement: await stated(logToken, text) };
+}
 
 export function positionsOf(register: Register, decimals: (asset: AssetSymbol) => number): PositionView[] {
   return register.positions().map((position) => {
@@ -120,7 +132,8 @@ const MOVEMENTS_MAX = 5_000;
 
 /**
  * @returns signed by the log token's `statement` key; its hash is a leaf
- * @throws {GatewayError} `invalid-parameter` for a period that ends before it begins or after now, or moves too much
+ * @throws {GatewayError} `invalid-parameter` for a period that ends before it begins or after now, or moves too much;
+ * `checkpoint-pending` for about a second after the client's last leaf
  */
 export async function stateAccount(
   gateway: Gateway,
@@ -145,11 +158,17 @@ export async function stateAccount(
       { hint: "state a shorter period: statements that follow one another fit together" },
     );
   }
-  const checkpoint = await gateway.store.read((reader) => reader.lastCheckpoint());
+  const { last } = statement;
+  // Each leaf of a client holds the hash of the one before: a receipt for the last one is one for all of them.
+  const [checkpoint, receipt] = await gateway.store.read(async (reader) => [
+    await reader.lastCheckpoint(),
+    last === null ? null : await receiptOf(reader, last.index),
+  ]);
   const text = statementText("account-statement", {
     gateway: gateway.name,
     ...statement,
     checkpoint: checkpoint?.note ?? null,
+    receipt,
   });
   const sha256 = createHash("sha256").update(text).digest("hex");
   await gateway.store.write((transaction) => say(transaction, client, "stated", { ...body, sha256, by }));

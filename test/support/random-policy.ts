@@ -107,7 +107,7 @@ const matching = [
     bands.map(({ ETH }) => ({ ETH: ETH ?? "any" })),
     "fee",
   ),
-  maybe(some("text", "siwe"), "format"),
+  maybe(some("text", "siwe", "control"), "format"),
 ] as const;
 
 const approvals = fc.oneof(

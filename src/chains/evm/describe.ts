@@ -87,12 +87,14 @@ function describeDelegate({ from, to }: OperationOf<"delegate">, names: Names): 
   };
 }
 
-function describeMessage({ format, text, siwe }: OperationOf<"message">): Sentence {
+function describeMessage({ format, text, siwe, control }: OperationOf<"message">): Sentence {
   switch (format) {
     case "opaque":
       return { unknown: true, text: "signs a message that cannot be read" };
     case "siwe":
       return { text: "signs in with Ethereum", quotes: argumentLines(siwe ?? {}) };
+    case "control":
+      return { text: "proves that its key is under control here", quotes: argumentLines(control ?? {}) };
     case "text":
       return { text: "signs a text", quotes: [`text: ${othersText(text ?? "")}`] };
     default:

@@ -2,6 +2,7 @@ import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import type { AssetRegistry } from "../../domain/assets.ts";
 import { chainOf, type Account } from "../../domain/chain.ts";
+import { CONTROL_TITLE, readControlText } from "../../domain/control.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import type { Intent, Operation } from "../../domain/intent.ts";
 import { toHex } from "./bytes.ts";
@@ -23,7 +24,8 @@ export function messageDigest(message: Uint8Array): Uint8Array {
 
 /**
  * What it says to sign this message (`personal_sign`, `eth_sign`).
- * @throws {GatewayError} `message-too-large`, `unknown-chain`, `siwe-malformed`, `siwe-other-account`, `wrong-chain`
+ * @throws {GatewayError} `message-too-large`, `unknown-chain`, `siwe-malformed`, `siwe-other-account`, `wrong-chain`,
+ * `control-malformed`, `control-other-account`
  */
 export function intentOfMessage(message: Uint8Array, account: Account, registry: AssetRegistry): Intent {
   if (message.length > MAX_MESSAGE_BYTES) {
@@ -47,8 +49,29 @@ function operationOf(message: Uint8Array, from: Account): Operation {
   if (text === undefined) return { kind: "message", from, format: "opaque" };
   const digits = /^\s*(?:0x)?([0-9a-fA-F]{64})\s*$/.exec(text);
   if (digits) return { kind: "raw-digest", from, digest: `0x${digits[1]!.toLowerCase()}` };
+  const control = controlOf(text, from);
+  if (control) return { kind: "message", from, format: "control", text, control };
   const siwe = siweOf(text, from);
   return siwe ? { kind: "message", from, format: "siwe", text, siwe } : { kind: "message", from, format: "text", text };
+}
+
+/** What begins as a proof of control is exactly one, of this account: its reader need not ask who let it be signed. */
+function controlOf(text: string, from: Account): Readonly<Record<string, string>> | undefined {
+  if (!text.trimStart().toLowerCase().startsWith(CONTROL_TITLE.toLowerCase())) return undefined;
+  const claim = readControlText(text);
+  if (!claim)
+    throw new GatewayError("control-malformed", "expected a proof of control in its fixed form, found another text", {
+      hint: "`portcullis prove-control` writes them",
+    });
+  if (claim.account !== from)
+    throw new GatewayError("control-other-account", `expected a proof of control of ${from}, found ${claim.account}`);
+  const { challenge, client, block, checkpoint } = claim;
+  return {
+    challenge,
+    client,
+    block: `${block.height} ${block.hash}`,
+    checkpoint: `${checkpoint.origin} ${checkpoint.size} ${checkpoint.root}`,
+  };
 }
 
 /**

@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { statementCsv, statementHtml, type Statement as AccountStatement } from "../../custody/statement.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { readStatementText, type Statement } from "../../domain/statement.ts";
 import { GatewayFile } from "../../sdk/caller-file.ts";
 import { verifyStatement } from "../../sdk/statement.ts";
+import { readJson } from "../json-file.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output, table } from "../output.ts";
 
@@ -134,14 +135,6 @@ function statementKeyIn(path: string): string {
   throw new GatewayError("usage", `expected \`statementKey\` in \`${path}\`, found none`, {
     hint: "name it with `--key`",
   });
-}
-
-function readJson(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    throw new GatewayError("usage", `cannot read \`${path}\`: ${(error as Error).message}`);
-  }
 }
 
 function attestedText({ gateway, client, at, attestation, isolation, module, token, keys }: Attested): string {

@@ -1,7 +1,7 @@
 import { GatewayError } from "../../domain/errors.ts";
 import type { Hash } from "../../tlog/hashes.ts";
 import { nodesFrom, TILE_WIDTH, tilePath } from "../../tlog/tiles.ts";
-import { rootOf } from "../../tlog/tree.ts";
+import { rootOf, type NodeReader } from "../../tlog/tree.ts";
 
 /** A log as everybody can read it (C2SP tlog-tiles): nothing of what comes is believed before it leads to a signed root. */
 export function publicLog(url: string) {
@@ -13,16 +13,16 @@ export function publicLog(url: string) {
     if (response.ok) return Buffer.from(await response.arrayBuffer());
     throw new GatewayError("log-unavailable", `expected \`${target.pathname}\`, found ${response.status}`);
   };
+  /** From the tiles of the tree of `treeSize`. */
+  const nodes = (treeSize: number): NodeReader =>
+    nodesFrom(({ level, index }) => {
+      const width = Math.min(Math.floor(treeSize / TILE_WIDTH ** level) - index * TILE_WIDTH, TILE_WIDTH);
+      return get(`tile/${tilePath({ level, index, width })}`);
+    });
   return {
     checkpoint: () => get("checkpoint"),
-    /** The root at `size`, from the tiles of the tree of `treeSize`. */
-    rootOf: (size: number, treeSize: number): Promise<Hash> =>
-      rootOf(
-        size,
-        nodesFrom(({ level, index }) => {
-          const width = Math.min(Math.floor(treeSize / TILE_WIDTH ** level) - index * TILE_WIDTH, TILE_WIDTH);
-          return get(`tile/${tilePath({ level, index, width })}`);
-        }),
-      ),
+    nodes,
+    /** The root at `size`. */
+    rootOf: (size: number, treeSize: number): Promise<Hash> => rootOf(size, nodes(treeSize)),
   };
 }

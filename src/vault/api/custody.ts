@@ -16,7 +16,7 @@ export const postObservation = async ({ gateway, client, caller, body }: Call<Ob
 
 export const postReport = async ({ gateway, client, caller, body }: Call<ReportBody>): Promise<Answer> => ({
   status: 201,
-  body: { client, leaf: await report(gateway, client, body, caller.name) },
+  body: { client, ...(await report(gateway, client, body, caller.name)) },
 });
 
 export const postStatement = async ({ gateway, client, caller, body }: Call<StatementBody>): Promise<Answer> => ({

@@ -181,6 +181,8 @@ const PAYLOAD = {
   "calldata-value": unreadable("an argument in calldata is no value of its type"),
   "chain-id-zero": unreadable("the chain id is 0"),
   "conflicting-fields": unreadable("fields of two transaction types, or one thing said twice"),
+  "control-malformed": unreadable("it begins as a proof of control and is none"),
+  "control-other-account": unreadable("a proof of control names another account"),
   "empty-transaction": unreadable("there are no bytes"),
   "invalid-address": unreadable("an address is not 20 bytes in hex"),
   "invalid-data": unreadable("bytes are no pairs of hex digits, or not as many as they must be"),

@@ -487,8 +487,8 @@ export const ROUTES: readonly Route[] = [
   route({
     method: "POST",
     path: "/v1/clients/{client}/reports",
-    summary: "records hash and outcome of a report that was made elsewhere",
-    answers: { 201: a.LeafAnswer },
+    summary: "records hash and outcome of a report that was made elsewhere, and signs that it did",
+    answers: { 201: a.ReportAnswer },
     roles: ["observer", "auditor"],
     body: ReportBody,
     handle: custody.postReport,
@@ -498,6 +498,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/clients/{client}/statements",
     summary: "states the client's account over a period, signed",
     answers: { 201: a.StatementAnswer },
+    problems: ["checkpoint-pending"],
     roles: ["approver", "policy-officer", "operator", "secured-party", "auditor"],
     body: StatementBody,
     handle: custody.postStatement,

@@ -23,6 +23,7 @@ const NEVER_ANSWERED = new Set([
   "anchor-unavailable",
   "boot-secret",
   "chain-reorganized",
+  "challenge-invalid",
   "config-invalid",
   "invalid-abi",
   "invalid-amount",

@@ -1,4 +1,4 @@
-import { GatewayError } from "../domain/errors.ts";
+import { GatewayError } from "./errors.ts";
 
 /*
  * Proof of control: a client's key signs a text that says what it proves, to whom and when. The text is an EIP-191

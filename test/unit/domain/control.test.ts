@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { controlText, readControlText } from "../../../src/custody/control.ts";
+import { controlText, readControlText } from "../../../src/domain/control.ts";
 import { intentOfMessage, messageBytes } from "../../../src/chains/evm/message.ts";
 import type { Account, ChainId } from "../../../src/domain/chain.ts";
 
@@ -19,7 +19,7 @@ describe("the text of a proof of control", () => {
     assert.ok(controlText(claim).startsWith("Portcullis proof of control v1\n"));
   });
 
-  it("to the decoder it is a text: no raw digest, no login, nothing opaque", () => {
+  it("to the decoder it is itself: no other text, no raw digest, no login, nothing opaque", () => {
     const account = claim.account as Account;
     const registry = { bySymbol: new Map(), nativeOf: new Map(), byContract: new Map() };
     const intent = intentOfMessage(messageBytes(controlText(claim)), account, {
@@ -30,7 +30,7 @@ describe("the text of a proof of control", () => {
     } as never);
     assert.deepEqual(
       intent.operations.map((operation) => [operation.kind, "format" in operation && operation.format]),
-      [["message", "text"]],
+      [["message", "control"]],
     );
   });
 
