@@ -75,7 +75,10 @@ describe("governance, with a gateway", function () {
     );
     await done(as("officer", "policy", "apply", house, "--yes"));
     const shown = await done(as("auditor", "governance", "show"));
-    assert.match(shown.stdout, /2 of 2 policy officers sign a change; what is not only tightening waits: 1h/);
+    assert.match(
+      shown.stdout,
+      /2 of 2 policy officers sign a change; what is not only tightening waits: 1h\nno officer to spare/,
+    );
     assertTranscript("docs/governance.md", "show", [{ line: "governance show --as auditor.json", ran: shown }]);
 
     const looser = await changed("acme-fund", (text) => text.replace('max: "600"', 'max: "700"'));

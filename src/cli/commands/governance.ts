@@ -122,7 +122,8 @@ async function declaredSince(gateway: GatewayClient, stored: StoredPolicy): Prom
 }
 
 function governanceText({ gateway, policyQuorum, officers, policyDelay, documents }: Governance): string {
-  const head = `${gateway}: ${policyQuorum} of ${officers} policy officers sign a change; what is not only tightening waits: ${policyDelay}`;
+  const spare = policyQuorum < officers ? "" : "\nno officer to spare: with one key lost nothing can be changed again";
+  const head = `${gateway}: ${policyQuorum} of ${officers} policy officers sign a change; what is not only tightening waits: ${policyDelay}${spare}`;
   return [head, ...documents.map(documentText)].join("\n\n");
 }
 
