@@ -71,20 +71,23 @@ const sha256 = (data: string | Uint8Array): Buffer => createHash("sha256").updat
  * A security key that is none: it signs what the hardware would sign (PROTOCOL.u2f), with flags of the test's choice.
  * `ssh-keygen -Y verify`, which needs no hardware, says whether that is right.
  */
-export function securityKeyPerson(name: string, { flags = 1 }: { flags?: number } = {}): Person {
+export function securityKeyPerson(
+  name: string,
+  { flags = 1, namespace = APPROVAL_NAMESPACE }: { flags?: number; namespace?: string } = {},
+): Person {
   const { publicKey, privateKey } = generateKeyPairSync("ed25519");
   const raw = publicKey.export({ format: "der", type: "spki" }).subarray(-32);
   const type = "sk-ssh-ed25519@openssh.com";
   const blob = lengthPrefixed(type, raw, "ssh:");
   const signSshsig = (text: string): string => {
     const hashed = createHash("sha512").update(text).digest();
-    const bytes = Buffer.concat([Buffer.from("SSHSIG"), lengthPrefixed(APPROVAL_NAMESPACE, "", "sha512", hashed)]);
+    const bytes = Buffer.concat([Buffer.from("SSHSIG"), lengthPrefixed(namespace, "", "sha512", hashed)]);
     const seen = Buffer.from([flags, 0, 0, 0, 7]);
     const made = sign(null, Buffer.concat([sha256("ssh:"), seen, sha256(bytes)]), privateKey);
     const signature = Buffer.concat([lengthPrefixed(type, made), seen]);
     const sshsig = Buffer.concat([
       Buffer.from("SSHSIG\0\0\0\x01", "latin1"),
-      lengthPrefixed(blob, APPROVAL_NAMESPACE, "", "sha512", signature),
+      lengthPrefixed(blob, namespace, "", "sha512", signature),
     ]);
     const lines = sshsig.toString("base64").match(/.{1,70}/g)!;
     return `-----BEGIN SSH SIGNATURE-----\n${lines.join("\n")}\n-----END SSH SIGNATURE-----\n`;

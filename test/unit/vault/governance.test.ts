@@ -14,7 +14,7 @@ import { activateDue } from "../../../src/vault/scheduled-policies.ts";
 import { checkpointsOf, exported, verified } from "../../support/exported-log.ts";
 import { checkLog, logOf } from "../../support/log-check.ts";
 import { signedBy } from "../../support/officers.ts";
-import { edPerson, sshPerson, type Person } from "../../support/people.ts";
+import { edPerson, securityKeyPerson, sshPerson, type Person } from "../../support/people.ts";
 import { acmePolicy, filesFor, GATEWAY, housePolicy, newKey, testVault, type TestVault } from "../../support/vault.ts";
 
 // Goal: what is not proven to be only tightening waits, any officer ends it, and nobody becomes an officer but by the
@@ -204,6 +204,37 @@ describe("governance", () => {
     let folder: string;
     before(() => (folder = mkdtempSync(join(tmpdir(), "portcullis-officers-"))));
     after(() => rmSync(folder, { recursive: true, force: true }));
+
+    it("on hardware sign policies when they are touched, and not otherwise", async () => {
+      const [touched, untouched] = [1, 0].map((flags) =>
+        securityKeyPerson(`sk-${flags}`, { flags, namespace: OFFICER_NAMESPACE }),
+      ) as [Person, Person];
+      const callers = {
+        ...vault.houseCallers,
+        [touched.name]: { role: "policy-officer", keys: [touched.key] },
+        [untouched.name]: { role: "policy-officer", keys: [untouched.key] },
+      };
+      await change("house", house({ callers }));
+      vault.clock.now += 2 * HOUR;
+      await due();
+      const files = filesFor(client(TIGHTER));
+      const text = await textOf("acme", files, compilers.client(files));
+      const send = ({ name, sign }: Person) =>
+        changePolicy(
+          { store: vault.store, directory: vault.gateway.directory, origin: GATEWAY },
+          ACME,
+          {
+            ...files,
+            signatures: [
+              { person: name as CallerName, signature: sign(text) },
+              signedBy(vault.callers.get("officer")!, text),
+            ] as PolicyBody["signatures"],
+          },
+          "officer" as CallerName,
+        );
+      await refusedAs(send(untouched), "policy-signatures");
+      assert.ok("policy" in (await send(touched)));
+    });
 
     it("sign policies, in the officers' namespace and no other", async () => {
       const good = sshPerson("sam", mkdtempSync(join(folder, "k-")), { namespace: OFFICER_NAMESPACE });
