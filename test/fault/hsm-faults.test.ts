@@ -1,5 +1,6 @@
 // Goal: whatever goes wrong in the HSM, every withdrawal ends signed once, nothing wrong is released, and service is back
-// within 5 s of the fault's end; a client whose token is away costs the others nothing.
+// within 5 s of the fault's end; what healing can hide within 2 s is seen by nobody; a client whose token is away costs the
+// others nothing.
 // Method: the real gateway on SoftHSM behind a module that goes wrong on demand, under load that does not stop.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -56,6 +57,24 @@ const VAULT_ENDS: readonly [string, Fault][] = [
 ];
 
 const HANG_SECONDS = 1;
+
+const away = (ckr: Ckr, ...at: Fault["at"][]): Fault[] =>
+  at.map((each) => ({ at: each, kind: "answer", ckr, token: BUSY }));
+
+/** Each lasts a second, and is over: healing has the other one. */
+const HIDDEN: readonly [string, ...Fault[]][] = [
+  ["the token is away", ...away("CKR_DEVICE_REMOVED", "C_SignInit", "C_OpenSession", "C_Login")],
+  ["the device fails in C_Sign", ...away("CKR_DEVICE_ERROR", "C_Sign")],
+  ["no session lives", ...away("CKR_SESSION_HANDLE_INVALID", "C_Sign", "C_SignInit")],
+  ["the login is gone, and cannot be had", ...away("CKR_USER_NOT_LOGGED_IN", "C_SignInit", "C_FindObjectsInit")],
+  [
+    "every answer of C_Sign is lost",
+    { at: "C_Sign", kind: "answerAfterwards", ckr: "CKR_FUNCTION_FAILED", token: BUSY },
+  ],
+  ["the module must be initialised anew", { at: "C_SignInit", kind: "uninitialize", times: 1 }],
+  ["a signer crashes", { at: "C_Sign", kind: "crash", times: 1, token: BUSY }],
+];
+const HIDDEN_FOR_MS = 1_000;
 
 describe("a gateway whose HSM goes wrong", function () {
   this.timeout(SOAK ? 1_200_000 : 120_000);
@@ -118,6 +137,60 @@ describe("a gateway whose HSM goes wrong", function () {
         await eventually("the fault strikes", () => faulty.calls(fault.at) > 0);
         if (fault.times === undefined) await sleep(400);
         else await eventually("all strikes have struck", () => faulty.strikesLeft(fault.at) === 0, BACK_WITHIN_MS);
+      }));
+  }
+
+  for (const [what, ...faults] of HIDDEN) {
+    it(`${what} for less than 2 s: nobody sees it who asks once`, async () => {
+      // The best of three: on a busy machine healing itself may take longer than callers have patience.
+      for (let tries = 3; ; tries -= 1) {
+        const load = new Load(gateway, WORKERS, 0);
+        await load.more(WORKERS, BACK_WITHIN_MS);
+        for (const fault of faults) faulty.inject(fault);
+        await sleep(HIDDEN_FOR_MS);
+        for (const { at, times } of faults.slice(0, 1)) {
+          if (times !== undefined) assert.equal(faulty.strikesLeft(at), 0, "it has struck");
+        }
+        faulty.clear();
+        await load.more(WORKERS, BACK_WITHIN_MS).finally(() => load.stop());
+        assert.deepEqual(faultsOf(gateway, { signed: load.signed, failed: [] }), []);
+        if (load.failed.length === 0) return;
+        assert.ok(tries > 1, `${load.failed.length} of those who asked saw ${String(load.failed[0])}`);
+      }
+    });
+  }
+
+  const rotatePin = () =>
+    gateway
+      .as("house", "operator")
+      .call<{ version: number }>("POST", `/v1/clients/${BUSY}/pin`, { body: {}, idempotencyKey: randomUUID() });
+
+  it("a PIN is changed under load, twice: nobody sees it who asks once, and the next login takes the last one", async () => {
+    const load = new Load(gateway, WORKERS, 0);
+    await load.more(WORKERS, BACK_WITHIN_MS);
+    const first = await rotatePin();
+    await load.more(WORKERS, BACK_WITHIN_MS);
+    assert.equal((await rotatePin()).version, first.version + 1);
+    for (const pid of signersOf(vault()!)) process.kill(pid, "SIGKILL");
+    await load.more(WORKERS, BACK_WITHIN_MS).finally(() => load.stop());
+    assert.deepEqual(faultsOf(gateway, load), []);
+  });
+
+  for (const [when, kind] of [
+    ["before the token has taken it", "hang"],
+    ["after the token has taken it", "crashAfterwards"],
+  ] as const) {
+    it(`a vault that dies in the middle of a change of PIN, ${when}: the next one logs in, and changes it`, () =>
+      underLoad(async () => {
+        const before = vault()!;
+        faulty.inject({ at: "C_SetPIN", kind, times: 1, token: BUSY });
+        rotatePin().catch(() => undefined);
+        await eventually("a new vault", () => vault() !== undefined && vault() !== before, BACK_WITHIN_MS * 2);
+        faulty.clear();
+        await withdraw(gateway, BUSY, BACK_WITHIN_MS * 2);
+        assert.deepEqual((await readiness()).unavailable, []);
+        await rotatePin();
+        for (const pid of signersOf(vault()!)) process.kill(pid, "SIGKILL");
       }));
   }
 

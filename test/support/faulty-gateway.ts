@@ -69,6 +69,7 @@ export class Load {
   readonly #workers: Promise<void>[];
   #running = true;
 
+  /** @param withinMs how long each asks for one withdrawal again; 0: it asks once */
   constructor(gateway: DevGateway, workers: number, withinMs = 20_000) {
     this.#workers = Array.from({ length: workers }, async () => {
       while (this.#running) {
@@ -98,7 +99,7 @@ export class Load {
  * Holds what callers got against the key, the log and each other.
  * @returns what is wrong, one line each
  */
-export function faultsOf(gateway: DevGateway, load: Load): string[] {
+export function faultsOf(gateway: DevGateway, load: Pick<Load, "signed" | "failed">): string[] {
   const faults = load.failed.map((error) => `a withdrawal ended with ${String(error)}`);
   const address = gateway.clients.find(({ client }) => client === BUSY)!.keys[0]!.accounts[0]!.split(":")[2]!;
   const recorded = new Map<string, number>();
