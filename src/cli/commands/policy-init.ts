@@ -13,7 +13,8 @@ import { checkAccount } from "../policy-check.ts";
 /** The five questions: a flag answers one; on a terminal those without a flag are asked. */
 const QUESTIONS = {
   service: "1. Which service asks for signatures? NAME=PUBLIC-KEY, as `caller keygen` printed it",
-  approvers: "2. Who approves large payments? At least two, better three: a key may be lost. NAME=PUBLIC-KEY NAME=PUBLIC-KEY",
+  approvers:
+    "2. Who approves large payments? At least two, better three: a key may be lost. NAME=PUBLIC-KEY NAME=PUBLIC-KEY",
   destination: "3. Who is paid first? NAME=eip155:1:0x…",
   amounts: "4. Of which asset, how much at once without people, how much a day? ASSET=PAYMENT/DAY, such as ETH=10/100",
   fee: "5. What may one transaction pay for its execution, in the chain's own coin? Such as 0.02",
