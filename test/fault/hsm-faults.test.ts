@@ -56,12 +56,6 @@ const VAULT_ENDS: readonly [string, Fault][] = [
   during({ at: "C_GenerateKeyPair", kind: "crash", times: 1, token: BUSY }, "a segmentation fault"),
 ];
 
-/** These end it while it changes a PIN. */
-const PIN_ENDS = [
-  ["before the token has taken it", "hang"],
-  ["after the token has taken it", "crashAfterwards"],
-] as const;
-
 /** A vault that ends again and again is started again after up to 10 s. */
 const RESTARTED_WITHIN_MS = 20_000;
 
@@ -294,21 +288,6 @@ describe("a gateway whose HSM goes wrong", function () {
     faulty.clear();
     assert.equal((await withdraw(gateway, BUSY, BACK_WITHIN_MS)).state, "signed");
   });
-
-  for (const [when, kind] of PIN_ENDS) {
-    it(`a vault that dies in the middle of a change of PIN, ${when}: the next one logs in, and changes it`, () =>
-      underLoad(async () => {
-        const before = vault()!;
-        faulty.inject({ at: "C_SetPIN", kind, times: 1, token: BUSY });
-        rotatePin().catch(() => undefined);
-        await eventually("a new vault", () => vault() !== undefined && vault() !== before, RESTARTED_WITHIN_MS);
-        faulty.clear();
-        await withdraw(gateway, BUSY, BACK_WITHIN_MS * 2);
-        assert.deepEqual((await readiness()).unavailable, []);
-        await rotatePin();
-        for (const pid of signersOf(vault()!)) process.kill(pid, "SIGKILL");
-      }));
-  }
 
   it("a PIN that the token refuses is offered once, the others go on, and the reason is told", async () => {
     const times = 100;

@@ -36,7 +36,6 @@ const KINDS = [
   "loseSession",
   "loseAllSessions",
   "uninitialize",
-  "crashAfterwards",
 ] as const;
 export type FaultKind = Exclude<(typeof KINDS)[number], "none">;
 
