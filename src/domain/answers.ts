@@ -310,6 +310,10 @@ export const PublicKeysAnswer = z.array(Text.describe("x and y, 64 bytes in hex 
 
 export const LeafAnswer = z.object({ client: ClientId, leaf: LeafPlace });
 
+export const ObservationAnswer = LeafAnswer.extend({
+  isFrozen: z.boolean().exactOptional().describe("of what was signed outside: whether the client is frozen now"),
+});
+
 const Token = z.object({ label: Text, serial: Text });
 
 export const ClientListAnswer = z.object({

@@ -13,6 +13,7 @@ const Hash = z.string().regex(/^0x[0-9a-f]{64}$/, "expected `0x` and 64 hex digi
 const Account = z.string().max(200).describe("CAIP-10, such as `eip155:1:0x…`");
 const Symbol = z.string().min(1).max(32).describe("of the client's asset registry");
 const BlockNumber = z.int().min(0);
+const Nonce = z.string().regex(/^(0|[1-9][0-9]{0,19})$/, "expected a nonce, as text");
 
 /** What a chain shows, as an observer has seen it. */
 export const ObservationBody = z.discriminatedUnion("what", [
@@ -42,6 +43,17 @@ export const ObservationBody = z.discriminatedUnion("what", [
       .describe("the chain as it was read: what a lien is checked against"),
   }),
   z.strictObject({
+    what: z.literal("signed-outside"),
+    use: z
+      .strictObject({
+        account: Account,
+        first: Nonce,
+        last: Nonce.describe("of these numbers (nonces) that the account has used; both ends are among them"),
+        transaction: Hash.optional().describe("which used it, where the node can say; of one number"),
+      })
+      .describe("numbers that are used on the chain, and by nothing that is in the log: the key was used elsewhere"),
+  }),
+  z.strictObject({
     what: z.literal("transaction"),
     transaction: z.strictObject({
       request: z.string().regex(/^[0-9a-f]{32}$/),
@@ -53,6 +65,12 @@ export const ObservationBody = z.discriminatedUnion("what", [
   }),
 ]);
 export type ObservationBody = z.infer<typeof ObservationBody>;
+
+export type OutsideUse = Extract<ObservationBody, { what: "signed-outside" }>["use"];
+
+/** By the numbers alone: a node that learns by which transaction tells of the same use. */
+export const useId = ({ account, first, last }: Pick<OutsideUse, "account" | "first" | "last">): string =>
+  `outside/${account}/${first}-${last}`;
 
 export const StatementBody = z.strictObject({
   from: z.iso.datetime().describe("the first moment of the period"),

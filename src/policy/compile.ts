@@ -53,6 +53,7 @@ export type CompiledPolicy = Compiled & {
   /** Where everything is returned to, by chain. */
   readonly exit: ReadonlyMap<ChainId, Account>;
   readonly legalBasis: ClientPolicy["legalBasis"];
+  readonly signedOutside: ClientPolicy["signedOutside"];
   readonly groups: ReadonlyMap<string, ReadonlySet<CallerName>>;
   /** Those for which approvals that were made on web pages count too. */
   readonly consoleGroups: ReadonlySet<string>;
@@ -166,6 +167,7 @@ export function compileClient(resolved: ResolvedPolicy): CompiledPolicy {
     owner: document.owner,
     exit: exitOf(document.exit, declaredIn(resolved)),
     legalBasis: document.legalBasis,
+    signedOutside: document.signedOutside,
     groups: new Map(groups),
     consoleGroups: new Set(
       Object.entries(document.groups ?? {}).flatMap(([name, group]) => (isViaConsole(group) ? [name] : [])),

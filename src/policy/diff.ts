@@ -48,6 +48,7 @@ export function diffPolicies(before: CompiledPolicy, after: CompiledPolicy, with
     ...(before.owner === after.owner ? [] : [loosening("authority-wider", "whose the assets are changes")]),
     ...diffExit(before, after),
     ...diffLegalBasis(pair),
+    ...diffSignedOutside(pair),
     ...diffAuthority(pair),
     ...diffRegistry(pair),
     ...diffBook(pair),
@@ -120,6 +121,15 @@ function diffLegalBasis({ before, after }: Pair<CompiledPolicy>): Change[] {
   const text = ({ legalBasis: basis }: CompiledPolicy) => (basis ? `${basis.kind}: ${basis.reference}` : "none");
   if (text(before) === text(after)) return [];
   return [loosening("authority-wider", `the legal basis becomes ${text(after)}, was ${text(before)}`)];
+}
+
+function diffSignedOutside({ before, after }: Pair<CompiledPolicy>): Change[] {
+  if (before.signedOutside === after.signedOutside) return [];
+  return [
+    after.signedOutside === undefined
+      ? loosening("authority-wider", "what was signed outside freezes the client no more")
+      : tightening("authority-narrower", "what was signed outside freezes the client"),
+  ];
 }
 
 /** A new identity, role or key is new authority; also one that may only read. */

@@ -654,6 +654,12 @@ export const ClientPolicy = z
       })
       .optional()
       .describe("On what ground these assets are held for the client; shown in segregation reports, no rule reads it."),
+    signedOutside: z
+      .enum(["freeze"])
+      .optional()
+      .describe(
+        "`freeze`: the client is frozen as soon as an observer reports that one of its keys has signed what is not in the log, once for each use. Left out: it is in the log and in reports, and people decide.",
+      ),
     version,
     use: use.optional(),
     callers: z.record(field.name("a caller's name"), ClientCaller).describe("Who may ask, approve and read."),

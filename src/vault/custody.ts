@@ -27,7 +27,7 @@ import { receiptOf } from "./tree.ts";
 export async function observe(
   { store, directory }: Gateway,
   client: ClientId,
-  body: ObservationBody,
+  body: Exclude<ObservationBody, { what: "signed-outside" }>,
   by: CallerName,
 ): Promise<LeafRef> {
   const [entry, house] = [directory.get(client), directory.house];

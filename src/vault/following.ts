@@ -158,11 +158,11 @@ export class Following {
     return false;
   }
 
-  /** Whether an observer has said of that deposit before, a work of this moment included. */
-  isReported(client: ClientId, deposit: string): boolean {
-    if (this.ledger.isReported(client, deposit)) return true;
+  /** Whether an observer has said so before (`reportedIn`), a work of this moment included. */
+  isReported(client: ClientId, what: string): boolean {
+    if (this.ledger.isReported(client, what)) return true;
     for (const leaf of [...this.#committed.values(), ...this.#expected.values()])
-      if (leaf.client === client && reportedIn(leaf.said) === deposit) return true;
+      if (leaf.client === client && reportedIn(leaf.said) === what) return true;
     return false;
   }
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Account } from "../domain/chain.ts";
+import { useId, type OutsideUse } from "../domain/custody.ts";
 import type { CounterId } from "../domain/decision.ts";
 import { claimId, type Claim } from "../domain/intent.ts";
 import { HOUSE, type ClientId, type KeyName } from "../domain/names.ts";
@@ -86,13 +87,14 @@ export type LedgerState = {
 };
 
 /** What is read of leaves here, and how it is kept: another number with every change. Snapshots are of one kind only. */
-export const LEDGER_VERSION = 2;
+export const LEDGER_VERSION = 3;
 
 export class Ledger {
   readonly clients = new Map<ClientId, ClientFacts>();
   readonly #requests: Fingerprints;
   readonly #claims: Fingerprints;
-  readonly #deposits: Fingerprints;
+  /** What observers have reported. */
+  readonly #reported: Fingerprints;
   readonly #open = new Map<RequestId, Open>();
   readonly #nonces = new Map<Account, number>();
   readonly #ends = new Map<CounterId, number>();
@@ -108,7 +110,7 @@ export class Ledger {
   constructor(key: string) {
     this.#requests = new Fingerprints(key);
     this.#claims = new Fingerprints(key);
-    this.#deposits = new Fingerprints(key);
+    this.#reported = new Fingerprints(key);
   }
 
   /** As it is, and not a copy: to be written down at once. */
@@ -128,7 +130,7 @@ export class Ledger {
   }
 
   get #fingerprints(): readonly Fingerprints[] {
-    return [this.#requests, this.#claims, this.#deposits];
+    return [this.#requests, this.#claims, this.#reported];
   }
 
   /** In a ledger that knows nothing yet. */
@@ -154,8 +156,8 @@ export class Ledger {
     return this.#open.get(id)?.leaf;
   }
 
-  isReported(client: ClientId, deposit: string): boolean {
-    return this.#deposits.get(`${client}/${deposit}`) !== undefined;
+  isReported(client: ClientId, what: string): boolean {
+    return this.#reported.get(`${client}/${what}`) !== undefined;
   }
 
   /** Requests that wait, and whose time is over by what they were told last. */
@@ -267,8 +269,8 @@ export class Ledger {
 
   /** What came back is an entry of the counters that it lowers. */
   #observe({ client, index, said }: Said): void {
-    const deposit = reportedIn(said);
-    if (deposit !== undefined) this.#deposits.set(`${client}/${deposit}`, 0);
+    const reported = reportedIn(said);
+    if (reported !== undefined) this.#reported.set(`${client}/${reported}`, 0);
     for (const counter of Object.keys(said["returned"] ?? {}) as CounterId[]) this.#ends.set(counter, index);
   }
 
@@ -353,9 +355,12 @@ export class Ledger {
   }
 }
 
-/** The deposit that an observer's leaf tells of. */
-export const reportedIn = (said: LeafSaid): string | undefined =>
-  said.type === "observed" && said["what"] === "deposit" ? depositId(said["deposit"] as Deposit) : undefined;
+/** The deposit, or the use of a key elsewhere, that an observer's leaf tells of: what counts the first time. */
+export function reportedIn({ type, what, deposit, use }: LeafSaid): string | undefined {
+  if (type !== "observed") return undefined;
+  if (what === "deposit") return depositId(deposit as Deposit);
+  return what === "signed-outside" ? useId(use as OutsideUse) : undefined;
+}
 
 function putAll<K, V>(map: Map<K, V>, entries: ReadonlyMap<K, V>): void {
   for (const [key, value] of entries) map.set(key, value);

@@ -524,8 +524,8 @@ export interface StoreTransaction extends StoreReader, CommonWriter {
    * given back, or decided again, is said by a leaf alone.
    */
   addSpend(counter: CounterId, entry: Authorized & { readonly amount: bigint }): Promise<void>;
-  /** Whether an observer has said of that deposit before. @param deposit `depositId` */
-  isReported(client: ClientId, deposit: string): Promise<boolean>;
+  /** Whether an observer has said so before. @param what `depositId` or `useId` */
+  isReported(client: ClientId, what: string): Promise<boolean>;
   /** Whether what that authorization charged counts no more. */
   isVoid(leaf: number): boolean;
   /** @param said what the opening says, before it was made a text */

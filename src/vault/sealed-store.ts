@@ -174,7 +174,7 @@ function transactionOn(parts: Parts<RowTransaction>, work: Work): StoreTransacti
     revision: revisionIn(parts, work),
     owners: async (accounts) => ownersIn(parts.following, accounts),
     holdings: holdingsIn(parts),
-    isReported: async (client, deposit) => parts.following.isReported(client, deposit),
+    isReported: async (client, what) => parts.following.isReported(client, what),
     confirmedTime: async () => parts.following.ledger.confirmedAt,
     lapsed: async () => parts.following.ledger.lapsed(await parts.rows.now()),
   };

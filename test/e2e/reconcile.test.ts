@@ -69,7 +69,7 @@ const policyOf = (client: Client): string => `apiVersion: portcullis/v1
 kind: ClientPolicy
 client: ${client}
 version: 1
-${client === "own-funds" ? "owner: house\n" : ""}use: [assets.yaml]
+${client === "own-funds" ? "owner: house\n" : ""}${client === "elm-estate" ? "signedOutside: freeze\n" : ""}use: [assets.yaml]
 callers:
   payouts: { role: wallet-service, keys: ["ed25519:M6VqVUrtA/kadQU9EtD0ORaImZtOy1kR/HPbKRYegRM="] }
   bank: { role: secured-party, keys: ["ed25519:rE+HDdsI1jl4pUTVAqZMhR+1ashqyyHECzFcmYkssJU="] }
@@ -256,7 +256,7 @@ describe("a year of a small custodian", function () {
     leaves ??= CLIENTS.map((client) => new ClientLeaves(house(), client));
     const readers = [await evmChainReader(anvil.url, HOUR_MS)];
     const plan = { gateway: house(), clients: leaves, readers, confirmations: 3, books: at("books.csv") };
-    return runOnce({ ...plan, record: true, freeze: false, progress: () => undefined });
+    return runOnce({ ...plan, record: true, progress: () => undefined, tell: () => undefined });
   }
   /** All that a run has found, each as one line. */
   const named = (reports: readonly Report[]): string[] =>
@@ -401,7 +401,7 @@ describe("a year of a small custodian", function () {
     await assertFound();
   });
 
-  it("a withdrawal that was signed outside is named, with what it took, and freezes its client once", async () => {
+  it("a withdrawal that was signed outside is named, with what it took, and freezes a client whose policy says so, once", async () => {
     const from = address("elm-estate");
     const nonce = nonces.get("elm-estate")!;
     await node().impersonateAccount({ address: from });
@@ -412,7 +412,7 @@ describe("a year of a small custodian", function () {
     });
     const { gasUsed, effectiveGasPrice } = await chain().waitForTransactionReceipt({ hash });
     const fee = Number(gasUsed * effectiveGasPrice) / 1e18;
-    const { reports } = await reconcile("--freeze");
+    const { ran, reports } = await reconcile();
     const found = reports.flatMap(({ signedOutside }) => signedOutside.map(({ what, status }) => [what, status]));
     assert.deepEqual(found, [[`eip155:31337:${from} transaction ${nonce} ${hash}`, "new"]]);
     const shown = named(reports).map((line) => line.replace(/ -?[\d.]+$/, ""));
@@ -429,10 +429,14 @@ describe("a year of a small custodian", function () {
       signed("elm-estate", body("elm-estate", "ETH-LOCAL", 1n)),
       (error: RefusedError) => error.code === "client-frozen",
     );
+    assert.match(ran.stderr, /elm-estate is frozen/);
     // Known by then: it is an alarm still, and no second freeze after the officers have ended the first.
+    await run(["unfreeze", "--client", "elm-estate", "--as", at("officer.json")]).then((ended) =>
+      assert.equal(ended.code, 0, ended.stdout + ended.stderr),
+    );
     const frozen = () => leavesOf(gateway.folder).filter(({ type }) => type === "frozen").length;
     const before = frozen();
-    const again = await reconcile("--freeze");
+    const again = await reconcile();
     assert.deepEqual(
       [again.ran.code, again.reports.flatMap(({ signedOutside }) => signedOutside.map(({ status }) => status))],
       [1, ["open"]],

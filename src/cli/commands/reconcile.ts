@@ -22,7 +22,6 @@ type ReconcileFlags = CommonOptions & {
   readonly maxLag: number;
   readonly every?: number;
   readonly out?: string;
-  readonly freeze: boolean;
   readonly record: boolean;
 };
 
@@ -40,7 +39,6 @@ export function reconcileCommand(program: Command, host: Host): void {
     .option("--max-lag <duration>", "how old the node's newest block may be", duration, durationMs("1h"))
     .option("--every <duration>", "again and again, such as `15m`; else once", duration)
     .option("--out <folder>", "keep each report there, as the log has its hash")
-    .option("--freeze", "freeze a client whose key was used elsewhere, once for each use", false)
     .option("--no-record", "compare only: no leaf is made of it")
     .addOption(clientOption())
     .addOption(asOption())
@@ -67,17 +65,18 @@ async function once(
   clients: readonly ClientLeaves[],
   flags: ReconcileFlags,
 ): Promise<void> {
-  const { node, maxLag, books, backed, confirmations, record, freeze, out, json } = flags;
+  const { node, maxLag, books, backed, confirmations, record, out, json } = flags;
   const bar = progressOn(process.stderr);
+  const { note, result } = output(json);
   try {
     const readers = await Promise.all(node.map((url) => host.readChain(url, maxLag)));
     requireOnce(readers.map(({ chain }) => chain));
     const files = { ...(books === undefined ? {} : { books }), ...(backed === undefined ? {} : { backed }) };
-    const plan: Plan = { gateway, clients, readers, confirmations, record, freeze, progress: bar.show, ...files };
+    const plan: Plan = { gateway, clients, readers, confirmations, record, progress: bar.show, tell: note, ...files };
     const reports = await runOnce(plan);
     bar.end();
     if (out !== undefined) keep(out, reports);
-    output(json).result({ reports }, reports.map(reportText).join("\n"));
+    result({ reports }, reports.map(reportText).join("\n"));
     if (!reports.every(isClean)) process.exitCode = 1;
   } finally {
     bar.end();

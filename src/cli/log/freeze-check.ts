@@ -1,3 +1,4 @@
+import { useId, type OutsideUse } from "../../domain/custody.ts";
 import { unfreezeSigningText } from "../../domain/freeze.ts";
 import type { AuthorityCheck, Signatures } from "./authority-check.ts";
 import type { Findings } from "./findings.ts";
@@ -21,6 +22,10 @@ export class FreezeCheck {
   readonly #standing = new Map<string, Standing>();
   /** Since which leaf each client may sign: it was added, or unfrozen there. */
   readonly #freeSince = new Map<string, number>();
+  /** Uses of keys elsewhere that an observer has reported, by client. */
+  readonly #uses = new Set<string>();
+  /** What has to freeze its client by that client's next leaf, and the leaf that says so. */
+  readonly #due = new Map<string, number>();
   #restored = -1;
 
   constructor(findings: Findings, authority: AuthorityCheck) {
@@ -61,6 +66,31 @@ export class FreezeCheck {
     this.#authority.barred.delete(target.replace("caller ", ""));
     const text = unfreezeSigningText({ origin, client, target, leaf: standing });
     if (check) this.#authority.checkQuorum("unfreeze", signatures, text, leaf);
+  }
+
+  /** A key was used elsewhere: the first time that it is said the policy may want the client frozen. */
+  observe(client: string, use: Pick<OutsideUse, "account" | "first" | "last">, leaf: number): void {
+    const name = `${client}/${useId(use)}`;
+    const isNew = !this.#uses.has(name);
+    this.#uses.add(name);
+    if (!isNew || this.#authority.policies.get(client)?.signedOutside !== "freeze") return;
+    if (!this.#standing.has(nameOf(client, "client"))) this.#due.set(client, leaf);
+  }
+
+  /** A leaf of that client, before it is looked at. */
+  pass(client: string, opening: { readonly type: string; readonly target?: unknown }): void {
+    const leaf = this.#due.get(client);
+    if (leaf === undefined) return;
+    this.#due.delete(client);
+    if (opening.type !== "frozen" || opening.target !== "client") this.#notFrozen(leaf);
+  }
+
+  finish(): void {
+    for (const leaf of this.#due.values()) this.#notFrozen(leaf);
+  }
+
+  #notFrozen(leaf: number): void {
+    this.#add("outside-not-frozen", `leaf ${leaf} tells of a key used elsewhere, and its client was not frozen`, leaf);
   }
 
   /** @param does what the leaf does with that request: `authorizes`, `signs` */

@@ -1,4 +1,5 @@
 import type { Account } from "../../domain/chain.ts";
+import type { OutsideUse } from "../../domain/custody.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
 import { NO_HOUSE } from "../../policy/world.ts";
@@ -230,6 +231,7 @@ export class LogVerifier {
     if (leaf.evidence && this.#options.signatures) this.#checkEvidence(leaf, opening);
     this.#checkLiens(leaf, opening);
     if (opening.type !== "break-glass") this.#glass.pass(client);
+    this.#freezes.pass(client, opening);
     switch (opening.type) {
       case "genesis":
         return this.#takeGenesis(leaf, opening);
@@ -382,6 +384,7 @@ export class LogVerifier {
   }
 
   #takeObserved({ index, at, client }: Opened, opening: Opening): void {
+    if (opening["what"] === "signed-outside") this.#freezes.observe(client, opening["use"] as OutsideUse, index);
     if (opening["what"] !== "deposit") return;
     const deposit = opening["deposit"] as Reported["deposit"];
     const reported = { leaf: index, at, client: client as ClientId, deposit };
@@ -465,6 +468,7 @@ export class LogVerifier {
     if (!this.#header) throw new GatewayError("malformed-export", "expected a header, found nothing");
     this.#tree.finish(this.#key);
     this.#glass.finish();
+    this.#freezes.finish();
     if (this.#tree.checkpoints === 0) this.#findings.add("no-checkpoint", "expected a signed checkpoint, found none");
     const isAsked = this.#options.witnesses !== undefined;
     if (isAsked && this.#witnessed === 0)

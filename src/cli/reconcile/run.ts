@@ -7,7 +7,8 @@ import { Register, type Debit, type Opening } from "../../custody/register.ts";
 import { signedIn, type Confirmation } from "../../custody/sent.ts";
 import type { Asset, AssetRegistry } from "../../domain/assets.ts";
 import { chainOf, type Account, type AssetSymbol, type ChainId } from "../../domain/chain.ts";
-import type { ObservationBody } from "../../domain/custody.ts";
+import type { SignedOutside } from "../../custody/signed-outside.ts";
+import { useId, type ObservationBody, type OutsideUse } from "../../domain/custody.ts";
 import type { GatewayClient } from "../../sdk/client.ts";
 import { compileClient } from "../../policy/compile.ts";
 import { resolvePolicy } from "../policy-check.ts";
@@ -29,11 +30,11 @@ export type Plan = {
   readonly confirmations: number;
   readonly books?: string;
   readonly backed?: string;
-  /** Whether leaves are made of it: what became of transactions, what accounts hold, the report. */
+  /** Whether leaves are made of it: what became of transactions, what was signed outside, what accounts hold, the report. */
   readonly record: boolean;
-  /** Whether a client is frozen whose key was used elsewhere, once for each use. */
-  readonly freeze: boolean;
   readonly progress: (text: string) => void;
+  /** What a person has to know besides the reports. */
+  readonly tell: (text: string) => void;
 };
 
 /** @returns a report for each client @throws {GatewayError} whatever was not read whole: then nothing is said of anybody */
@@ -103,11 +104,29 @@ async function followSent(
   return all;
 }
 
+/** What no observer has said yet: the client's policy may freeze it for that, once. */
+function outsideNews(outside: readonly SignedOutside[], openings: readonly Opening[]): ObservationBody[] {
+  const said = new Set(
+    openings.flatMap(({ what, use }) => (what === "signed-outside" ? [useId(use as OutsideUse)] : [])),
+  );
+  return outside.map(useOfKey).flatMap((use) => (said.has(useId(use)) ? [] : [{ what: "signed-outside", use }]));
+}
+
 const isOpen = (debit: Debit | undefined): boolean =>
   debit !== undefined && debit.state !== "mined" && debit.state !== "reverted" && debit.state !== "replaced";
 
 const isNews = ({ state, block }: Confirmation, debit: Debit): boolean =>
   state !== "unexplained" && (state !== debit.state || block !== debit.block);
+
+const useOfKey = (found: SignedOutside): OutsideUse =>
+  found.kind === "transaction"
+    ? {
+        account: found.account,
+        first: String(found.nonce),
+        last: String(found.nonce),
+        transaction: found.transaction,
+      }
+    : { account: found.account, first: String(found.first), last: String(found.last) };
 
 const seenBody = ({ request, state, block, depth, fee }: Confirmation) =>
   ({
@@ -124,15 +143,20 @@ const seenBody = ({ request, state, block, depth, fee }: Confirmation) =>
 /** So many at once: the gateway commits them together. */
 const AT_ONCE = 16;
 
-async function observeAll(gateway: GatewayClient, client: string, bodies: readonly ObservationBody[]): Promise<void> {
+async function observeAll(
+  gateway: GatewayClient,
+  client: string,
+  bodies: readonly ObservationBody[],
+): Promise<{ readonly isFrozen?: boolean }[]> {
+  const path = `/v1/clients/${client}/observations`;
+  const answers: { readonly isFrozen?: boolean }[] = [];
   for (let from = 0; from < bodies.length; from += AT_ONCE) {
     const said = bodies
       .slice(from, from + AT_ONCE)
-      .map((body) =>
-        gateway.call("POST", `/v1/clients/${client}/observations`, { body, idempotencyKey: randomUUID() }),
-      );
-    await Promise.all(said);
+      .map((body) => gateway.call<{ isFrozen?: boolean }>("POST", path, { body, idempotencyKey: randomUUID() }));
+    answers.push(...(await Promise.all(said)));
   }
+  return answers;
 }
 
 /** A client as its leaves show it at the block, and what is to be read of it. */
@@ -220,7 +244,12 @@ type Facts = {
   readonly chains: ReadonlyMap<ChainId, ChainNow>;
 };
 
-type Made = { readonly client: ClientNow; readonly report: Report; readonly breaks: ReturnType<typeof aged>["breaks"] };
+type Made = {
+  readonly client: ClientNow;
+  readonly report: Report;
+  readonly breaks: ReturnType<typeof aged>["breaks"];
+  readonly outside: readonly SignedOutside[];
+};
 
 async function compare(client: ClientNow, facts: Facts): Promise<Made> {
   const { at, books, shortfalls, plan, sent, chains } = facts;
@@ -274,7 +303,7 @@ async function compare(client: ClientNow, facts: Facts): Promise<Made> {
     signedOutside: outside.map((found) => agedOutside(outsideText(found), before, time(at))),
     rewritten: await rewrittenSince(before, chains),
   };
-  return { client, report, breaks };
+  return { client, report, breaks, outside };
 }
 
 /** An asset that no registry names, or that no account is on the chain of, was read nowhere. */
@@ -316,15 +345,12 @@ async function rewrittenSince(before: Before, chains: ReadonlyMap<ChainId, Chain
 
 async function recordReport(
   plan: Plan,
-  { client, report, breaks }: Made,
+  { client, report, breaks, outside }: Made,
   amounts: ReadonlyMap<Holding, bigint | undefined>,
 ) {
-  const isNew = report.signedOutside.some(({ status }) => status === "new");
-  if (plan.freeze && isNew) {
-    const body = { reason: "signed outside: a key was used elsewhere" };
-    await plan.gateway.call("POST", `/v1/clients/${client.client}/freeze`, { body, idempotencyKey: randomUUID() });
-  }
   if (!plan.record) return;
+  const alarms = await observeAll(plan.gateway, client.client, outsideNews(outside, client.openings));
+  if (alarms.some(({ isFrozen }) => isFrozen)) plan.tell(`${client.client} is frozen: its key was used elsewhere`);
   await observeAll(plan.gateway, client.client, readingsOf(plan, client, report, amounts));
   const options = { body: bodyOf(report, breaks), idempotencyKey: randomUUID() };
   await plan.gateway.call("POST", `/v1/clients/${client.client}/reports`, options);

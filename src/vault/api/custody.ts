@@ -1,5 +1,6 @@
 import type { ObservationBody, ReportBody, StatementBody } from "../../domain/custody.ts";
 import { decimalsFor, observe, positionsOf, report, stateAccount } from "../custody.ts";
+import { saySignedOutside } from "../signed-outside.ts";
 import type { Answer, Call } from "./routes.ts";
 
 /* Positions, statements and what is observed, spoken as REST. */
@@ -9,10 +10,12 @@ export async function getPositions({ gateway, client }: Call): Promise<Answer> {
   return { status: 200, body: { client, positions: positionsOf(register, decimalsFor(gateway, client)) } };
 }
 
-export const postObservation = async ({ gateway, client, caller, body }: Call<ObservationBody>): Promise<Answer> => ({
-  status: 201,
-  body: { client, leaf: await observe(gateway, client, body, caller.name) },
-});
+export async function postObservation({ gateway, client, caller, body }: Call<ObservationBody>): Promise<Answer> {
+  if (body.what !== "signed-outside")
+    return { status: 201, body: { client, leaf: await observe(gateway, client, body, caller.name) } };
+  const { leaf, isFrozen } = await saySignedOutside(gateway, client, body.use, caller.name);
+  return { status: 201, body: { client, leaf, isFrozen } };
+}
 
 export const postReport = async ({ gateway, client, caller, body }: Call<ReportBody>): Promise<Answer> => ({
   status: 201,

@@ -442,7 +442,7 @@ export const ROUTES: readonly Route[] = [
     method: "POST",
     path: "/v1/clients/{client}/observations",
     summary: "reports what an observer has seen on a chain",
-    answers: { 201: a.LeafAnswer },
+    answers: { 201: a.ObservationAnswer },
     problems: ["asset-not-found", "foreign-account", "request-not-found"],
     roles: ["observer"],
     body: ObservationBody,
