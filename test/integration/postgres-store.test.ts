@@ -10,7 +10,8 @@ import { openPostgresStore } from "../../src/adapters/postgres/store.ts";
 import type { CounterId } from "../../src/domain/decision.ts";
 import { GatewayError } from "../../src/domain/errors.ts";
 import type { RequestId } from "../../src/domain/request.ts";
-import type { RowStore } from "../../src/vault/ports.ts";
+import type { CallerName, ClientId, KeyName } from "../../src/domain/names.ts";
+import type { RowStore, SealedLeaf, SealedRequest } from "../../src/vault/ports.ts";
 import { PostgresServer } from "../support/postgres.ts";
 import { addSpend, spentIn } from "../support/spend.ts";
 
@@ -49,6 +50,56 @@ describe("the store in PostgreSQL", function () {
     store = await openPostgresStore(options);
   });
   afterEach(() => store.close());
+
+  // Plans are made while a store is new and nobody has counted its rows.
+  it("a request costs the same however many there are: its own rows are read, and no others", async () => {
+    const [client, caller] = ["acme" as ClientId, "payouts" as CallerName];
+    const idOf = (n: number) => `request ${String(n).padStart(4, "0")}` as RequestId;
+    const requestOf = (n: number): SealedRequest => ({
+      ...{ id: idOf(n), client, caller, key: "hot-1" as KeyName, idempotencyKey: `key ${n}`, bodyHash: "" },
+      ...{ state: "authorized", submittedAt: 0, changedAt: 0, record: "{}", decisionLeaf: n, decision: "{}" },
+      ...{ outcome: null, leaf: n, seal: "", outcomeSeal: null },
+    });
+    const leafOf = (n: number): SealedLeaf => ({
+      ...{ index: n, at: 0, hash: Buffer.alloc(32, n), commitment: Buffer.alloc(32), client, number: n },
+      ...{ opening: "{}", seal: "" },
+    });
+    const submit = (n: number) =>
+      store.write(
+        async (transaction) => {
+          assert.equal(await transaction.requestByIdempotencyKey(client, caller, `key ${n}`), undefined);
+          await transaction.insertLeaf(leafOf(n));
+          await transaction.insertRequest(requestOf(n));
+          await transaction.insertClaim(`claim ${n}`, idOf(n));
+        },
+        { requests: [{ client, caller, idempotencyKey: `key ${n}` }], claims: [`claim ${n}`] },
+      );
+    const finish = (n: number) =>
+      store.write((transaction) =>
+        transaction.recordOutcome({ ...requestOf(n), state: "signed", outcome: "{}", outcomeSeal: "" }),
+      );
+    const [count, together] = [400, 8];
+    for (let first = 0; first < count; first += together) {
+      const group = Array.from({ length: together }, (_, n) => first + n);
+      await Promise.all(group.map(submit));
+      await Promise.all(group.map(finish));
+      const seen = await store.read((reader) => reader.request(client, idOf(first)));
+      assert.equal(seen?.state, "signed");
+    }
+    await store.close();
+    const counted = () =>
+      sql(`SELECT relname AS name, n_tup_ins + n_tup_upd AS written, seq_tup_read AS read FROM pg_stat_user_tables
+           UNION ALL SELECT indexrelname, NULL, idx_tup_read - 2 * idx_scan FROM pg_stat_user_indexes`);
+    type Counted = { name: string; written: string | null; read: string };
+    let rows: Counted[];
+    // A connection that ends tells what it has counted in its own time.
+    do rows = (await counted()).rows as Counted[];
+    while (!rows.some(({ name, written }) => name === "requests" && Number(written) === 2 * count));
+    assert.deepEqual(
+      rows.filter(({ read }) => Number(read) > count),
+      [],
+    );
+  });
 
   describe("shared by several", () => {
     it("each sees what the others committed, whatever it has in mind itself", async () => {

@@ -6,7 +6,6 @@ import { asGatewayError, isConsequence, isConstraintViolation, isRolledBack } fr
 import { clusterFrom, headOf, LOCK_HEAD, requireDurable, requireSameCluster, requireSchema } from "./head.ts";
 import { Memory } from "./memory.ts";
 import { prefetch } from "./prefetch.ts";
-import { CLOCK } from "./reader.ts";
 import type { Row, Session } from "./session.ts";
 import { Broken, GroupTransaction } from "./transaction.ts";
 
@@ -24,6 +23,9 @@ type Outcome = { readonly job: Job; readonly value?: unknown; readonly error?: u
 
 /** As many as share one COMMIT at the most: bounds how long the first waits for the last, and others for the lock. */
 const GROUP_MAX = 256;
+
+const NEXT_VERSION = `WITH next AS (UPDATE head SET version = $1 RETURNING version)
+  INSERT INTO commits (version, writer) SELECT version, $2 FROM next`;
 
 const RETRY_MS = { first: 20, longest: 500 } as const;
 
@@ -150,16 +152,12 @@ export class GroupCommit {
 
   /** One flight: the lock, the time, what the works will ask for. */
   async #begin(session: Session, group: Job[]): Promise<{ transaction: GroupTransaction; version: number }> {
-    const begun = [
-      session.run("BEGIN"),
-      session.run(LOCK_HEAD),
-      session.run(CLOCK), // a statement of its own, so that it is read when the lock is held
-    ];
+    const begun = [session.run("BEGIN"), session.run(LOCK_HEAD)];
     const ahead = prefetch(
       session,
       group.map(({ expected }) => expected),
     );
-    const [, locked, time, ...fetched] = await allOf([...begun, ...ahead.answers]);
+    const [, locked, ...fetched] = await allOf([...begun, ...ahead.answers]);
     const head = headOf(locked!);
     requireSchema(head.schema);
     requireDurable(head);
@@ -168,7 +166,7 @@ export class GroupCommit {
     if (this.#memory.version !== head.version) this.#memory.forget(); // another vault wrote since
     this.#memory.version = head.version;
     ahead.into(this.#memory, fetched);
-    const now = this.#clock ? this.#clock() : (time![0]!["now"]! as number);
+    const now = this.#clock ? this.#clock() : (locked![0]!["now"]! as number);
     const transaction = new GroupTransaction(session, this.#memory, now);
     if (adopts !== undefined) transaction.adopt(session.cluster!);
     return { transaction, version: head.version };
@@ -180,8 +178,7 @@ export class GroupCommit {
     const next = version + 1;
     const written = transaction.flush();
     const heard = [
-      session.run("UPDATE head SET version = $1", [next]),
-      session.run("INSERT INTO commits (version, writer) VALUES ($1, $2)", [next, writer]),
+      session.run(NEXT_VERSION, [next, writer]),
       ...(next % COMMITS_KEPT === 0
         ? [session.run("DELETE FROM commits WHERE version <= $1", [next - COMMITS_KEPT])]
         : []),

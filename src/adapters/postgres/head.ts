@@ -9,6 +9,9 @@ export type Head = Cluster & {
   readonly settings: Readonly<Record<string, string>>;
 };
 
+/** Ms since 1970, as the database's host has it. */
+export const CLOCK_MS = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
 /** Settings by which a COMMIT that was answered could be lost: with these values it cannot. */
 const DURABLE: Readonly<Record<string, readonly string[]>> = {
   fsync: ["on"],
@@ -18,8 +21,11 @@ const DURABLE: Readonly<Record<string, readonly string[]>> = {
 
 const SETTINGS = Object.keys(DURABLE).map((name) => `current_setting('${name}') AS ${name}`);
 export const HEAD = `SELECT schema, version, system_identifier, timeline, ${SETTINGS.join(", ")} FROM head`;
-/** Waits for whoever writes; from then on until COMMIT nobody else does. */
-export const LOCK_HEAD = `${HEAD} FOR UPDATE`;
+/**
+ * Waits for whoever writes; from then on until COMMIT nobody else does. The clock is read when the lock is held: what
+ * stands outside is computed of a row that came out locked.
+ */
+export const LOCK_HEAD = `SELECT held.*, ${CLOCK_MS} AS now FROM (${HEAD} FOR UPDATE) AS held`;
 
 export function headOf(rows: readonly Row[]): Head {
   const [row] = rows;

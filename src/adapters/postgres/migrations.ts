@@ -209,4 +209,13 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (size, part)
   );
   `,
+  `
+  -- One question, one index: where two began with the client, a plan made while the table was empty took either.
+  ALTER TABLE requests DROP CONSTRAINT requests_client_caller_idempotency_key_key;
+  CREATE UNIQUE INDEX requests_asked ON requests ((client || E'\\n' || caller || E'\\n' || idempotency_key));
+  -- An outcome changes the row that the decision made a moment ago: with room beside it, no index is touched again.
+  ALTER TABLE requests SET (fillfactor = 45, toast_tuple_target = 8160);
+  -- What compresses to little is not compressed while the log's lock is held.
+  ALTER TABLE leaves SET (toast_tuple_target = 8160);
+  `,
 ];

@@ -1,6 +1,7 @@
 import type { Expected } from "../../vault/ports.ts";
+import { binaryArray } from "./binary-array.ts";
 import { idempotencyIndex, type Memory } from "./memory.ts";
-import { REQUESTS, requestRow } from "./rows.ts";
+import { ASKED, REQUESTS, requestRow } from "./rows.ts";
 import type { Row, Session } from "./session.ts";
 
 /** Asked for in the flight of the lock, so that no work waits for an answer of its own. */
@@ -10,33 +11,27 @@ export type Prefetch = {
   readonly into: (memory: Memory, answers: readonly Row[][]) => void;
 };
 
+const asIndexed = ({ client, caller, idempotencyKey }: NonNullable<Expected["requests"]>[number]): string =>
+  idempotencyIndex(client, caller, idempotencyKey);
+
 /** Asks for all that the works of a group said they would ask for. */
 export function prefetch(session: Session, expected: readonly Expected[]): Prefetch {
-  const requests = expected.flatMap((each) => each.requests ?? []);
+  const requests = expected.flatMap((each) => each.requests ?? []).map(asIndexed);
   const claims = expected.flatMap((each) => each.claims ?? []);
   return {
     answers: [
       requests.length === 0
         ? Promise.resolve([])
-        : session.run(
-            `${REQUESTS} JOIN unnest($1::text[], $2::text[], $3::text[]) AS asked (client, caller, idempotency_key)
-               ON (requests.client, requests.caller, requests.idempotency_key)
-                  = (asked.client, asked.caller, asked.idempotency_key)`,
-            [
-              requests.map(({ client }) => client),
-              requests.map(({ caller }) => caller),
-              requests.map(({ idempotencyKey }) => idempotencyKey),
-            ],
-          ),
+        : session.run(`${REQUESTS} WHERE ${ASKED} = ANY ($1::text[])`, [binaryArray("text", requests)]),
       claims.length === 0
         ? Promise.resolve([])
-        : session.run("SELECT claim, request FROM claims WHERE claim = ANY ($1::text[])", [claims]),
+        : session.run("SELECT claim, request FROM claims WHERE claim = ANY ($1::text[])", [
+            binaryArray("text", claims),
+          ]),
     ],
     into: (memory, [requestRows = [], claimRows = []]) => {
-      for (const { client, caller, idempotencyKey } of requests)
-        memory.requestsByKey.set(idempotencyIndex(client, caller, idempotencyKey), undefined);
-      for (const row of requestRows.map(requestRow))
-        memory.requestsByKey.set(idempotencyIndex(row.client, row.caller, row.idempotencyKey), row);
+      for (const asked of requests) memory.requestsByKey.set(asked, undefined);
+      for (const row of requestRows.map(requestRow)) memory.requestsByKey.set(asIndexed(row), row);
       for (const claim of claims) memory.claims.set(claim, undefined);
       for (const row of claimRows) memory.claims.set(row["claim"]!, row["request"]);
     },

@@ -10,8 +10,10 @@ import type {
   SealedSpend,
   SnapshotRef,
 } from "../../vault/ports.ts";
-import type { CounterStretch } from "./memory.ts";
+import { CLOCK_MS } from "./head.ts";
+import { idempotencyIndex, type CounterStretch } from "./memory.ts";
 import {
+  ASKED,
   checkpointRow,
   clientRow,
   keyRow,
@@ -35,8 +37,7 @@ const STRETCH = 64;
 const TILE_WIDTH = 256;
 const HASH_BYTES = 32;
 
-/** Ms since 1970, as the database's host has it. */
-export const CLOCK = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now";
+const CLOCK = `SELECT ${CLOCK_MS} AS now`;
 
 /** The port's questions in SQL, each one statement. */
 export function questions(ask: Ask) {
@@ -110,12 +111,7 @@ export function questions(ask: Ask) {
       return row && { state: row["state"]! as RequestState, decisionLeaf: row["decision_leaf"]! as number };
     },
     requestByIdempotencyKey: async (client: ClientId, caller: string, idempotencyKey: string) => {
-      const row = await one(
-        `${REQUESTS} WHERE requests.client = $1 AND caller = $2 AND idempotency_key = $3`,
-        client,
-        caller,
-        idempotencyKey,
-      );
+      const row = await one(`${REQUESTS} WHERE ${ASKED} = $1`, idempotencyIndex(client, caller, idempotencyKey));
       return row && requestRow(row);
     },
     requests: async (client: ClientId, filter: Parameters<RowReader["requests"]>[1]) => {

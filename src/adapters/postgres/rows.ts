@@ -86,6 +86,9 @@ export const nonceRow = (row: Row): SealedNonce => ({
   seal: row["seal"]!,
 });
 
+/** As `idempotencyIndex` says it, and as the index has it. */
+export const ASKED = "(requests.client || E'\\n' || requests.caller || E'\\n' || requests.idempotency_key)";
+
 /** A decision is written once, in its leaf. */
 export const REQUESTS =
   "SELECT requests.*, leaves.opening AS decision FROM requests JOIN leaves ON leaves.idx = requests.decision_leaf";

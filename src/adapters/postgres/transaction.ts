@@ -62,15 +62,20 @@ export class GroupTransaction {
     this.#wrote = false;
   }
 
-  insert(table: string, columns: string, ...values: unknown[]): void {
+  readonly insert: PendingWrites["insert"] = (table, ...values) => {
     this.#note();
-    this.#pending.insert(table, columns, values);
-  }
+    this.#pending.insert(table, ...values);
+  };
 
-  put(table: string, columns: readonly string[], values: unknown[]): void {
+  readonly put: PendingWrites["put"] = (table, ...values) => {
     this.#note();
-    this.#pending.put(table, columns, values);
-  }
+    this.#pending.put(table, ...values);
+  };
+
+  readonly outcome: PendingWrites["outcome"] = (...values) => {
+    this.#note();
+    this.#pending.outcome(...values);
+  };
 
   last(text: string, ...values: unknown[]): void {
     this.#note();
@@ -132,9 +137,6 @@ export class GroupTransaction {
   }
 }
 
-const REQUEST =
-  "id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record, decision_leaf, outcome, leaf, seal, outcome_seal";
-
 function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number): RowTransaction {
   const asked = questions(group.ask);
 
@@ -170,9 +172,8 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
 
     client: (id) => remembered(memory.clients, id, () => asked.client(id)),
     insertClient: async (row) => {
-      group.insert(
-        "clients",
-        "id, owner, status, token_label, token_serial, salt_key",
+      group.statement(
+        "INSERT INTO clients (id, owner, status, token_label, token_serial, salt_key) VALUES ($1, $2, $3, $4, $5, $6)",
         row.id,
         row.owner,
         row.status,
@@ -196,9 +197,8 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
 
     insertKey: async (row) => {
       revise(row.client);
-      group.insert(
-        "keys",
-        "client, name, id, curve, purpose, public_key, chains, state, leaf",
+      group.statement(
+        "INSERT INTO keys (client, name, id, curve, purpose, public_key, chains, state, leaf) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         row.client,
         row.name,
         row.id,
@@ -210,7 +210,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         row.leaf,
       );
       for (const account of row.accounts) {
-        group.insert("accounts", "account, client, key", account, row.client, row.name);
+        group.insert("accounts", account, row.client, row.name);
         memory.owners.delete(account);
       }
     },
@@ -255,9 +255,8 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
     revision: (client) => remembered(memory.revisions, client, () => asked.revision(client)),
     policyHash: (client) => remembered(memory.policyHashes, client, () => asked.policyHash(client)),
     insertPolicy: async (row, heldSince) => {
-      group.insert(
-        "policies",
-        "client, version, hash, previous_hash, entry, files, signatures, applied_at, leaf",
+      group.statement(
+        "INSERT INTO policies (client, version, hash, previous_hash, entry, files, signatures, applied_at, leaf) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         row.client,
         row.version,
         row.hash,
@@ -272,8 +271,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       memory.policyHashes.delete(row.client);
       revise(row.client);
       group.statement("DELETE FROM held_addresses WHERE client = $1", row.client);
-      for (const [account, since] of heldSince)
-        group.insert("held_addresses", "client, account, since", row.client, account, since);
+      for (const [account, since] of heldSince) group.insert("held_addresses", row.client, account, since);
     },
     insertCallerKey: async (key, client) =>
       group.statement("INSERT INTO caller_keys (key, client) VALUES ($1, $2) ON CONFLICT DO NOTHING", key, client),
@@ -292,7 +290,6 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
     insertRequest: async (row) => {
       group.insert(
         "requests",
-        REQUEST,
         row.id,
         row.client,
         row.caller,
@@ -335,26 +332,24 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
           "integrity",
           `expected request \`${id}\` to stand as authorized in leaf ${decisionLeaf}`,
         );
-      group.last(
-        "UPDATE requests SET state = $1, changed_at = $2, outcome = $3, outcome_seal = $4 WHERE client = $5 AND id = $6",
-        state,
-        changedAt,
-        outcome,
-        outcomeSeal,
-        client,
-        id,
-      );
+      group.outcome(client, id, state, changedAt, outcome, outcomeSeal);
       forgetRequest(id);
     },
 
     insertRecovery: async ({ leaf, at, promisedSize, lost }) => {
-      group.insert("recoveries", "leaf, at, promised_size, lost", leaf, at, promisedSize, lost);
+      group.statement(
+        "INSERT INTO recoveries (leaf, at, promised_size, lost) VALUES ($1, $2, $3, $4)",
+        leaf,
+        at,
+        promisedSize,
+        lost,
+      );
       revise(HOUSE);
     },
     claimedBy: (claim) => remembered(memory.claims, claim, () => asked.claimedBy(claim)),
     nextNonce: (account) => remembered(memory.nonces, account, () => asked.nextNonce(account)),
     insertClaim: async (claim, request) => {
-      group.insert("claims", "claim, request", claim, request);
+      group.insert("claims", claim, request);
       memory.claims.set(claim, request);
     },
     removeClaim: async (claim) => {
@@ -363,7 +358,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
     },
     setNextNonce: async (account, nonce) => {
       const { next, leaf, seal } = nonce;
-      group.put("nonces", ["account", "next", "leaf", "seal"], [account, next, leaf, seal]);
+      group.put("nonces", account, next, leaf, seal);
       memory.nonces.set(account, nonce);
     },
 
@@ -384,7 +379,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       if (last && (entry.at < last.at || (entry.at === last.at && entry.leaf <= last.leaf)))
         throw new GatewayError("integrity", `expected entries of \`${counter}\` in the order of time`);
       const { at, leaf, amount, total, seal } = entry;
-      group.insert("spend", "counter, at, leaf, amount, total, seal", counter, at, leaf, amount, total, seal);
+      group.insert("spend", counter, at, leaf, amount, total, seal);
       memory.ends.set(counter, entry);
     },
     clearSpend: async (of) => {
@@ -404,7 +399,6 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       }
       group.insert(
         "leaves",
-        "idx, at, hash, commitment, client, number, opening, seal",
         row.index,
         row.at,
         row.hash,
@@ -441,7 +435,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
       const last = (await asked.lastCheckpoint())?.size ?? 0;
       if (size <= last)
         throw new GatewayError("integrity", `expected a checkpoint of more than ${last} leaves, found one of ${size}`);
-      group.insert("checkpoints", "size, root, at, note", size, root, at, note);
+      group.statement("INSERT INTO checkpoints (size, root, at, note) VALUES ($1, $2, $3, $4)", size, root, at, note);
     },
     takeTurn: async (task, holder, forMs) => {
       const now = await timeNow();
