@@ -45,14 +45,14 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   notifyCommand(program);
   governanceCommands(program);
   recoverCommand(program, host);
-  logCommands(program);
+  logCommands(program, host);
   assetCommands(program);
   clockCommands(program);
   decodeCommand(program);
   reconcileCommand(program, host);
   statementCommands(program);
   lienCommands(program);
-  returnAssetsCommand(program);
+  returnAssetsCommand(program, host);
   proveControlCommands(program);
   segregationCommands(program);
   liabilitiesCommands(program);

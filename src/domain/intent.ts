@@ -29,7 +29,7 @@ export const OPERATION_KINDS = [
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
 /** Kinds of `message`; the last one nobody can read. */
-export const MESSAGE_FORMATS = ["text", "siwe", "control", "opaque"] as const;
+export const MESSAGE_FORMATS = ["text", "siwe", "control", "anchor", "opaque"] as const;
 export type MessageFormat = (typeof MESSAGE_FORMATS)[number];
 
 /**
@@ -101,6 +101,8 @@ export type Operation =
       readonly siwe?: Readonly<Record<string, string>>;
       /** What a proof of control says besides the account: `client`, `challenge`, `block`, `checkpoint`. */
       readonly control?: Readonly<Record<string, string>>;
+      /** The checkpoint that a transaction writes to its chain: `origin`, `size`, `root`. */
+      readonly anchor?: Readonly<Record<string, string>>;
     }
   | {
       readonly kind: "typed-data";

@@ -306,7 +306,7 @@ const matched = {
   format: nonEmpty(z.enum(MESSAGE_FORMATS))
     .optional()
     .describe(
-      "Kinds of `message`, any of which matches: a `text`, a Sign-In with Ethereum (`siwe`), a proof of `control`, what nobody can read (`opaque`).",
+      "Kinds of `message`, any of which matches: a `text`, a Sign-In with Ethereum (`siwe`), a proof of `control`, an `anchor` of the log in a transaction that does nothing else, what nobody can read (`opaque`).",
     ),
 };
 

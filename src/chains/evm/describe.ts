@@ -87,7 +87,7 @@ function describeDelegate({ from, to }: OperationOf<"delegate">, names: Names): 
   };
 }
 
-function describeMessage({ format, text, siwe, control }: OperationOf<"message">): Sentence {
+function describeMessage({ format, text, siwe, control, anchor }: OperationOf<"message">): Sentence {
   switch (format) {
     case "opaque":
       return { unknown: true, text: "signs a message that cannot be read" };
@@ -95,6 +95,8 @@ function describeMessage({ format, text, siwe, control }: OperationOf<"message">
       return { text: "signs in with Ethereum", quotes: argumentLines(siwe ?? {}) };
     case "control":
       return { text: "proves that its key is under control here", quotes: argumentLines(control ?? {}) };
+    case "anchor":
+      return { text: "writes a checkpoint of the log to the chain", quotes: argumentLines(anchor ?? {}) };
     case "text":
       return { text: "signs a text", quotes: [`text: ${othersText(text ?? "")}`] };
     default:

@@ -1,5 +1,6 @@
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { hexToBytes } from "@noble/hashes/utils.js";
+import { readAnchor } from "../../domain/anchor.ts";
 import type { AssetRegistry } from "../../domain/assets.ts";
 import { addressOf, chainOf, evmChain, type Account } from "../../domain/chain.ts";
 import { GatewayError } from "../../domain/errors.ts";
@@ -8,6 +9,7 @@ import { ADDRESS_BYTES } from "./address.ts";
 import { authorityOf, type RecoverPublicKey } from "./authorization.ts";
 import { toHex } from "./bytes.ts";
 import { transfer } from "./calls/amounts.ts";
+import type { Call } from "./calls/meaning.ts";
 import { Unfolding } from "./calls/unfold.ts";
 import { encodeRlp, integerBytes } from "./rlp.ts";
 import type { EvmTransaction } from "./transaction.ts";
@@ -81,7 +83,18 @@ function worstPrice(transaction: EvmTransaction): bigint {
 
 function operationsOf(tx: EvmTransaction, from: Account, scene: Unfolding): readonly Operation[] {
   if (tx.to === undefined) return creation(tx, from, scene);
-  return scene.unfold({ from, to: scene.account(tx.to), value: tx.value, data: tx.data });
+  const call = { from, to: scene.account(tx.to), value: tx.value, data: tx.data };
+  const anchor = anchorIn(call, scene);
+  return anchor ? [anchor] : scene.unfold(call);
+}
+
+/** Exactly a checkpoint, in a transaction that moves nothing and calls nobody: all else is a call like any other. */
+function anchorIn({ from, to, value, data }: Call, { registry }: Unfolding): Operation | undefined {
+  if (to !== from || value !== 0n || registry.contracts?.has(to) || registry.byContract.has(to)) return undefined;
+  const text = new TextDecoder("latin1").decode(data);
+  const anchor = readAnchor(text);
+  if (!anchor) return undefined;
+  return { kind: "message", from, format: "anchor", text, anchor: { ...anchor, size: String(anchor.size) } };
 }
 
 /** Yellow Paper, equation 88: the new account's address is the Keccak of sender and nonce. */

@@ -5,6 +5,10 @@ import { openCheckpoint } from "../../tlog/checkpoint.ts";
 import { sameHash } from "../../tlog/hashes.ts";
 import { parseVkey, type NoteKey } from "../../tlog/note.ts";
 import { parseProof } from "../../tlog/proof.ts";
+import { readAnchored, type Anchored } from "../anchor.ts";
+import type { Host } from "../host.ts";
+import { confirmationsOption } from "../node-option.ts";
+import { anchorCommand } from "./log-anchor.ts";
 import { exportLog } from "../log/export.ts";
 import { linesOf } from "../log/format.ts";
 import { promisesIn } from "../log/promises.ts";
@@ -28,6 +32,9 @@ type VerifyFlags = {
   readonly receipt: readonly string[];
   readonly promise: readonly string[];
   readonly witnesses?: string;
+  readonly anchor: readonly string[];
+  readonly node?: string;
+  readonly confirmations: number;
   readonly resume?: string;
   readonly json: boolean;
 };
@@ -36,8 +43,9 @@ const witnessesOption = (): Option =>
   new Option("--witnesses <file>", "C2SP tlog-policy file: whose cosignatures are asked for, and how many are enough");
 
 /** `log …`: what an auditor does. `verify` needs no gateway. */
-export function logCommands(program: Command): void {
+export function logCommands(program: Command, host: Host): void {
   const log = program.command("log").description("the verifiable log");
+  anchorCommand(log, host);
   log
     .command("export <file>")
     .description("write the log with the openings that you may read; a file that exists is continued")
@@ -62,12 +70,15 @@ export function logCommands(program: Command): void {
     .option("--receipt <file>", "one that you kept; may be repeated", many, [])
     .option("--promise <file>", "answers that you kept (JSON, or JSON lines); may be repeated", many, [])
     .addOption(witnessesOption())
+    .option("--anchor <transaction>", "one that anchors this log in a chain; may be repeated", many, [])
+    .option("--node <url>", "your own node of that chain (JSON-RPC)")
+    .addOption(confirmationsOption())
     .option("--resume <file>", "keep there which signatures are verified, and go on from there when interrupted")
     .addOption(jsonOption())
-    .action((file: string | undefined, flags: VerifyFlags) => {
+    .action(async (file: string | undefined, flags: VerifyFlags) => {
       const key = flags.key === undefined ? undefined : parseVkey(flags.key);
       if (file === undefined) return verifyReceipts(key, flags);
-      const report = verifyFile(file, key, flags);
+      const report = verifyFile(file, key, flags, await anchorsIn(flags));
       output(flags.json).result(report, reportText(report));
       if (!report.ok) process.exitCode = 1;
     });
@@ -129,7 +140,13 @@ async function requireExtends(earlier: Head, newest: Head, log: ReturnType<typeo
   );
 }
 
-function verifyFile(file: string, key: NoteKey | undefined, flags: VerifyFlags): Report {
+async function anchorsIn({ anchor, node, confirmations }: VerifyFlags): Promise<Anchored[]> {
+  if (anchor.length > 0 && node === undefined)
+    throw new GatewayError("usage", "expected `--node URL` beside `--anchor`, found none");
+  return Promise.all(anchor.map((transaction) => readAnchored(node!, transaction, confirmations)));
+}
+
+function verifyFile(file: string, key: NoteKey | undefined, flags: VerifyFlags, anchors: readonly Anchored[]): Report {
   if (flags.resume !== undefined && !flags.signatures)
     throw new GatewayError("usage", "expected `--resume` or `--no-signatures`, found both");
   const resumption = flags.resume === undefined ? undefined : new Resumption(flags.resume);
@@ -144,6 +161,7 @@ function verifyFile(file: string, key: NoteKey | undefined, flags: VerifyFlags):
   for (const path of flags.receipt) verifier.keepReceipt(path, readFileSync(path, "utf8"));
   for (const path of flags.promise)
     for (const promise of promisesIn(path, readFileSync(path, "utf8"))) verifier.keepPromise(promise.what, promise);
+  for (const anchored of anchors) verifier.keepAnchor(anchored);
   const progress = progressOn(process.stderr);
   const all = statSync(file).size;
   let read = 0;

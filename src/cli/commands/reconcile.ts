@@ -7,6 +7,7 @@ import { encodeJson } from "../../domain/json.ts";
 import { Duration, durationMs } from "../../policy/fields.ts";
 import type { GatewayClient } from "../../sdk/client.ts";
 import type { Host } from "../host.ts";
+import { confirmationsOption } from "../node-option.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output } from "../output.ts";
 import { progressOn } from "../progress.ts";
@@ -35,7 +36,7 @@ export function reconcileCommand(program: Command, host: Host): void {
     .requiredOption("--node <url...>", "your own chain node, one for each chain (JSON-RPC)")
     .option("--books <file>", "what the books say: CSV or JSON, `client,asset,amount`")
     .option("--backed <file>", "tokens whose backing is held here: CSV or JSON, `token,reserve,client`")
-    .option("--confirmations <blocks>", "read the newest block that has so many, itself among them", blocks, 12)
+    .addOption(confirmationsOption())
     .option("--max-lag <duration>", "how old the node's newest block may be", duration, durationMs("1h"))
     .option("--every <duration>", "again and again, such as `15m`; else once", duration)
     .option("--out <folder>", "keep each report there, as the log has its hash")
@@ -106,9 +107,4 @@ function keep(folder: string, reports: readonly Report[]): void {
 function duration(text: string): number {
   if (Duration.safeParse(text).success) return durationMs(text);
   throw new InvalidArgumentError("Expected a duration such as `15m`.");
-}
-
-function blocks(text: string): number {
-  if (/^[1-9][0-9]{0,3}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("Expected a number from 1.");
 }

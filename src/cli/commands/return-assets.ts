@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { planExit, type ExitPlan, type ExitTransfer, type Held } from "../../custody/exit.ts";
+import type { Asset } from "../../domain/assets.ts";
 import { formatAmount, parseAmount } from "../../domain/amount.ts";
 import type { Payload, SigningRequestView } from "../../domain/api.ts";
 import { addressOf, chainOf, type Account, type AssetSymbol } from "../../domain/chain.ts";
@@ -13,7 +14,8 @@ import { compileClient, type CompiledPolicy } from "../../policy/compile.ts";
 import type { GatewayClient, RefusedError } from "../../sdk/client.ts";
 import type { Statement as AccountStatement } from "../../custody/statement.ts";
 import { readStatementText, type Statement } from "../../domain/statement.ts";
-import { exitNode, heldBy, minedWithin, sendOnce, transferData, type ExitNode } from "../exit-chain.ts";
+import { minedWithin, senderOn, sendOnce, transferData, transferGas, type ChainSender } from "../chain-sender.ts";
+import type { Host } from "../host.ts";
 import { asOption, clientOf, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output, table } from "../output.ts";
 import { resolvePolicy } from "../policy-check.ts";
@@ -41,7 +43,7 @@ type Saved = {
 };
 
 /** `return-assets`: everything that is not pledged comes back to the address that the client fixed beforehand. */
-export function returnAssetsCommand(program: Command): void {
+export function returnAssetsCommand(program: Command, host: Host): void {
   program
     .command("return-assets <client>")
     .description("bring everything that is not pledged to the policy's `exit`, under the rule that it has for that")
@@ -52,13 +54,13 @@ export function returnAssetsCommand(program: Command): void {
     .option("--out <file>", "write the final statement (JSON)")
     .addOption(asOption())
     .addOption(jsonOption())
-    .action(returnAssets);
+    .action((client: string, flags: Flags) => returnAssets(host, client, flags));
 }
 
-async function returnAssets(named: string, flags: Flags): Promise<void> {
+async function returnAssets(host: Host, named: string, flags: Flags): Promise<void> {
   const gateway = gatewayOf(flags);
   const client = clientOf(gateway, { client: named });
-  const nodes = await Promise.all(flags.node.map(exitNode));
+  const nodes = await Promise.all(flags.node.map((url) => senderOn(host, url)));
   const saved = savedIn(flags, client) ?? (await newPlan(gateway, client, nodes));
   const shown = output(flags.json);
   if (flags.dryRun) return shown.result(saved, planText(saved));
@@ -84,7 +86,7 @@ function savedIn({ plan }: Flags, client: string): Saved | undefined {
   throw new GatewayError("usage", `expected a plan for \`${client}\` in \`${plan}\`, found another file`);
 }
 
-async function newPlan(gateway: GatewayClient, client: string, nodes: readonly ExitNode[]): Promise<Saved> {
+async function newPlan(gateway: GatewayClient, client: string, nodes: readonly ChainSender[]): Promise<Saved> {
   const policy = await policyOf(gateway, client);
   if (policy.exit.size === 0)
     throw new GatewayError("no-exit", `the policy of \`${client}\` fixes no \`exit\``, {
@@ -94,7 +96,7 @@ async function newPlan(gateway: GatewayClient, client: string, nodes: readonly E
   const terms = {
     exit: policy.exit,
     available: await availableOf(gateway, client, policy),
-    gasPriceMax: new Map(nodes.map(({ chain, gasPriceMax }) => [chain, gasPriceMax])),
+    gasPriceMax: new Map(nodes.map(({ reader, gasPriceMax }) => [reader.chain, gasPriceMax])),
   };
   return saving(client, planExit(held, terms), nodes);
 }
@@ -109,7 +111,7 @@ async function readHeld(
   gateway: GatewayClient,
   client: string,
   { registry, exit }: CompiledPolicy,
-  nodes: readonly ExitNode[],
+  nodes: readonly ChainSender[],
 ): Promise<Held[]> {
   type Key = { name: KeyName; accounts: Account[] };
   const { keys } = await gateway.get<{ keys: Key[] }>(`/v1/clients/${client}/keys`);
@@ -117,13 +119,39 @@ async function readHeld(
   for (const { name, accounts } of keys)
     for (const account of accounts) {
       const chain = chainOf(account);
-      const node = nodes.find((each) => each.chain === chain);
+      const node = nodes.find(({ reader }) => reader.chain === chain);
       if (!node)
         throw new GatewayError("usage", `expected a \`--node\` of \`${chain}\`, where \`${name}\` has an account`);
-      for (const asset of registry.bySymbol.values())
-        if (asset.chain === chain && asset.standard !== "erc1155")
-          held.push(await heldBy(node, name, account, asset, exit.get(chain)));
+      const assets = [...registry.bySymbol.values()].filter(
+        (asset) => asset.chain === chain && asset.standard !== "erc1155",
+      );
+      held.push(...(await heldBy(node, { key: name, account }, assets, exit.get(chain))));
     }
+  return held;
+}
+
+async function heldBy(
+  node: ChainSender,
+  of: { readonly key: KeyName; readonly account: Account },
+  assets: readonly Asset[],
+  exit: Account | undefined,
+): Promise<Held[]> {
+  const { block } = await node.reader.settled(1);
+  const holdings = assets.map((asset) => ({ asset, account: of.account }));
+  const amounts = await node.reader.balances(holdings, block);
+  const held: Held[] = [];
+  for (const [index, asset] of assets.entries()) {
+    const amount = amounts[index];
+    if (amount === undefined)
+      throw new GatewayError("node-answer", `expected the balance of \`${asset.symbol}\` at ${of.account}, found none`);
+    const isMoved = amount > 0n && exit !== undefined && asset.standard !== "erc721";
+    held.push({
+      ...of,
+      asset,
+      amount,
+      gas: isMoved ? await transferGas(node, { asset, from: of.account, to: exit, amount }) : 0n,
+    });
+  }
   return held;
 }
 
@@ -144,7 +172,7 @@ async function availableOf(
   );
 }
 
-function saving(client: string, { transfers, left }: ExitPlan, nodes: readonly ExitNode[]): Saved {
+function saving(client: string, { transfers, left }: ExitPlan, nodes: readonly ChainSender[]): Saved {
   const id = randomUUID();
   return {
     format: "portcullis/return-assets/v1",
@@ -156,7 +184,7 @@ function saving(client: string, { transfers, left }: ExitPlan, nodes: readonly E
       key: transfer.key,
       payload: payloadOf(
         transfer,
-        nodes.find(({ chain }) => chain === transfer.asset.chain)!,
+        nodes.find(({ reader }) => reader.chain === transfer.asset.chain)!,
       ),
     })),
     left: left.map(({ account, asset, amount, why }) => ({
@@ -169,7 +197,7 @@ const transferText = ({ account, asset, amount, to }: ExitTransfer): string =>
   `${formatAmount(amount, asset.decimals)} ${asset.symbol} from ${addressOf(account)} to ${addressOf(to)}`;
 
 /** The vault counts the nonce. */
-function payloadOf({ asset, account, to, amount, gas }: ExitTransfer, { gasPriceMax, tip }: ExitNode): Payload {
+function payloadOf({ asset, account, to, amount, gas }: ExitTransfer, { gasPriceMax, tip }: ChainSender): Payload {
   const what =
     asset.standard === "native"
       ? { to: addressOf(to), value: String(amount) }
@@ -203,7 +231,7 @@ async function runOne(
   gateway: GatewayClient,
   client: string,
   { idempotencyKey, chain, text, key, payload }: Saved["transfers"][number],
-  nodes: readonly ExitNode[],
+  nodes: readonly ChainSender[],
 ): Promise<Done> {
   const body = { key, payload, reference: "return-assets" };
   let view: SigningRequestView;
@@ -217,10 +245,10 @@ async function runOne(
   if (result?.signedTransaction === undefined || result.transactionHash === undefined)
     return { text, state: "waits", request };
   const { transactionHash: transaction, signedTransaction } = result;
-  const node = nodes.find((each) => each.chain === chain)!;
+  const node = nodes.find(({ reader }) => reader.chain === chain)!;
   await sendOnce(node, transaction, signedTransaction);
-  const mined = await minedWithin(node, transaction, MINED_WITHIN_S);
-  return { text, request, transaction, state: mined === undefined ? "broadcast" : mined ? "mined" : "reverted" };
+  const state = (await minedWithin(node, transaction, MINED_WITHIN_S)) ?? "broadcast";
+  return { text, request, transaction, state };
 }
 
 const STATEMENTS_MAX = 5;

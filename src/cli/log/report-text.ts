@@ -18,6 +18,10 @@ export function reportText(report: Report): string {
       .join(", ")}`,
     `limits     ${count(report.limitsHeld, "sum", "sums")} recomputed and held against caps`,
     `signatures ${report.signatures} of callers, officers and keys verified; ${count(report.receipts, "receipt", "receipts")}`,
+    ...report.anchors.map(
+      ({ transaction, chain, block, at, size, client, sender }) =>
+        `anchor     ${size} leaves in block ${block} of ${chain} at ${at}, by ${client ?? sender}: ${transaction}`,
+    ),
     ...report.restorations.map(
       ({ leaf, lost, store, promised }) =>
         `restored   leaf ${leaf}: officers went on with ${store.size} leaves of ${promised.size} promised, lost: ${lost}`,

@@ -17,7 +17,7 @@ type Kept = { readonly what: string; readonly note: string };
 export class TreeCheck {
   readonly #findings: Findings;
   readonly #tree = new GrowingTree();
-  readonly #wantedRoots = new Map<number, (Kept & TreeHead)[]>();
+  readonly #wantedRoots = new Map<number, ({ readonly what: string } & TreeHead)[]>();
   readonly #wantedLeaves = new Map<number, { what: string; matches: (hash: Hash, leaf: LeafLine) => boolean }[]>();
   readonly #kept: (Kept & { readonly index?: number; readonly leaf?: Hash })[] = [];
   #at = 0;
@@ -114,11 +114,12 @@ export class TreeCheck {
     const head = this.#open(what, note, undefined);
     if (!head) return;
     this.#kept.push({ what, note });
-    this.#want(what, note, head);
+    this.keepRoot(what, head);
   }
 
-  #want(what: string, note: string, head: TreeHead): void {
-    this.#wantedRoots.set(head.size, [...(this.#wantedRoots.get(head.size) ?? []), { what, note, ...head }]);
+  /** A root that stands elsewhere, such as in a chain: nobody's signature here says so. */
+  keepRoot(what: string, head: TreeHead): void {
+    this.#wantedRoots.set(head.size, [...(this.#wantedRoots.get(head.size) ?? []), { what, ...head }]);
   }
 
   keepReceipt(what: string, text: string): void {
@@ -131,7 +132,7 @@ export class TreeCheck {
       };
       const leaf = hashOf({ index: proof.index, client: "", number: 0, ...content });
       this.#kept.push({ what, note: text, index: proof.index, leaf });
-      this.#want(what, text, parseCheckpoint(parseNote(Buffer.from(proof.checkpoint)).text));
+      this.keepRoot(what, parseCheckpoint(parseNote(Buffer.from(proof.checkpoint)).text));
       this.keepLeaf(what, proof.index, (hashed) => sameHash(hashed, leaf));
     } catch (error) {
       this.#findings.add("receipt-invalid", `${what}: ${(error as Error).message}`);

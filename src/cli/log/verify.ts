@@ -7,6 +7,7 @@ import type { TreeHead } from "../../tlog/checkpoint.ts";
 import type { Hash } from "../../tlog/hashes.ts";
 import { formatVkey, noteKey, parseVkey, type NoteKey } from "../../tlog/note.ts";
 import type { Witnesses } from "../../tlog/witnesses.ts";
+import type { Anchored } from "../anchor.ts";
 import { ApprovalCheck, type RequestOpening } from "./approval-check.ts";
 import { AttemptsCheck } from "./attempts-check.ts";
 import {
@@ -63,6 +64,8 @@ export type Report = {
   readonly outcomeUnknown: readonly { readonly request: string; readonly client: string; readonly leaf: number }[];
   /** Where officers went on with a store that may lack something. */
   readonly restorations: readonly Restoration[];
+  /** Checkpoints that were found in chains, and hold. */
+  readonly anchors: readonly (Anchored & { readonly client: string | null })[];
   readonly notChecked: readonly string[];
   readonly findings: readonly Finding[];
   readonly found: Readonly<Record<string, number>>;
@@ -104,6 +107,7 @@ export class LogVerifier {
   readonly #restorations = new RestoreCheck(this.#findings, this.#authority);
   readonly #chains = new Map<string, { readonly number: number; readonly hash: string; readonly leaf: number }>();
   readonly #publicKeys = new Map<string, { readonly curve: string; readonly publicKey: string }>();
+  readonly #anchors: Anchored[] = [];
   readonly #open = new Map<string, Authorization>();
   readonly #ended = new Set<string>();
   #header: HeaderLine | undefined;
@@ -129,6 +133,12 @@ export class LogVerifier {
   /** What others kept; before the first line. */
   keepCheckpoint(what: string, note: string): void {
     this.#tree.keepCheckpoint(what, note);
+  }
+
+  /** What stands in a chain. */
+  keepAnchor(anchored: Anchored): void {
+    this.#anchors.push(anchored);
+    this.#tree.keepRoot(anchored.transaction, { size: anchored.size, root: Buffer.from(anchored.root, "base64") });
   }
 
   keepReceipt(what: string, text: string): void {
@@ -467,6 +477,7 @@ export class LogVerifier {
   finish(): Report {
     if (!this.#header) throw new GatewayError("malformed-export", "expected a header, found nothing");
     this.#tree.finish(this.#key);
+    this.#checkAnchors();
     this.#glass.finish();
     this.#freezes.finish();
     if (this.#tree.checkpoints === 0) this.#findings.add("no-checkpoint", "expected a signed checkpoint, found none");
@@ -491,10 +502,21 @@ export class LogVerifier {
       clients: Object.fromEntries([...this.#chains].map(([client, { number }]) => [client, number + 1])),
       outcomeUnknown: [...this.#open].map(([request, { client, leaf }]) => ({ request, client, leaf })),
       restorations: this.#restorations.all,
+      anchors: this.#anchors.map((each) => ({ ...each, client: this.#owners.get(each.sender) ?? null })),
       notChecked: this.#notChecked(last?.size ?? 0),
       findings: this.#findings.shown,
       found: this.#findings.counts,
     };
+  }
+
+  /** Anybody can write anything to a chain: an anchor is of this log's name, by a key that is in it. */
+  #checkAnchors(): void {
+    for (const { transaction, origin, sender } of this.#anchors) {
+      if (origin !== this.#header!.origin)
+        this.#findings.add("anchor-differs", `${transaction} anchors \`${origin}\`, which is another log`);
+      if (this.#header!.of === "house" && !this.#owners.has(sender))
+        this.#findings.add("anchor-differs", `${transaction} was sent by ${sender}, an account of no key in this log`);
+    }
   }
 
   #notChecked(covered: number): string[] {
@@ -506,6 +528,9 @@ export class LogVerifier {
       ...(this.#options.key ? [] : ["that this is the right log: name its key with `--key`"]),
       ...(this.#options.signatures ? [] : ["signatures of callers, officers and keys: left out on request"]),
       ...(this.#header!.of === "house" ? [] : ["limits of the house: this export holds one client's openings"]),
+      ...(this.#header!.of === "house" || this.#anchors.length === 0
+        ? []
+        : ["whose account anchored the log: this export holds one client's openings"]),
       ...(this.#options.witnesses && this.#witnessed < covered
         ? [`leaves ${this.#witnessed} to ${covered - 1}: not enough witnesses have cosigned them yet`]
         : []),
