@@ -26,10 +26,8 @@ export const LiabilitySummary = z.strictObject({
 export type LiabilitySummary = z.infer<typeof LiabilitySummary>;
 
 /** One client's own: secret to it, for its salts open what the tree hides. */
-export const LiabilityProof = z.strictObject({
-  kind: z.literal("portcullis/liability-proof/v1"),
+export const ProvenClient = z.strictObject({
   client: z.string(),
-  summary: LiabilitySummary,
   positions: z.array(
     z.strictObject({
       asset: z.string(),
@@ -39,6 +37,14 @@ export const LiabilityProof = z.strictObject({
       path: z.array(z.strictObject({ hash: Hex32, sum: Amount })).max(64),
     }),
   ),
+});
+export type ProvenClient = z.infer<typeof ProvenClient>;
+
+/** With all that it takes to verify it. */
+export const LiabilityProof = z.strictObject({
+  kind: z.literal("portcullis/liability-proof/v1"),
+  ...ProvenClient.shape,
+  summary: LiabilitySummary,
   /** That the log has the summary's hash (C2SP tlog-proof). */
   receipt: z.string().nullable(),
 });
@@ -48,8 +54,7 @@ export type Owed = { readonly client: string; readonly asset: string; readonly a
 
 export type Liabilities = {
   readonly summary: LiabilitySummary;
-  /** Of one client; without a receipt. */
-  readonly proofOf: (client: string) => LiabilityProof;
+  readonly provenOf: (client: string) => ProvenClient;
   readonly clients: readonly string[];
 };
 
@@ -76,13 +81,7 @@ export function proveLiabilities(
   return {
     summary,
     clients: [...places.keys()].sort(),
-    proofOf: (client) => ({
-      kind: "portcullis/liability-proof/v1",
-      client,
-      summary,
-      positions: (places.get(client) ?? []).map(positionOf),
-      receipt: null,
-    }),
+    provenOf: (client) => ({ client, positions: (places.get(client) ?? []).map(positionOf) }),
   };
 }
 
@@ -118,6 +117,12 @@ const positionOf = ({ asset, amount, salt, index, tree }: Place): LiabilityProof
   index,
   path: tree.proof(index).path.map(({ hash, sum }) => ({ hash: hex(hash), sum: String(sum) })),
 });
+
+export const liabilityProof = (
+  proven: ProvenClient,
+  summary: LiabilitySummary,
+  receipt: string | null = null,
+): LiabilityProof => ({ kind: "portcullis/liability-proof/v1", ...proven, summary, receipt });
 
 /** What the log holds of it. */
 export const summaryHash = (summary: LiabilitySummary): string =>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { verifyMessage } from "ethers";
@@ -203,6 +203,11 @@ describe("assurance for others", function () {
     it("each client finds its position under the published root, and the log has that root", async () => {
       const made = await ok(["liabilities", "--out", at("owed"), ...auditor()]);
       assert.match(made, /eip155:31337\/native {2}23999370000000000000 +2 /);
+      await ok(["liabilities", "extract", "--from", at("owed"), "--out", at("owed/proofs")]);
+      const one = ["liabilities", "extract", "acme-fund", "--from", at("owed"), "--out", at("one")];
+      await ok(one);
+      assert.deepEqual(readdirSync(at("one")), ["acme-fund.json"]);
+      await refused(one.with(2, "nobody"), /client-not-found/);
       for (const client of CLIENTS) {
         const said = await ok(verify(at(`owed/proofs/${client}.json`), ...summary()));
         assert.match(said, new RegExp(`^verified: 1 positions of client ${client}`));

@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { verifyControl } from "../../custody/control-proof.ts";
@@ -16,6 +15,7 @@ import { heldAgainst, type Held } from "../assurance/held.ts";
 import { checkLiabilityReceipt } from "../assurance/liability-receipt.ts";
 import { LogFacts } from "../assurance/log-facts.ts";
 import { owedIn } from "../assurance/owed.ts";
+import { extractProofs, writeProofs } from "../assurance/proof-files.ts";
 import { readJson, writeJson } from "../json-file.ts";
 import { chainAndUrl } from "../node-option.ts";
 import { asOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
@@ -36,13 +36,27 @@ export function liabilitiesCommands(program: Command): void {
   const liabilities = program
     .command("liabilities")
     .description(
-      "prove what is owed to all clients together: a root and a sum for each asset, and a file for each client",
+      "prove what is owed to all clients together: a root and a sum for each asset, and a proof for each client",
     )
-    .option("--out <folder>", "for summary.json, which is public, and each client's own proof", "liabilities")
+    .option(
+      "--out <folder>",
+      "for summary.json, which is public, and proofs.jsonl, of which a client sees its own alone",
+      "liabilities",
+    )
     .option("--log <file>", "keep the exported log there, and continue it next time")
     .addOption(asOption())
     .addOption(jsonOption())
     .action(makeProofs);
+  liabilities
+    .command("extract [clients...]")
+    .description("write the proofs of these clients, each into a file of its own; without names, of all")
+    .option("--from <folder>", "what `liabilities` has written", "liabilities")
+    .option("--out <folder>", "for CLIENT.json", "proofs")
+    .addOption(jsonOption())
+    .action((clients: string[], { from, out, json }: { from: string; out: string; json: boolean }) => {
+      const written = extractProofs(from, out, clients);
+      output(json).result({ written }, written.join("\n"));
+    });
   liabilities
     .command("verify <proof>")
     .description("that a client's positions are counted under the published roots, without the gateway")
@@ -70,14 +84,11 @@ async function makeProofs(options: CommonOptions & { out: string; log?: string }
     summary: { assets: made.summary.assets.length, clients: made.clients.length, size: checkpoint.size },
   });
   const receipt = await receiptFor(gateway, leaf.index);
-  mkdirSync(join(options.out, "proofs"), { recursive: true, mode: 0o700 });
-  writeJson(join(options.out, "summary.json"), made.summary);
+  writeProofs(options.out, made, receipt);
   writeJson(join(options.out, "statement.json"), statement);
-  for (const client of made.clients)
-    writeJson(join(options.out, "proofs", `${client}.json`), { ...made.proofOf(client), receipt });
   output(options.json).result(
     { summary: made.summary, clients: made.clients, leaf },
-    `${summaryText(made.summary)}\n${made.clients.length} proofs in ${join(options.out, "proofs")}, each for its client alone\nleaf ${leaf.index} holds the summary's hash`,
+    `${summaryText(made.summary)}\n${made.clients.length} clients in ${options.out}: \`liabilities extract\` writes each its own proof\nleaf ${leaf.index} holds the summary's hash`,
   );
 }
 

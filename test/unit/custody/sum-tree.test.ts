@@ -9,6 +9,9 @@ import { leafOf, rootFrom, SumTree, type SumNode } from "../../../src/custody/su
 const leaves = (amounts: readonly bigint[]): SumNode[] =>
   amounts.map((amount, at) => leafOf({ client: `client-${at}`, asset: "ETH", amount, salt: Buffer.alloc(32, at) }));
 
+const sameNode = (one: SumNode, other: SumNode): boolean =>
+  one.sum === other.sum && Buffer.compare(one.hash, other.hash) === 0;
+
 /** RFC 6962, section 2.1, with sums. */
 function textbook(nodes: readonly SumNode[]): SumNode {
   if (nodes.length === 1) return nodes[0]!;
@@ -69,6 +72,45 @@ describe("the tree of liabilities", () => {
     // Sums shifted between two children: a tree that hashes only their total would not notice.
     const [first, ...rest] = proof.path;
     assert.ok(!holds({ ...nodes[3]!, sum: 12n }, { ...proof, path: [{ ...first!, sum: first!.sum - 1n }, ...rest] }));
+  });
+
+  it("whatever is changed in a proof, in however many places: it leads to the same root or does not hold", () => {
+    const change = fc.record({
+      at: fc.nat(),
+      sum: fc.option(fc.bigInt(-(2n ** 20n), 2n ** 20n), { nil: undefined }),
+      byte: fc.option(fc.nat(31), { nil: undefined }),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(fc.bigInt(0n, 2n ** 16n), { minLength: 2, maxLength: 40 }),
+        fc.nat(),
+        fc.bigInt(-(2n ** 16n), 2n ** 16n),
+        fc.array(change, { maxLength: 3 }),
+        (given, which, added, changes) => {
+          const nodes = leaves(given);
+          const tree = new SumTree(nodes);
+          const [index, path] = [which % nodes.length, [...tree.proof(which % nodes.length).path]];
+          for (const { at, sum, byte } of changes) {
+            const node = path[at % path.length]!;
+            const hash = Buffer.from(node.hash);
+            if (byte !== undefined) hash[byte]! ^= 1;
+            path[at % path.length] = { hash, sum: node.sum + (sum ?? 0n) };
+          }
+          const leaf = { ...nodes[index]!, sum: nodes[index]!.sum + added };
+          const isSame = added === 0n && path.every((node, at) => sameNode(node, tree.proof(index).path[at]!));
+          let root: SumNode | undefined;
+          try {
+            root = rootFrom(leaf, { ...tree.proof(index), path });
+          } catch {
+            // no sum at all
+          }
+          assert.equal(root !== undefined && sameNode(root, tree.root), isSame);
+          // What others find under the same root: together never more than its sum.
+          if (isSame) assert.ok(root!.sum >= leaf.sum + path.reduce((sum, node) => sum + node.sum, 0n));
+        },
+      ),
+      { numRuns: process.env["SOAK"] === undefined ? 300 : 20_000 },
+    );
   });
 
   it("an inner node is no leaf, and no sum is below zero or above 256 bits", () => {
