@@ -45,7 +45,8 @@ export async function readQuestion(gateway: GatewayClient, client: string, id: s
   requireSame("policy", waiting.policy, policy.hash);
   requireSame("log origin", waiting.origin, gateway.caller.gateway);
   const { intent, content } = decodeHere(waiting, policy);
-  const hash = sha256(canonicalize(intentContent({ client, key: view.request.key, intent }, content)));
+  const { key, subAccount } = view.request;
+  const hash = sha256(canonicalize(intentContent({ client, key, subAccount, intent }, content)));
   requireSame("intent", canonicalize(meaningOf(waiting.intent)), canonicalize(meaningOf(asJson(intent))));
   requireSame("intent hash", waiting.intentHash, hash);
   return { view, asked: { waiting, policy, intent } };

@@ -2,7 +2,7 @@ import type { RecordedDecision } from "../domain/api.ts";
 import type { Account } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { intentFromJson } from "../domain/intent.ts";
-import type { CallerName, ClientId, KeyName } from "../domain/names.ts";
+import type { CallerName, ClientId, KeyName, SubAccountName } from "../domain/names.ts";
 import { compileClient, compileHouse, type CompiledLimit, type CompiledPolicy } from "../policy/compile.ts";
 import { simulate, type RecordedRequest, type Turned } from "../policy/simulate.ts";
 import type { Policies } from "../policy/scene.ts";
@@ -87,6 +87,7 @@ function requestOf(recorded: RecordedDecision, { client, addresses }: CompiledPo
       client,
       caller: recorded.caller as CallerName,
       key: recorded.key as KeyName,
+      subAccount: recorded.subAccount as SubAccountName | undefined,
       keyPurpose: recorded.keyPurpose,
       submittedAt: Date.parse(recorded.submittedAt),
       approvals: [],

@@ -1,5 +1,6 @@
 import { isRawChain, type Account, type AssetSymbol } from "../domain/chain.ts";
 import { intentFromJson, type Intent, type Operation } from "../domain/intent.ts";
+import type { SubAccountName } from "../domain/names.ts";
 import type { Lien, Opening, Register } from "./register.ts";
 
 /*
@@ -104,11 +105,18 @@ export class Holdings {
     return lien;
   }
 
-  isPledged(asset: AssetSymbol): boolean {
-    return this.pledged(asset).length > 0;
+  /** @param of whose: of an omnibus client's sub-account alone, or of anybody */
+  isPledged(asset: AssetSymbol, of?: SubAccountName): boolean {
+    return this.pledged(asset).some(({ subAccount }) => of === undefined || subAccount === of);
   }
 
-  pledged(asset: AssetSymbol): Pick<Lien, "lien" | "amount" | "asset" | "chain" | "contract">[] {
+  /** What may be pledged: of a sub-account, its own and no more than all together have. */
+  availableFor(of: SubAccountName | undefined, what: Pick<Lien, "asset" | "chain" | "contract">): bigint | "none" {
+    if (of !== undefined) return this.availableTo(of, what.asset);
+    return this.available(what.asset, what);
+  }
+
+  pledged(asset: AssetSymbol): Pick<Lien, "lien" | "amount" | "asset" | "chain" | "contract" | "subAccount">[] {
     return [...this.register.liens.values(), ...this.#placing().map(placedBy)].filter((lien) => lien.asset === asset);
   }
 
@@ -141,12 +149,38 @@ export class Holdings {
     return left;
   }
 
+  /** What a sub-account may take of an asset: never what is another's. */
+  availableTo(name: SubAccountName, asset: AssetSymbol, except: ReadonlySet<string> = new Set()): bigint | "none" {
+    const left = this.register.availableTo(name, asset, except);
+    let taken = 0n;
+    for (const { type, subAccount = name, request, ...said } of this.#unsettled) {
+      // What another takes meanwhile is taken of that one's own.
+      if (subAccount !== name) continue;
+      if (type === "lien-placed" && said["asset"] === asset) {
+        if (said["amount"] === "all") return "none";
+        taken += BigInt(said["amount"] as string);
+      }
+      if (type !== "authorized" || except.has(request as string)) continue;
+      taken += drawnBy(intentFromJson(said["intent"]), (account) => this.register.isOwn(account)).get(asset) ?? 0n;
+    }
+    return left === "none" ? left : left - taken;
+  }
+
   #placing(): Opening[] {
     return this.#unsettled.filter(({ type }) => type === "lien-placed");
   }
 }
 
-function placedBy(opening: Opening): Pick<Lien, "lien" | "amount" | "asset" | "chain" | "contract"> {
+/** What the transfers and the fee of an intent take of each asset; transfers to the client itself take nothing. */
+export function drawnBy({ operations, fee }: Intent, isOwn: IsOwn): ReadonlyMap<AssetSymbol, bigint> {
+  const drawn = new Map<AssetSymbol, bigint>(fee.max > 0n ? [[fee.asset, fee.max]] : []);
+  for (const operation of operations)
+    if (operation.kind === "transfer" && !isOwn(operation.to))
+      drawn.set(operation.asset, (drawn.get(operation.asset) ?? 0n) + operation.amount);
+  return drawn;
+}
+
+function placedBy(opening: Opening): Pick<Lien, "lien" | "amount" | "asset" | "chain" | "contract" | "subAccount"> {
   const { amount, ...lien } = opening as unknown as Omit<Lien, "amount"> & { readonly amount: string };
   return { ...lien, amount: amount === "all" ? amount : BigInt(amount) };
 }

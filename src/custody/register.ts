@@ -1,5 +1,6 @@
 import type { Account, AssetSymbol, ChainId } from "../domain/chain.ts";
 import { intentFromJson, type Intent } from "../domain/intent.ts";
+import type { SubAccountName } from "../domain/names.ts";
 
 /*
  * The register of positions (compare MiCA Art. 75(2)): what a client holds of each asset, as the leaves of its log say,
@@ -62,6 +63,8 @@ export type Lien = {
   readonly contract?: Account;
   readonly amount: bigint | "all";
   readonly securedParty: string;
+  /** Of an omnibus client: whose asset it is. */
+  readonly subAccount?: SubAccountName;
   /** The secured party's, when it agreed: no later policy changes who may release it. */
   readonly keys: readonly string[];
   readonly placedIn: number;
@@ -101,15 +104,29 @@ type Sums = {
 /** An observer who has fallen silent holds nobody up for longer. */
 const READING_VALID_MS = 24 * 3_600_000;
 
+/** Of an omnibus client, whose register it is a part of. */
+type PartOf = { readonly whole: Register; readonly own: Set<Account> };
+
 export class Register {
   readonly movements: Movement[] = [];
   readonly debits = new Map<string, Debit>();
   readonly liens = new Map<string, Lien>();
-  readonly #own = new Set<Account>();
+  /** Ledgers of the sub-accounts that leaves have named: each a register of those leaves alone, and a part of this one. */
+  readonly subAccounts = new Map<SubAccountName, Register>();
+  readonly #own: Set<Account>;
   readonly #sums = new Map<AssetSymbol, Sums>();
-  readonly #deposits = new Set<string>();
+  /** As it was reported first, and whose it is. */
+  readonly #deposits = new Map<string, { readonly amount: string; booked?: SubAccountName }>();
+  /** Whose request it is, and whose lien. */
+  readonly #named = new Map<string, SubAccountName>();
   /** Names of liens are used once. */
   readonly #pledges = new Set<string>();
+  readonly #whole: Register | undefined;
+
+  constructor(part?: PartOf) {
+    this.#own = part?.own ?? new Set();
+    this.#whole = part?.whole;
+  }
 
   /** @param openings of one client, in the order of the log */
   static of(openings: Iterable<Opening>): Register {
@@ -119,6 +136,50 @@ export class Register {
   }
 
   apply(opening: Opening): void {
+    this.#applyHere(opening);
+    const [name, said] = this.#sharedBy(opening) ?? [];
+    if (name !== undefined) this.subAccount(name).#applyHere(said!);
+  }
+
+  /** Empty where no leaf has named it. */
+  subAccount(name: SubAccountName): Register {
+    let register = this.subAccounts.get(name);
+    if (!register) this.subAccounts.set(name, (register = new Register({ whole: this, own: this.#own })));
+    return register;
+  }
+
+  /** Whose a leaf is, and what it says of that one; undefined: nobody's, or all the client's. */
+  #sharedBy(opening: Opening): [name: SubAccountName, said: Opening] | undefined {
+    const { type, subAccount, request, lien } = opening as Opening & Record<"request" | "lien", string> & Named;
+    if (type === "authorized" || type === "lien-placed") {
+      if (subAccount !== undefined) this.#named.set(request ?? lien, subAccount);
+      return subAccount && [subAccount, opening];
+    }
+    if (type === "observed") return this.#observedOf(opening);
+    const known = this.#named.get(request ?? lien);
+    return known && [known, opening];
+  }
+
+  #observedOf(opening: Opening): [name: SubAccountName, said: Opening] | undefined {
+    if (opening["what"] === "transaction") {
+      const known = this.#named.get((opening["transaction"] as { request: string }).request);
+      return known && [known, opening];
+    }
+    if (opening["what"] !== "deposit") return undefined;
+    const deposit = opening["deposit"] as Deposited;
+    const [known, { subAccount }] = [this.#deposits.get(identityOf(deposit))!, deposit];
+    // Whose it is can be said later than that it came, and once.
+    if (subAccount === undefined || known.booked !== undefined) return undefined;
+    known.booked = subAccount;
+    return [subAccount, { ...opening, deposit: { ...deposit, amount: known.amount } }];
+  }
+
+  /** Whose a deposit is that was reported; undefined: it was not, or nobody has said so. */
+  bookedTo(deposit: Parameters<typeof identityOf>[0]): SubAccountName | undefined {
+    return this.#deposits.get(identityOf(deposit))?.booked;
+  }
+
+  #applyHere(opening: Opening): void {
     switch (opening.type) {
       case "key-created":
         for (const account of opening["accounts"] as Account[]) this.#own.add(account);
@@ -170,8 +231,17 @@ export class Register {
       reconciled: this.#confirmed(asset),
       encumbered: pledged < there ? pledged : there,
       allowances: unlimited > 0 ? "unlimited" : allowances,
-      free: unlimited > 0 ? 0n : atLeastZero(assured - pledged - allowances),
+      free: this.#freeOf(asset) ?? (unlimited > 0 ? 0n : atLeastZero(assured - pledged - allowances)),
     };
+  }
+
+  /** Of a sub-account: as a decision would have it. */
+  #freeOf(asset: AssetSymbol): bigint | undefined {
+    const whole = this.#whole;
+    if (!whole) return undefined;
+    const [name] = [...whole.subAccounts].find(([, register]) => register === this)!;
+    const available = whole.availableTo(name, asset, NOBODY);
+    return available === "none" ? 0n : atLeastZero(available);
   }
 
   /**
@@ -179,15 +249,55 @@ export class Register {
    * are named, what they hold already is not counted.
    */
   unpledged(asset: AssetSymbol, except: ReadonlySet<string>): bigint | "none" {
+    const there = this.#undrawn(asset, except);
+    return there === "none" ? there : there - sumOf(this.#liensOn(asset));
+  }
+
+  /** What the chain is known to hold, less what others may draw. */
+  #undrawn(asset: AssetSymbol, except: ReadonlySet<string>): bigint | "none" {
     const { allowances, unlimited } = this.#sumsOf(asset);
     const held = [...except].flatMap((request) => this.debits.get(request) ?? []);
     const drawn = held.map((debit) => debit.allowances.get(asset) ?? 0n);
     if (unlimited > drawn.filter((each) => each === "unlimited").length) return "none";
     const assured = this.#assured(asset);
     if (assured === undefined) return "none";
-    const own = held.reduce((sum, debit) => sum + heldOf(debit, asset), 0n);
     const ownAllowances = drawn.reduce<bigint>((sum, each) => sum + (each === "unlimited" ? 0n : each), 0n);
-    return assured + own - (allowances - ownAllowances) - sumOf(this.#liensOn(asset));
+    return assured + this.#heldBy(except, asset) - (allowances - ownAllowances);
+  }
+
+  /** What all sub-accounts have, each by itself; what no sub-account has been given is somebody's too. */
+  unallocated(asset: AssetSymbol): bigint {
+    const { credits, debits } = this.#sumsOf(asset);
+    return [...this.subAccounts.values()].reduce((left, each) => left - each.#closing(asset), credits - debits);
+  }
+
+  /**
+   * What a sub-account may take: no more than its own, less its liens, and no more than the chain is known to hold besides
+   * what is all others'. Of requests that are named, what they hold already is not counted.
+   */
+  availableTo(name: SubAccountName, asset: AssetSymbol, except: ReadonlySet<string>): bigint | "none" {
+    const part = this.subAccount(name);
+    if (part.#liensOn(asset).some(({ amount }) => amount === "all")) return "none";
+    const there = this.#undrawn(asset, except);
+    if (there === "none") return there;
+    const others = [...this.subAccounts].reduce(
+      (sum, [other, register]) => (other === name ? sum : sum + atLeastZero(register.#closing(asset))),
+      atLeastZero(this.unallocated(asset)),
+    );
+    const own = part.#closing(asset) + part.#heldBy(except, asset) - sumOf(part.#liensOn(asset));
+    return least(own, there - others);
+  }
+
+  #closing(asset: AssetSymbol): bigint {
+    const sums = this.#sums.get(asset);
+    return sums ? sums.credits - sums.debits : 0n;
+  }
+
+  #heldBy(requests: ReadonlySet<string>, asset: AssetSymbol): bigint {
+    return [...requests].reduce((sum, request) => {
+      const debit = this.debits.get(request);
+      return debit ? sum + heldOf(debit, asset) : sum;
+    }, 0n);
   }
 
   /** The smaller of the register and what the chain has confirmed; undefined where nobody has read it. */
@@ -260,11 +370,11 @@ export class Register {
 
   /** One transfer on a chain is one deposit, however often and by whomever it is reported. */
   #deposited(opening: Opening): void {
-    const deposit = opening["deposit"] as { transaction: string; position: string; asset: AssetSymbol; amount: string };
-    const { transaction, position, asset, amount } = deposit;
-    const identity = `${asset}/${transaction}/${position}`;
+    const deposit = opening["deposit"] as Deposited;
+    const { transaction, asset, amount } = deposit;
+    const identity = identityOf(deposit);
     if (this.#deposits.has(identity)) return;
-    this.#deposits.add(identity);
+    this.#deposits.set(identity, { amount });
     const from = (opening["deposit"] as { from?: Account }).from;
     const counterparty = from === undefined ? {} : { counterparty: from };
     this.#move(opening, {
@@ -333,12 +443,13 @@ export class Register {
 
   #lienPlaced(opening: Opening): void {
     type Placed = Omit<Lien, "amount" | "placedIn"> & { readonly amount: string };
-    const { lien, asset, chain, contract, amount, securedParty, keys } = opening as unknown as Placed;
+    const { lien, asset, chain, contract, amount, securedParty, subAccount, keys } = opening as unknown as Placed;
+    const whose = subAccount === undefined ? {} : { subAccount };
     this.#sumsOf(asset);
     this.#pledges.add(lien);
     const what = { asset, chain, ...(contract === undefined ? {} : { contract }) };
     const taken = amount === "all" ? "all" : BigInt(amount);
-    this.liens.set(lien, { lien, ...what, amount: taken, securedParty, keys, placedIn: opening.index });
+    this.liens.set(lien, { lien, ...what, amount: taken, securedParty, ...whose, keys, placedIn: opening.index });
   }
 
   #lienReleased(opening: Opening): void {
@@ -393,6 +504,14 @@ export class Register {
     return sums;
   }
 }
+
+type Named = { readonly subAccount?: SubAccountName };
+type Deposited = Named & { transaction: string; position: string; asset: AssetSymbol; amount: string };
+
+const identityOf = ({ asset, transaction, position }: Pick<Deposited, "asset" | "transaction" | "position">): string =>
+  `${asset}/${transaction}/${position}`;
+
+const NOBODY: ReadonlySet<string> = new Set();
 
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 const atLeastZero = (amount: bigint): bigint => (amount > 0n ? amount : 0n);

@@ -1,5 +1,6 @@
 import { formatAmount } from "../domain/amount.ts";
 import type { AssetSymbol } from "../domain/chain.ts";
+import type { SubAccountName } from "../domain/names.ts";
 import { Register, type Movement, type Opening } from "./register.ts";
 
 /*
@@ -9,6 +10,8 @@ import { Register, type Movement, type Opening } from "./register.ts";
 
 export type Statement = {
   readonly client: string;
+  /** Of an omnibus client: of this one alone. */
+  readonly subAccount?: SubAccountName;
   /** The period: from ≤ at < to. */
   readonly from: string;
   readonly to: string;
@@ -59,14 +62,16 @@ export function statementOf(
   openings: Iterable<Opening & { readonly number?: unknown }>,
   period: { readonly from: number; readonly to: number },
   decimals: (asset: AssetSymbol) => number,
+  subAccount?: SubAccountName,
 ): Statement {
-  const register = new Register();
+  const whole = new Register();
+  const register = subAccount === undefined ? whole : whole.subAccount(subAccount);
   let opened: ReadonlyMap<AssetSymbol, bigint> | undefined;
   let last: Statement["last"] = null;
   for (const opening of openings) {
     if (opening.at >= period.to) break;
     if (opening.at >= period.from) opened ??= closings(register);
-    register.apply(opening);
+    whole.apply(opening);
     last = { number: Number(opening.number), index: opening.index };
   }
   const before = opened ?? closings(register);
@@ -74,6 +79,7 @@ export function statementOf(
   const within = register.movements.filter(({ at }) => at >= period.from);
   return {
     client,
+    ...(subAccount === undefined ? {} : { subAccount }),
     from: new Date(period.from).toISOString(),
     to: new Date(period.to).toISOString(),
     positions: register.positions().map(({ asset, closing, encumbered, free }) => {
@@ -162,12 +168,13 @@ export function statementHtml(
   statement: Statement,
   signed: { readonly key: string; readonly signature: string },
 ): string {
-  const { client, from, to, positions, movements, liens, last } = statement;
+  const { client, subAccount, from, to, positions, movements, liens, last } = statement;
+  const whose = `${client}${subAccount === undefined ? "" : `, sub-account ${subAccount}`}`;
   return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Statement ${escaped(client)}</title>
+<html lang="en"><head><meta charset="utf-8"><title>Statement ${escaped(whose)}</title>
 <style>body{font:14px/1.4 sans-serif;margin:2em}table{border-collapse:collapse;margin:1em 0;width:100%}td,th{border-bottom:1px solid #bbb;padding:.2em .6em;text-align:left}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}code{word-break:break-all}@media print{body{margin:0}}</style>
 </head><body>
-<h1>Statement of client ${escaped(client)}</h1>
+<h1>Statement of client ${escaped(whose)}</h1>
 <p>${escaped(from)} to ${escaped(to)} (the end is not included)</p>
 ${table(["asset", "opening", "credits", "debits", "closing", "encumbered", "free"], positions)}
 <h2>Movements</h2>

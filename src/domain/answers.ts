@@ -82,6 +82,18 @@ export const DecisionAnswer = z
       )
       .exactOptional()
       .describe("only where one stands on what the request could touch"),
+    subAccount: z
+      .array(
+        z.object({
+          subAccount: Text,
+          asset: Text,
+          holds: z.boolean(),
+          requested: Text.describe("in units of the asset"),
+          available: Text.describe("in units of the asset, or `none`"),
+        }),
+      )
+      .exactOptional()
+      .describe("of an omnibus client: what is the sub-account's own"),
     fee: z.object({ asset: Text, cap: Text.nullable(), max: Text }),
     missing: z.object({
       approvals: z.array(z.object({ group: Text, have: Count, need: Count })),
@@ -99,6 +111,7 @@ export const SigningRequestAnswer = z
     client: ClientId,
     caller: CallerName,
     key: KeyName,
+    subAccount: Text.exactOptional().describe("of an omnibus client: whose assets it moves"),
     state: z.enum(REQUEST_STATES),
     submittedAt: Time,
     changedAt: Time,
@@ -236,6 +249,7 @@ export const DecisionListAnswer = z.object({
       id: Text,
       caller: CallerName,
       key: KeyName,
+      subAccount: Text.exactOptional(),
       keyPurpose: z.enum(["transactions", "raw"]),
       submittedAt: Time,
       decidedAt: Time,
@@ -271,21 +285,28 @@ export const UnfrozenAnswer = z.object({ client: ClientId, unfrozen: Freeze });
 
 const Units = Text.describe("in units of the asset");
 
+const Positions = z.array(
+  z.object({
+    asset: Text,
+    credits: Units,
+    debits: Units,
+    closing: Units,
+    pending: Units.describe("of the debits, what the chain has not settled yet"),
+    reconciled: Units.exactOptional().describe("what the last reading of the chain leaves, less all debits since"),
+    encumbered: Units,
+    allowances: Text.describe("in units of the asset, or `unlimited`"),
+    free: Units,
+  }),
+);
+
 export const PositionsAnswer = z.object({
   client: ClientId,
-  positions: z.array(
-    z.object({
-      asset: Text,
-      credits: Units,
-      debits: Units,
-      closing: Units,
-      pending: Units.describe("of the debits, what the chain has not settled yet"),
-      reconciled: Units.exactOptional().describe("what the last reading of the chain leaves, less all debits since"),
-      encumbered: Units,
-      allowances: Text.describe("in units of the asset, or `unlimited`"),
-      free: Units,
-    }),
-  ),
+  positions: Positions.describe("of all together; of its sub-account alone to a caller that is bound to one"),
+  subAccounts: z.record(Text, Positions).exactOptional().describe("of an omnibus client"),
+  unallocated: z
+    .array(z.object({ asset: Text, closing: Units }))
+    .exactOptional()
+    .describe("of an omnibus client: what no sub-account has been given"),
 });
 
 const Lien = z.object({
@@ -293,6 +314,7 @@ const Lien = z.object({
   asset: Text,
   amount: Text.describe("in units of the asset, or `all`"),
   securedParty: CallerName,
+  subAccount: Text.exactOptional().describe("of an omnibus client: whose asset it is"),
   leaf: Count.describe("index of its `lien-placed` leaf"),
 });
 

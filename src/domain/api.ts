@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Json } from "./json.ts";
-import { CallerName, ClientId, KeyName } from "./names.ts";
+import { CallerName, ClientId, KeyName, SubAccountName } from "./names.ts";
 import { REQUEST_STATES, type RequestState } from "./request.ts";
 
 /*
@@ -69,6 +69,9 @@ export const SigningRequestBody = z.strictObject({
     .regex(/^[0-9a-f]{32}$/, "expected the id of a signing request")
     .optional()
     .describe("the signing request whose transaction this one replaces: at another price, or to cancel it"),
+  subAccount: SubAccountName.optional().describe(
+    "of an omnibus client: whose assets this moves; left out by a caller that the policy binds to one, refused for any other client",
+  ),
   reference: z
     .string()
     .max(256)
@@ -192,6 +195,7 @@ export type RecordedDecision = {
   readonly id: string;
   readonly caller: string;
   readonly key: string;
+  readonly subAccount?: string;
   readonly keyPurpose: "transactions" | "raw";
   readonly submittedAt: string;
   /** When it was authorized; else when its state last changed. */
@@ -247,6 +251,8 @@ export type SigningRequestView = {
   readonly client: string;
   readonly caller: string;
   readonly key: string;
+  /** Of an omnibus client: whose assets it moves. */
+  readonly subAccount?: string;
   readonly state: RequestState;
   readonly submittedAt: string;
   readonly changedAt: string;

@@ -73,12 +73,24 @@ export function parseApprovalText(text: string): ApprovalFields | undefined {
  * Nonce and price are not in it: bytes may be refreshed, meaning may not.
  */
 export const intentContent = (
-  { client, key, intent }: { readonly client: string; readonly key: string; readonly intent: Intent },
+  {
+    client,
+    key,
+    subAccount,
+    intent,
+  }: {
+    readonly client: string;
+    readonly key: string;
+    /** Of an omnibus client: what was approved for one sub-account is not approved for another. */
+    readonly subAccount?: string | undefined;
+    readonly intent: Intent;
+  },
   content: IntentContent,
 ): Json => {
   const { chain, account, operations } = intent;
   const fee = "feeCap" in content ? { asset: intent.fee.asset, max: content.feeCap } : intent.fee;
-  return asJson({ type: "portcullis/intent/v1", client, key, chain, account, operations, fee, ...content });
+  const whose = subAccount === undefined ? {} : { subAccount };
+  return asJson({ type: "portcullis/intent/v1", client, ...whose, key, chain, account, operations, fee, ...content });
 };
 
 /** What an intent does not say of its payload. */

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { PersonSignature } from "./approval.ts";
 import { OfficerSignatures } from "./api.ts";
-import { CallerName } from "./names.ts";
+import { CallerName, SubAccountName } from "./names.ts";
 
 /*
  * What observers, secured parties and those who read accounts send and get. Amounts here are whole numbers of the asset's
@@ -29,6 +29,9 @@ export const ObservationBody = z.discriminatedUnion("what", [
       amount: Amount,
       to: Account,
       from: Account.optional(),
+      subAccount: SubAccountName.optional().describe(
+        "of an omnibus client: whose it is; left out, it is unallocated until the same deposit is reported with it",
+      ),
       block: BlockNumber,
     }),
   }),
@@ -75,6 +78,7 @@ export const useId = ({ account, first, last }: Pick<OutsideUse, "account" | "fi
 export const StatementBody = z.strictObject({
   from: z.iso.datetime().describe("the first moment of the period"),
   to: z.iso.datetime().describe("the first moment after it"),
+  subAccount: SubAccountName.optional().describe("of an omnibus client: of this one alone; left out: of all together"),
 });
 export type StatementBody = z.infer<typeof StatementBody>;
 
@@ -93,6 +97,7 @@ export const LienBody = z.strictObject({
   lien: LienName.describe("used once: no other lien of this client ever has that name"),
   asset: Symbol,
   amount: z.union([z.literal("all"), Amount]).describe("`all`: whatever there is and comes, until it is released"),
+  subAccount: SubAccountName.optional().describe("of an omnibus client, and there always: whose asset it is"),
   securedParty: CallerName.describe("declared in the client's policy with the role `secured-party`"),
   signatures: OfficerSignatures.describe("of the policy officers' quorum, for the client, over the text of `lienText`"),
   agreement: PersonSignature.describe("of the secured party, over the same text"),
@@ -111,6 +116,8 @@ export type LienReleaseBody = z.infer<typeof LienReleaseBody>;
 export const lienText = (fields: {
   readonly origin: string;
   readonly client: string;
+  /** Of an omnibus client. */
+  readonly subAccount?: string | undefined;
   readonly lien: string;
   readonly asset: string;
   /** In the smallest unit, or `all`. */
@@ -122,6 +129,7 @@ export const lienText = (fields: {
     "portcullis/lien/v1",
     `origin: ${fields.origin}`,
     `client: ${fields.client}`,
+    ...(fields.subAccount === undefined ? [] : [`sub-account: ${fields.subAccount}`]),
     `lien: ${fields.lien}`,
     `asset: ${fields.asset}`,
     `amount: ${fields.amount}`,
@@ -155,6 +163,7 @@ export type LienView = {
   readonly asset: string;
   readonly amount: string;
   readonly securedParty: string;
+  readonly subAccount?: string;
   /** Index of its `lien-placed` leaf. */
   readonly leaf: number;
 };
@@ -172,4 +181,10 @@ export type PositionView = {
   readonly encumbered: string;
   readonly allowances: string;
   readonly free: string;
+};
+
+/** What the sub-accounts of an omnibus client hold, and what nobody has been given yet. */
+export type SubAccountPositions = {
+  readonly subAccounts: Readonly<Record<string, readonly PositionView[]>>;
+  readonly unallocated: readonly { readonly asset: string; readonly closing: string }[];
 };

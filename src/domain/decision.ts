@@ -1,6 +1,6 @@
 import type { Account, AssetSymbol } from "./chain.ts";
 import type { OperationKind } from "./intent.ts";
-import type { CallerName, ClientId, KeyName } from "./names.ts";
+import type { CallerName, ClientId, KeyName, SubAccountName } from "./names.ts";
 
 /**
  * Everything that a decision may depend on besides policy and intent, as plain data (DESIGN section 3, step 2).
@@ -12,6 +12,8 @@ export type DecisionFacts = {
   readonly client: ClientId;
   readonly caller: CallerName;
   readonly key: KeyName;
+  /** Of an omnibus client: whose assets the request moves. */
+  readonly subAccount?: SubAccountName | undefined;
   readonly keyPurpose: "transactions" | "raw";
   /** When this request was first recorded; `now` for a new one. */
   readonly submittedAt: number;
@@ -72,6 +74,17 @@ export type LienFinding = {
   readonly available: string;
 };
 
+/** What one asset of a sub-account's own has left, where the request takes of it. */
+export type SubAccountFinding = {
+  readonly subAccount: SubAccountName;
+  readonly asset: AssetSymbol;
+  readonly holds: boolean;
+  /** Decimal texts in the asset's units. */
+  readonly requested: string;
+  /** `none` also where nobody has read the chain. */
+  readonly available: string;
+};
+
 export type RuleFinding = {
   readonly rule: string;
   readonly of: "client" | "house";
@@ -112,6 +125,8 @@ export type Reason =
   | { readonly code: "needs-approvals"; readonly detail: string }
   | { readonly code: "delayed"; readonly detail: string }
   | { readonly code: "approvals-expired"; readonly detail: string }
+  | { readonly code: "sub-account"; readonly detail: string }
+  | { readonly code: "sub-account-short"; readonly subAccount: SubAccountName; readonly detail: string }
   | { readonly code: "breaks-lien"; readonly liens: readonly string[]; readonly detail: string }
   | { readonly code: "conflict"; readonly claim: string; readonly detail: string }
   | { readonly code: "empty-intent"; readonly detail: string }
@@ -131,6 +146,8 @@ export type Decision = {
   readonly limits: readonly LimitFinding[];
   /** Only where a lien stands. */
   readonly liens?: readonly LienFinding[];
+  /** Only of an omnibus client. */
+  readonly subAccount?: readonly SubAccountFinding[];
   readonly fee: { readonly asset: AssetSymbol; readonly cap: string | null; readonly max: string };
   /** Empty unless the outcome is `needs-approval`. */
   readonly missing: Missing;

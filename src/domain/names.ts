@@ -15,6 +15,13 @@ export type KeyName = z.infer<typeof KeyName>;
 export const CallerName = z.string().regex(NAME, NAME_MESSAGE).brand<"CallerName">();
 export type CallerName = z.infer<typeof CallerName>;
 
+/** One of the owners whose assets an omnibus client holds together. */
+export const SubAccountName = z.string().regex(NAME, NAME_MESSAGE).brand<"SubAccountName">();
+export type SubAccountName = z.infer<typeof SubAccountName>;
+
+/** What no sub-account of an omnibus client has been given: no sub-account can have that name. */
+export const UNALLOCATED = "unallocated";
+
 /** The custodian itself, as a client. */
 export const HOUSE = ClientId.parse("house");
 

@@ -10,10 +10,10 @@ export function requireBounds(checked: Checked, document: ClientPolicy): void {
     for (const symbol of uncounted(rule, document, checked.declared)) {
       checked.report(
         ["rules", index, "amount", symbol],
-        `expected a sum limit that counts all \`${symbol}\` that rule \`${rule.id}\` can move, found none`,
+        `expected a sum limit${document.omnibus ? " per sub-account" : ""} that counts all \`${symbol}\` that rule \`${rule.id}\` can move, found none`,
         {
           part: "key",
-          hint: `add to \`limits\`: ${symbol.toLowerCase()}-daily: {sum: ${symbol}, max: "…", window: {rolling: 24h}}`,
+          hint: `add to \`limits\`: ${symbol.toLowerCase()}-daily: {sum: ${symbol}, max: "…", window: {rolling: 24h}${document.omnibus ? ", per: sub-account" : ""}}`,
         },
       );
     }
@@ -36,7 +36,10 @@ export function requireBounds(checked: Checked, document: ClientPolicy): void {
 function uncounted(rule: AllowRule, document: ClientPolicy, declared: Declared): string[] {
   if (!rule.allow.some((kind) => kind === "transfer" || kind === "allowance")) return [];
   const words = (rule.to ?? []).filter((word) => word !== "own");
-  const limits = Object.values(document.limits ?? {});
+  // One sub-account's payments are not to use up what the others may pay.
+  const limits = Object.values(document.limits ?? {}).filter(
+    ({ per }) => document.omnibus === undefined || per === "sub-account",
+  );
   return Object.keys(rule.amount ?? {}).filter(
     (symbol) => !words.every((word) => limits.some((limit) => counts(limit, rule, symbol, word, declared))),
   );

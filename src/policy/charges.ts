@@ -88,6 +88,9 @@ function scopeOf(limit: CompiledLimit, { facts }: Scene): string {
       return `${within}${facts.key}`;
     case "caller":
       return `${within}${facts.caller}`;
+    case "sub-account":
+      // Of nobody's: what was authorized before there were any.
+      return facts.subAccount ?? "-";
     default:
       limit.per satisfies never;
       return "-";

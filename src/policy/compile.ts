@@ -3,7 +3,7 @@ import type { Asset, AssetRegistry, PinnedContract } from "../domain/assets.ts";
 import { chainOf, type Account, type AssetSymbol, type ChainId } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { OPERATION_KINDS, type OperationKind } from "../domain/intent.ts";
-import type { CallerName, ClientId, KeyName, Role } from "../domain/names.ts";
+import type { CallerName, ClientId, KeyName, Role, SubAccountName } from "../domain/names.ts";
 import { addressesOf, declaredIn, type Declared, type RegistryAsset } from "./declared.ts";
 import {
   isAllow,
@@ -54,6 +54,8 @@ export type CompiledPolicy = Compiled & {
   readonly exit: ReadonlyMap<ChainId, Account>;
   readonly legalBasis: ClientPolicy["legalBasis"];
   readonly signedOutside: ClientPolicy["signedOutside"];
+  /** Whose assets the same accounts hold; undefined: one owner's. */
+  readonly subAccounts: ReadonlySet<SubAccountName> | undefined;
   readonly groups: ReadonlyMap<string, ReadonlySet<CallerName>>;
   /** Those for which approvals that were made on web pages count too. */
   readonly consoleGroups: ReadonlySet<string>;
@@ -69,6 +71,8 @@ export type CompiledCaller = {
   readonly role: Role;
   readonly keys: readonly string[];
   readonly operatedBy: ReadonlySet<CallerName>;
+  /** The only one that it asks for. */
+  readonly subAccount?: SubAccountName;
 };
 
 export type KnownAddress = {
@@ -142,7 +146,7 @@ export type CompiledLimit = Match & {
   readonly asset: Asset | undefined;
   readonly max: bigint;
   readonly maxText: string;
-  readonly per: "client" | "key" | "caller" | "destination" | "asset" | undefined;
+  readonly per: "client" | "key" | "caller" | "destination" | "asset" | "sub-account" | undefined;
   /** Entries after this moment count at that time. */
   readonly windowStartsAt: (now: number) => number;
   readonly windowText: string;
@@ -168,6 +172,7 @@ export function compileClient(resolved: ResolvedPolicy): CompiledPolicy {
     exit: exitOf(document.exit, declaredIn(resolved)),
     legalBasis: document.legalBasis,
     signedOutside: document.signedOutside,
+    subAccounts: document.omnibus && new Set(document.omnibus.subAccounts as SubAccountName[]),
     groups: new Map(groups),
     consoleGroups: new Set(
       Object.entries(document.groups ?? {}).flatMap(([name, group]) => (isViaConsole(group) ? [name] : [])),
@@ -221,7 +226,9 @@ function compileCommon(resolved: ResolvedPolicy, of: "client" | "house"): Omit<C
     denies,
     allowIndex: indexRules(allows),
     denyIndex: indexRules(denies),
-    limits: Object.entries(document.limits ?? {}).map(([name, limit]) => compileLimit(name, limit, of, registry)),
+    limits: Object.entries<LimitDocument>(document.limits ?? {}).map(([name, limit]) =>
+      compileLimit(name, limit, of, registry),
+    ),
     fees: compileFees(document, registry),
   };
 }
@@ -271,6 +278,7 @@ function compileCallers(document: PolicyDocument): Map<CallerName, CompiledCalle
         role: caller.role,
         keys: caller.keys,
         operatedBy: new Set(("operatedBy" in caller ? (caller.operatedBy ?? []) : []) as CallerName[]),
+        ...("subAccount" in caller && caller.subAccount ? { subAccount: caller.subAccount as SubAccountName } : {}),
       },
     ]),
   );

@@ -61,6 +61,8 @@ export function reasonText(reason: Reason): string {
     case "approvals-expired":
     case "conflict":
     case "breaks-lien":
+    case "sub-account":
+    case "sub-account-short":
     case "empty-intent":
     case "missing-fact":
     case "evaluation-failed":

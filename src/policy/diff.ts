@@ -6,6 +6,7 @@ import type { Compiled, CompiledHouse, CompiledPolicy, CompiledRule } from "./co
 import { atomText } from "./atom-text.ts";
 import { dominates, limitText } from "./limit-order.ts";
 import { mismatchOf } from "./match.ts";
+import { diffOmnibus } from "./omnibus.ts";
 import { askedBy, type Asked } from "./quorum.ts";
 import { asksAtLeast } from "./quorum-order.ts";
 
@@ -49,6 +50,9 @@ export function diffPolicies(before: CompiledPolicy, after: CompiledPolicy, with
     ...diffExit(before, after),
     ...diffLegalBasis(pair),
     ...diffSignedOutside(pair),
+    ...diffOmnibus(pair).map(({ direction, text }) =>
+      direction === "loosening" ? loosening("authority-wider", text) : tightening("authority-narrower", text),
+    ),
     ...diffAuthority(pair),
     ...diffRegistry(pair),
     ...diffBook(pair),

@@ -159,6 +159,10 @@ const ClientCaller = z
       .enum(["wallet-service", "approver", "observer", "secured-party", "auditor"])
       .describe("What this identity may do; one caller has one role."),
     keys,
+    subAccount: field
+      .name("a sub-account")
+      .optional()
+      .describe("Of a wallet service of an omnibus client: the one sub-account that it asks for, named or not."),
     operatedBy: nonEmpty(field.name("a caller"))
       .optional()
       .describe("Approvers who operate this wallet service: their approvals never count for its requests."),
@@ -448,12 +452,15 @@ const limitOf = <const S extends readonly [string, ...string[]], const C extends
     ])
     .describe("A cap on a sum or a number in a window, whichever rule allowed what it counts.");
 
-const ClientLimit = limitOf(["key", "caller", "destination"], ["key", "caller", "destination", "asset"]);
+const ClientLimit = limitOf(
+  ["key", "caller", "destination", "sub-account"],
+  ["key", "caller", "destination", "asset", "sub-account"],
+);
 const HouseLimit = limitOf(
   ["client", "key", "caller", "destination"],
   ["client", "key", "caller", "destination", "asset"],
 );
-export type LimitDocument = z.infer<typeof HouseLimit>;
+export type LimitDocument = z.infer<typeof ClientLimit> | z.infer<typeof HouseLimit>;
 
 const limitName = field.ruleName("a limit's name");
 
@@ -536,6 +543,7 @@ export type Act = z.infer<typeof Act>;
 const asked = {
   by: field.name("a caller").describe("The wallet service that asks."),
   from: field.name("a key").describe("The key that signs."),
+  subAccount: field.name("a sub-account").optional().describe("Of an omnibus client: whose assets it moves."),
   fee: field.Amount.optional().describe("The highest fee that the bytes permit (left out: 0)."),
   ...acts,
   operations: nonEmpty(Act)
@@ -659,6 +667,14 @@ export const ClientPolicy = z
       .optional()
       .describe(
         "`freeze`: the client is frozen as soon as an observer reports that one of its keys has signed what is not in the log, once for each use. Left out: it is in the log and in reports, and people decide.",
+      ),
+    omnibus: z
+      .strictObject({
+        subAccounts: nonEmpty(field.name("a sub-account")).describe("Whose assets they are, such as `[alpha, beta]`."),
+      })
+      .optional()
+      .describe(
+        "Written where the same accounts hold the assets of several owners. Every request names the sub-account whose assets it moves, and takes no more than that one's own. Left out, as it should be wherever it can: all assets are one owner's.",
       ),
     version,
     use: use.optional(),

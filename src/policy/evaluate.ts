@@ -8,6 +8,7 @@ import type { CompiledRule } from "./compile.ts";
 import { durationText, ruleFinding } from "./explain.ts";
 import { foreignAccounts, foreignClaims, foreignDestinations, missingFacts, unmatched } from "./refusals.ts";
 import { mismatchOf } from "./match.ts";
+import { wrongSubAccount } from "./omnibus.ts";
 import { askedBy, progressOf, type Asked } from "./quorum.ts";
 import { candidates, type RuleIndex } from "./rule-index.ts";
 import { UNLIMITED, scenesOf, type OperationView, type Policies, type Scene } from "./scene.ts";
@@ -43,6 +44,7 @@ function decide(policies: Policies, intent: Intent, facts: DecisionFacts, explai
   const fee = judgeFee(scenes);
   const limits = judgeLimits(chargesIn(scenes), facts);
   const refusals = [
+    ...wrongSubAccount(policies.client, intent, facts),
     ...foreignAccounts(scenes.client, verdict.allowedBy),
     ...foreignClaims(scenes.client),
     ...verdict.refusals,

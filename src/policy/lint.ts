@@ -41,6 +41,7 @@ export const LINTS = {
   "argument-spelling": "a value that a decoder writes otherwise, so that nothing is equal to it",
   "fixed-zone": "a time zone without summer time, where people have one",
   "sums-only-per-part": "no sum limit counts the whole client",
+  omnibus: "the same accounts hold the assets of several owners",
   "untested-rule": "no test of the document matches the rule",
   "failing-test": "a test of the document fails",
   "too-large": "the document is too large to look at every operation",
@@ -61,6 +62,7 @@ export function checkPolicy(
 export function lint(resolved: ResolvedPolicy): readonly Finding[] {
   if (resolved.document.kind !== "ClientPolicy") return lintHouse(resolved);
   const linter = new Linter(resolved, resolved.document);
+  linter.omnibus();
   linter.groups();
   linter.limits();
   linter.zones();
@@ -97,6 +99,17 @@ class Linter {
     this.#policy = compileClient(resolved);
     const rules = [...this.#policy.allows, ...this.#policy.denies];
     this.#ruleKeys = new Set(rules.flatMap(({ key, from }) => [...(key ?? []), ...(from?.keys ?? [])]));
+  }
+
+  omnibus(): void {
+    if (this.#document.omnibus === undefined) return;
+    this.#say(
+      "omnibus",
+      "warning",
+      ["omnibus"],
+      "the same accounts hold what is several owners': that nobody spends another's rests on the ledger, not on keys, and a chain shows no owner's position apart",
+      "a client of its own for each owner, with its own token, wherever that can be",
+    );
   }
 
   // ---- people ---------------------------------------------------------------------------------------------------

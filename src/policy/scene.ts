@@ -9,7 +9,10 @@ import type { Compiled, CompiledHouse, CompiledPolicy, KnownAddress } from "./co
 export type Policies = { readonly client: CompiledPolicy; readonly house: CompiledHouse };
 
 /** The facts that say who asks and whose accounts are named; limits need no more. */
-export type WhoAndWhose = Pick<DecisionFacts, "now" | "client" | "caller" | "key" | "owners" | "covered">;
+export type WhoAndWhose = Pick<
+  DecisionFacts,
+  "now" | "client" | "caller" | "key" | "subAccount" | "owners" | "covered"
+>;
 
 /** More than any cap can say (78 digits and 36 decimals are below 2^380), and than any 256-bit amounts add up to. */
 export const UNLIMITED = 1n << 512n;

@@ -1,9 +1,10 @@
 import type { CounterId, Decision, DecisionFacts } from "../domain/decision.ts";
-import type { CallerName, KeyName } from "../domain/names.ts";
+import type { CallerName, KeyName, SubAccountName } from "../domain/names.ts";
 import { chargesOf } from "./charges.ts";
 import type { CompiledHouse, CompiledPolicy } from "./compile.ts";
 import type { ClientPolicy, PolicyTest } from "./document.ts";
 import { evaluate } from "./evaluate.ts";
+import { subAccountFor } from "./omnibus.ts";
 import type { Policies } from "./scene.ts";
 import { NO_HOUSE, World } from "./world.ts";
 
@@ -76,14 +77,18 @@ export function decideTest(test: PolicyTest, policies: Policies): Decision {
   const common = { client: policies.client.client, owners: world.owners };
   const past = (test.history ?? []).flatMap((entry): Entry[] => {
     const at = Date.parse(entry.at);
-    const facts = { ...common, now: at, caller: (entry.by ?? request.by) as CallerName, key: entry.from as KeyName };
+    const caller = (entry.by ?? request.by) as CallerName;
+    const subAccount = subAccountFor(policies.client, caller, entry.subAccount as SubAccountName);
+    const facts = { ...common, now: at, caller, key: entry.from as KeyName, subAccount };
     return chargesOf(policies, world.intent(entry), facts).map(({ counter, amount }) => ({
       counter,
       at,
       amount,
     }));
   });
-  const who = { ...common, now, caller: request.by as CallerName, key: request.from as KeyName };
+  const caller = request.by as CallerName;
+  const subAccount = subAccountFor(policies.client, caller, request.subAccount as SubAccountName);
+  const who = { ...common, now, caller, key: request.from as KeyName, subAccount };
   const facts: DecisionFacts = {
     ...who,
     keyPurpose: test.keyPurpose ?? "transactions",

@@ -19,6 +19,7 @@ import { invalid, type DocumentPath, type Finding } from "./finding.ts";
 import type { CheckAccount, ResolvedPolicy } from "./parse.ts";
 import { requireBounds } from "./bounds.ts";
 import { requireGuarded } from "./break-glass.ts";
+import { checkOmnibus } from "./omnibus.ts";
 
 /** Words with a meaning of their own where a name could stand. */
 const RESERVED_IN_BOOK = ["own", "anyone", "any", ...RESERVED_NAMES];
@@ -51,6 +52,7 @@ export function validate(policy: ResolvedPolicy, checkAccount: CheckAccount): Fi
   checkLimits(checked, checkAccount);
   checkFees(checked);
   if (policy.document.kind === "ClientPolicy") checkExit(checked, policy.document);
+  if (policy.document.kind === "ClientPolicy") checkOmnibus(checked, policy.document);
   if (policy.document.kind === "ClientPolicy") checkClient(checked, policy.document);
   else checkHouse(checked, policy.document);
   // What may move without bound can be said only of a document whose parts fit together.
@@ -224,7 +226,7 @@ function checkExit({ declared, report }: Checked, { exit }: ClientPolicy): void 
 }
 
 function checkLimits(checked: Checked, checkAccount: CheckAccount): void {
-  for (const [name, limit] of Object.entries(checked.policy.document.limits ?? {})) {
+  for (const [name, limit] of Object.entries<LimitDocument>(checked.policy.document.limits ?? {})) {
     const path = ["limits", name];
     checkMatch(checked, limit, path, checkAccount);
     checkBands(checked, limit.amount, [...path, "amount"]);

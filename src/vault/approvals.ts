@@ -19,6 +19,7 @@ import type { CallerName } from "../domain/names.ts";
 import { verifyPerson, type Proof } from "./auth/person-signature.ts";
 import type { Situation } from "./claim.ts";
 import { frozenCallers } from "./frozen.ts";
+import { readRecord } from "./record.ts";
 
 /*
  * What a person's approval is worth (I10): for which request, of which meaning, under which policy, until when. Asked when
@@ -39,8 +40,10 @@ const sha256 = (data: string | Uint8Array): string => `sha256:${createHash("sha2
 
 /** What people approve: client, key, chain, operations, fee cap, content; not nonce or price. */
 export function intentHash(situation: Situation): string {
-  const { client, key, intent } = situation;
-  return sha256(canonicalize(intentContent({ client: client.row.id, key: key.name, intent }, contentOf(situation))));
+  const { client, key, intent, request } = situation;
+  const { subAccount } = readRecord(request);
+  const meant = { client: client.row.id, key: key.name, subAccount, intent };
+  return sha256(canonicalize(intentContent(meant, contentOf(situation))));
 }
 
 /** What the intent does not say of the payload. It stands in the leaves, so that the hash can be made again from them. */

@@ -1,16 +1,25 @@
 import { randomBytes } from "node:crypto";
 import type { Filling } from "../chains/evm/fields.ts";
-import { touchedBy, type Touched } from "../custody/liens.ts";
+import { drawnBy, touchedBy, type Holdings, type Touched } from "../custody/liens.ts";
 import { formatAmount } from "../domain/amount.ts";
 import type { Payload, SigningRequestBody } from "../domain/api.ts";
 import type { Account } from "../domain/chain.ts";
-import type { Charge, CounterId, Decision, DecisionFacts, LienFinding, Reason } from "../domain/decision.ts";
+import type {
+  Charge,
+  CounterId,
+  Decision,
+  DecisionFacts,
+  LienFinding,
+  Reason,
+  SubAccountFinding,
+} from "../domain/decision.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { claimId, type Claim, type Intent } from "../domain/intent.ts";
 import type { CallerName, ClientId } from "../domain/names.ts";
 import { isFinal, type RequestId } from "../domain/request.ts";
 import { chargesOf } from "../policy/charges.ts";
 import { evaluate, type EvaluateOptions } from "../policy/evaluate.ts";
+import { subAccountFor } from "../policy/omnibus.ts";
 import { countingApprovals, type RecordedApproval } from "./approvals.ts";
 import type { ClientEntry, HouseEntry } from "./directory.ts";
 import type { ReadPayload, Understood } from "./payloads.ts";
@@ -83,8 +92,15 @@ export function standing(row: RequestRow, now: number): Claimed | undefined {
 }
 
 /** @param evidence what stays beside the decision */
-export function newRequest(submission: Submission, now: number, evidence = submission.evidence): RequestRow {
-  const { body } = submission;
+export function newRequest(
+  submission: Submission,
+  { policy }: Pick<ClientEntry, "policy">,
+  now: number,
+  evidence = submission.evidence,
+): RequestRow {
+  const { body, caller } = submission;
+  // Whose it is stands from now on, whatever a later policy binds its caller to.
+  const subAccount = policy ? subAccountFor(policy, caller, body.subAccount) : body.subAccount;
   const row: Omit<RequestRow, "record" | "outcome"> = {
     id: requestId(now),
     client: submission.client,
@@ -103,6 +119,7 @@ export function newRequest(submission: Submission, now: number, evidence = submi
     ...(body.reference === undefined ? {} : { reference: body.reference }),
     ...(body.notAfter === undefined ? {} : { notAfter: Date.parse(body.notAfter) }),
     ...(body.replaces === undefined ? {} : { replaces: body.replaces as RequestId }),
+    ...(subAccount === undefined ? {} : { subAccount }),
     evidence,
   });
 }
@@ -177,6 +194,7 @@ export async function loadFacts(
     client: client.row.id,
     caller: request.caller,
     key: key.name,
+    subAccount: readRecord(request).subAccount,
     owners: await reader.owners(accountsOf(intent)),
   };
   const policies = { client: client.policy!, house: house.policy };
@@ -248,7 +266,7 @@ export async function decide(
 ): Promise<Decision> {
   const { client, house, intent, request } = situation;
   const evaluated = evaluate({ client: client.policy!, house: house.policy }, intent, facts, options);
-  const decision = await withLiens(reader, situation, facts, evaluated);
+  const decision = await withHoldings(reader, situation, facts, evaluated);
   for (const claim of intent.claims) {
     const holder = await reader.claimedBy(claimId(claim));
     // That it may take the holder's place was found out when it was understood.
@@ -264,39 +282,83 @@ export async function decide(
   return decision;
 }
 
-/** A lien that would be broken denies (I8: also where what is there is not known). */
-async function withLiens(
+/** What is pledged, or another sub-account's, is taken by nobody: asked only where there is either. */
+async function withHoldings(
   reader: StoreReader,
+  situation: Situation,
+  facts: DecisionFacts,
+  decision: Decision,
+): Promise<Decision> {
+  const { row, policy } = situation.client;
+  const holdings = await reader.holdings(row.id, policy!.subAccounts && "always");
+  if (!holdings) return decision;
+  const checked = policy!.subAccounts ? withSubAccount(holdings, situation, facts, decision) : decision;
+  return withLiens(holdings, situation, facts, checked);
+}
+
+/** One sub-account never spends another's (I8: also where what is there is not known). */
+function withSubAccount(
+  holdings: Holdings,
+  { client, intent, request, replaced }: Situation,
+  { subAccount, owners }: DecisionFacts,
+  decision: Decision,
+): Decision {
+  if (subAccount === undefined) return decision; // its policy has denied what moves anything
+  const other = replaced.find((row) => readRecord(row).subAccount !== subAccount);
+  if (other) {
+    const detail = `request \`${other.id}\`, which it replaces, is not one of \`${subAccount}\``;
+    return denied(decision, [{ code: "sub-account", detail }]);
+  }
+  const except = new Set([request, ...replaced].map(({ id }) => id));
+  const isOwn = (account: Account): boolean => owners.get(account) === client.row.id;
+  const shown = [...drawnBy(intent, isOwn)].map(([asset, requested]) => {
+    const available = holdings.availableTo(subAccount, asset, except);
+    const holds = available !== "none" && requested <= available;
+    return { subAccount, asset, holds, ...shownAmounts({ asset, requested, available }, client) };
+  });
+  return denied({ ...decision, subAccount: shown }, shown.filter(({ holds }) => !holds).map(shortOf));
+}
+
+const shortOf = ({ subAccount, asset, requested, available }: SubAccountFinding): Reason => {
+  const detail = `${requested} ${asset} would leave, ${available} ${asset} is \`${subAccount}\`'s and free`;
+  return { code: "sub-account-short", subAccount, detail };
+};
+
+const denied = (decision: Decision, reasons: readonly Reason[]): Decision =>
+  reasons.length === 0
+    ? decision
+    : { ...decision, outcome: "deny", missing: { approvals: [] }, reasons: [...reasons, ...decision.reasons] };
+
+/** A lien that would be broken denies (I8: also where what is there is not known). */
+function withLiens(
+  holdings: Holdings,
   { client, intent, request, replaced }: Situation,
   { owners }: DecisionFacts,
   decision: Decision,
-): Promise<Decision> {
-  const holdings = await reader.holdings(client.row.id);
-  if (!holdings) return decision;
+): Decision {
   // Of the transactions with one nonce one is mined: a replacement takes what they hold already.
   const except = new Set([request, ...replaced].map(({ id }) => id));
   const isOwn = (account: Account): boolean => owners.get(account) === client.row.id;
   const touched = touchedBy(intent, holdings.encumbered(except), isOwn);
   const shown = touched.map((each) => shownLien(each, client));
-  const reasons = shown.filter(({ holds }) => !holds).map(brokenBy);
-  if (reasons.length === 0) return { ...decision, liens: shown };
-  return {
-    ...decision,
-    liens: shown,
-    outcome: "deny",
-    missing: { approvals: [] },
-    reasons: [...reasons, ...decision.reasons],
-  };
+  return denied({ ...decision, liens: shown }, shown.filter(({ holds }) => !holds).map(brokenBy));
 }
 
-function shownLien({ asset, liens, requested, available, holds }: Touched, { policy }: ClientEntry): LienFinding {
+const shownLien = ({ liens, holds, ...touched }: Touched, client: ClientEntry): LienFinding => ({
+  asset: touched.asset,
+  liens,
+  holds,
+  ...shownAmounts(touched, client),
+});
+
+function shownAmounts(
+  { asset, requested, available }: Pick<Touched, "asset" | "requested" | "available">,
+  { policy }: ClientEntry,
+): Pick<LienFinding, "requested" | "available"> {
   const decimals = policy!.registry.bySymbol.get(asset)?.decimals ?? 0;
   const text = (amount: bigint): string =>
     amount < 0n ? `-${formatAmount(-amount, decimals)}` : formatAmount(amount, decimals);
   return {
-    asset,
-    liens,
-    holds,
     requested: requested === "unbounded" ? requested : text(requested),
     available: available === "none" ? available : text(available),
   };

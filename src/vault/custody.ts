@@ -4,9 +4,15 @@ import { statementOf } from "../custody/statement.ts";
 import { formatAmount } from "../domain/amount.ts";
 import type { AssetRegistry } from "../domain/assets.ts";
 import { chainOf, type Account, type AssetSymbol } from "../domain/chain.ts";
-import type { ObservationBody, PositionView, ReportBody, StatementBody } from "../domain/custody.ts";
+import type {
+  ObservationBody,
+  PositionView,
+  ReportBody,
+  StatementBody,
+  SubAccountPositions,
+} from "../domain/custody.ts";
 import { GatewayError } from "../domain/errors.ts";
-import type { CallerName, ClientId } from "../domain/names.ts";
+import type { CallerName, ClientId, SubAccountName } from "../domain/names.ts";
 import { statementText, type Statement } from "../domain/statement.ts";
 import type { RequestId } from "../domain/request.ts";
 import { stated } from "./attest.ts";
@@ -36,6 +42,7 @@ export async function observe(
     if (body.what === "deposit") {
       await requireCurrent(transaction, entry, house);
       await requireOwnDeposit(transaction, registry, client, body.deposit);
+      await requireBookable(transaction, entry, body.deposit);
       return sayDeposit(transaction, entry, body, by);
     }
     if (body.what === "balance") requireAsset(registry, body.balance.asset);
@@ -84,6 +91,21 @@ async function requireOwnDeposit(
   throw new GatewayError("foreign-account", `expected an account of client \`${client}\`, found \`${to}\``);
 }
 
+/** Whose a deposit is can be said once: it never goes from one sub-account to another. */
+async function requireBookable(
+  transaction: StoreTransaction,
+  { row, policy }: ClientEntry,
+  { subAccount, ...deposit }: Deposit & { readonly subAccount?: SubAccountName | undefined },
+): Promise<void> {
+  if (subAccount === undefined) return;
+  if (!policy?.subAccounts?.has(subAccount))
+    throw new GatewayError("sub-account-not-found", `expected a sub-account of the policy, found \`${subAccount}\``);
+  const { register } = (await transaction.holdings(row.id, "always"))!;
+  const known = register.bookedTo({ ...deposit, asset: deposit.asset as AssetSymbol });
+  if (known !== undefined && known !== subAccount)
+    throw new GatewayError("deposit-booked", `expected a deposit that is nobody's yet, found one of \`${known}\``);
+}
+
 async function requireSigned(transaction: StoreTransaction, client: ClientId, id: RequestId): Promise<void> {
   const standing = await transaction.requestStanding(client, id);
   if (standing?.state === "signed") return;
@@ -108,11 +130,25 @@ export async function report(
   return { leaf, statement: await stated(logToken, text) };
 }
 
+export function subAccountPositionsOf(
+  register: Register,
+  decimals: (asset: AssetSymbol) => number,
+): SubAccountPositions {
+  const subAccounts = [...register.subAccounts].map(([name, part]) => [name, positionsOf(part, decimals)] as const);
+  const unallocated = register.positions().map(({ asset }) => {
+    const closing = register.unallocated(asset);
+    return { asset, closing: signedText(closing, decimals(asset)) };
+  });
+  return { subAccounts: Object.fromEntries(subAccounts.sort(([a], [b]) => (a < b ? -1 : 1))), unallocated };
+}
+
+const signedText = (amount: bigint, decimals: number): string =>
+  amount < 0n ? `-${formatAmount(-amount, decimals)}` : formatAmount(amount, decimals);
+
 export function positionsOf(register: Register, decimals: (asset: AssetSymbol) => number): PositionView[] {
   return register.positions().map((position) => {
     const { asset, credits, debits, closing, pending, reconciled, encumbered, allowances, free } = position;
-    const text = (amount: bigint): string =>
-      amount < 0n ? `-${formatAmount(-amount, decimals(asset))}` : formatAmount(amount, decimals(asset));
+    const text = (amount: bigint): string => signedText(amount, decimals(asset));
     return {
       asset,
       credits: text(credits),
@@ -150,7 +186,7 @@ export async function stateAccount(
     });
   }
   const openings = await gateway.store.read((reader) => openingsUntil(reader, client, period.to));
-  const statement = statementOf(client, openings, period, decimalsFor(gateway, client));
+  const statement = statementOf(client, openings, period, decimalsFor(gateway, client), body.subAccount);
   if (statement.movements.length > MOVEMENTS_MAX) {
     throw new GatewayError(
       "invalid-parameter",

@@ -155,6 +155,8 @@ export class Directory {
   async #refreshClient(client: ClientId): Promise<void> {
     const known = this.#clients.get(client);
     const stored = await this.#read(client, known?.policy);
+    // Its register is read along the log now, and not inside a request.
+    if (stored.policy?.subAccounts) await this.#store.read((reader) => reader.holdings(client, "always"));
     this.#unfit.delete(client);
     if (!stored.row || stored.revision === undefined) return;
     const { token, tokenError } = await this.#open(stored.row, known);

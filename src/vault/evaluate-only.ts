@@ -28,7 +28,7 @@ export async function evaluateOnly(
   return store.read(async (reader) => {
     await requireCurrent(reader, client, house);
     const submission = { client: clientId, caller, idempotencyKey: "", bodyHash: "", body, evidence: {} };
-    const request = newRequest(submission, await reader.now());
+    const request = newRequest(submission, client, await reader.now());
     const understood = await understandReplacing(reader, request, payload);
     const { intent, digest32 } = understood;
     const situation = { client, house, key, request, payload: body.payload, ...understood };

@@ -6,7 +6,7 @@ import type { Asset } from "../domain/assets.ts";
 import type { AssetSymbol } from "../domain/chain.ts";
 import { lienReleaseText, lienText, type LienBody, type LienReleaseBody, type LienView } from "../domain/custody.ts";
 import { GatewayError } from "../domain/errors.ts";
-import { HOUSE, type CallerName, type ClientId } from "../domain/names.ts";
+import { HOUSE, type CallerName, type ClientId, type SubAccountName } from "../domain/names.ts";
 import { verifyPerson } from "./auth/person-signature.ts";
 import { StaleDirectory, type ClientEntry } from "./directory.ts";
 import { frozenCallers } from "./frozen.ts";
@@ -41,10 +41,12 @@ export async function placeLien(
   return store.write(async (transaction) => {
     await requireActive(transaction, client, house.policy.hash);
     const { asset, keys } = pledgeable(client, body);
-    const { lien, amount, securedParty, signatures, agreement } = body;
+    const { lien, amount, securedParty, subAccount, signatures, agreement } = body;
+    requireWhose(client, subAccount);
     const text = lienText({
       origin,
       client: id,
+      subAccount,
       lien,
       asset: asset.symbol,
       amount,
@@ -55,7 +57,8 @@ export async function placeLien(
     requireAgreement(keys, text, agreement);
     requireFree((await transaction.holdings(id, "always"))!, asset, body);
     const { chain, contract } = asset;
-    const said = { lien, asset: asset.symbol, chain, contract, amount, securedParty, keys };
+    const whose = subAccount === undefined ? {} : { subAccount };
+    const said = { lien, asset: asset.symbol, chain, contract, amount, securedParty, ...whose, keys };
     const { index, number, hash } = await appendLeaf(transaction, client.row, "lien-placed", {
       ...said,
       policy: client.policy!.hash,
@@ -66,6 +69,14 @@ export async function placeLien(
     const placed = { ...said, amount: amount === "all" ? amount : BigInt(amount), placedIn: index };
     return { lien: placed as Lien, leaf: { index, number, hash } };
   });
+}
+
+/** Of an omnibus client an owner pledges what is its own. */
+function requireWhose({ policy }: ClientEntry, subAccount: SubAccountName | undefined): void {
+  if (subAccount === undefined && policy?.subAccounts)
+    throw new GatewayError("sub-account-missing", "expected `subAccount`, whose asset is pledged, found none");
+  if (subAccount !== undefined && !policy?.subAccounts?.has(subAccount))
+    throw new GatewayError("sub-account-not-found", `expected a sub-account of the policy, found \`${subAccount}\``);
 }
 
 /** Whose signatures count, and what the symbol means, is what is active in this very transaction. */
@@ -99,14 +110,14 @@ function requireAgreement(keys: readonly string[], text: string, signature: Pers
 }
 
 /** What is pledged once is not pledged again: a lien begins on what nobody else has. */
-function requireFree(holdings: Holdings, asset: Asset, { lien, amount }: LienBody): void {
+function requireFree(holdings: Holdings, asset: Asset, { lien, amount, subAccount }: LienBody): void {
   if (holdings.wasPledged(lien))
     throw new GatewayError("lien-exists", `expected a name that no lien of this client has had, found \`${lien}\``);
   if (amount === "all") {
-    if (!holdings.isPledged(asset.symbol)) return;
+    if (!holdings.isPledged(asset.symbol, subAccount)) return;
     throw new GatewayError("not-enough-free", `expected \`${asset.symbol}\` without a lien, found one that stands`);
   }
-  const available = holdings.available(asset.symbol, { asset: asset.symbol, ...onlyPlace(asset) });
+  const available = holdings.availableFor(subAccount, { asset: asset.symbol, ...onlyPlace(asset) });
   const found = available === "none" || available < 0n ? 0n : available;
   if (BigInt(amount) > 0n && BigInt(amount) <= found) return;
   throw new GatewayError(
@@ -156,9 +167,10 @@ export const liensOf = async ({ store }: Gateway, client: ClientId): Promise<Lie
 };
 
 export const lienView = (
-  { lien, asset, amount, securedParty, placedIn }: Lien,
+  { lien, asset, amount, securedParty, subAccount, placedIn }: Lien,
   decimals: (asset: AssetSymbol) => number,
 ): LienView => ({
+  ...(subAccount === undefined ? {} : { subAccount }),
   lien,
   asset,
   amount: amount === "all" ? amount : formatAmount(amount, decimals(asset)),

@@ -1,4 +1,5 @@
 import { policySigningText, type PolicyBody } from "../domain/api.ts";
+import type { AssetRegistry } from "../domain/assets.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { HOUSE, type CallerName, type ClientId } from "../domain/names.ts";
 import type { Compiled, CompiledHouse, CompiledPolicy } from "../policy/compile.ts";
@@ -140,6 +141,25 @@ async function requirePledged(
   }
 }
 
+/** What is booked to sub-accounts keeps its symbol, as what is pledged does: under another meaning it would be another's. */
+async function requireBooked(
+  transaction: StoreTransaction,
+  { id }: ClientRow,
+  { registry, subAccounts }: CompiledPolicy,
+  before: AssetRegistry | undefined,
+): Promise<void> {
+  if (!subAccounts || !before) return;
+  const { register } = (await transaction.holdings(id, "always"))!;
+  for (const { asset } of register.positions()) {
+    const [was, is] = [before.bySymbol.get(asset), registry.bySymbol.get(asset)];
+    if (was?.chain === is?.chain && was?.contract === is?.contract && was?.decimals === is?.decimals) continue;
+    throw new GatewayError("policy-conflict", `expected \`${asset}\` to stay the asset that sub-accounts hold`, {
+      facts: { asset },
+      hint: "keep the symbol, its chain, contract and decimals in the asset registry",
+    });
+  }
+}
+
 /** Makes it the active one, and counts the past under its limits. */
 export async function activate(
   transaction: StoreTransaction,
@@ -152,6 +172,7 @@ export async function activate(
     for (const key of keys) await transaction.insertCallerKey(key, owner.id);
   const before = previous && compiled.of === "client" ? compilers.client(previous).registry : undefined;
   if (compiled.of === "client") await requirePledged(transaction, owner, compiled);
+  if (compiled.of === "client") await requireBooked(transaction, owner, compiled, before);
   const counted = await recount(transaction, { of: owner.id, compiled, directory, before });
   const [now, heldBefore] = [await transaction.now(), await transaction.heldSince(owner.id)];
   const held = new Map([...compiled.addresses.keys()].map((account) => [account, heldBefore.get(account) ?? now]));

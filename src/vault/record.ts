@@ -2,6 +2,7 @@ import type { Payload, Problem, SigningRequestView } from "../domain/api.ts";
 import type { Decision, Reason } from "../domain/decision.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { asJson, type Json } from "../domain/json.ts";
+import type { SubAccountName } from "../domain/names.ts";
 import type { RequestId, RequestState } from "../domain/request.ts";
 import type { RecordedApproval } from "./approvals.ts";
 import type { Authorized, LeafRef, RequestRow } from "./ports.ts";
@@ -24,6 +25,8 @@ export type RequestRecord = {
   /** Ms since 1970: nothing is signed for it after that. */
   readonly notAfter?: number;
   readonly replaces?: RequestId;
+  /** Of an omnibus client: whose assets it moves. */
+  readonly subAccount?: SubAccountName;
   /** The caller's signed request, so that an auditor sees that the client's own service asked. */
   readonly evidence: Readonly<Record<string, string>>;
   /** Of a request that waits or has waited: it is read again whenever somebody decides about it. */
@@ -59,7 +62,8 @@ export const recordedDecision = (decision: Decision): Decision => asJson(decisio
 /** The row with these texts, and its record ready to be read. */
 export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: RequestRecord): RequestRow {
   const { payloadType, reference, evidence, unsigned, authorizedAt, decisionLeaf, outcomeLeaf, result } = record;
-  const { attempts, attemptedAt, unsignedAttempts, payload, filling, approvals, notAfter, replaces } = record;
+  const { attempts, attemptedAt, unsignedAttempts, payload, filling, approvals, notAfter, replaces, subAccount } =
+    record;
   const recovery = { attempts, attemptedAt, unsignedAttempts };
   const asked = {
     payloadType,
@@ -67,6 +71,7 @@ export function withRecord(row: Omit<RequestRow, "record" | "outcome">, record: 
     evidence,
     notAfter,
     replaces,
+    subAccount,
     payload,
     filling,
     approvals,
@@ -149,6 +154,8 @@ export function finalProblem(error: GatewayError): StoredProblem {
 const TELLING: readonly Reason["code"][] = [
   "conflict",
   "breaks-lien",
+  "sub-account",
+  "sub-account-short",
   "rule-denied",
   "foreign-account",
   "address-cooling-off",
@@ -230,6 +237,7 @@ export function viewOf(
     client: row.client,
     caller: row.caller,
     key: row.key,
+    ...(record.subAccount === undefined ? {} : { subAccount: record.subAccount }),
     state,
     submittedAt: new Date(row.submittedAt).toISOString(),
     changedAt: new Date(row.changedAt).toISOString(),

@@ -3,7 +3,7 @@ import { GatewayError } from "../domain/errors.ts";
 import type { CounterId } from "../domain/decision.ts";
 import { intentFromJson, type Intent } from "../domain/intent.ts";
 import type { Json } from "../domain/json.ts";
-import { HOUSE, type CallerName, type ClientId, type KeyName } from "../domain/names.ts";
+import { HOUSE, type CallerName, type ClientId, type KeyName, type SubAccountName } from "../domain/names.ts";
 import { chargesOf } from "../policy/charges.ts";
 import type { CompiledHouse, CompiledPolicy } from "../policy/compile.ts";
 import { accountsOf } from "./claim.ts";
@@ -22,6 +22,7 @@ type Opening = {
   readonly request: string;
   readonly caller: CallerName;
   readonly key: KeyName;
+  readonly subAccount?: SubAccountName;
   readonly intent: Json;
   readonly replaces?: string;
 };
@@ -109,7 +110,7 @@ function versionsOf(replaces: string | undefined, counted: Past["standing"]): Au
 async function countAuthorization(
   transaction: StoreTransaction,
   { client, at, index }: LeafRow,
-  { caller, key, intent: written }: Opening,
+  { caller, key, subAccount, intent: written }: Opening,
   versions: readonly Authorized[],
   { compiled, directory, before }: Recount,
 ): Promise<CounterId[]> {
@@ -122,7 +123,7 @@ async function countAuthorization(
   const intent = intentFromJson(written);
   if (before && compiled.of === "client") requireSameAssets(intent, before, compiled.registry);
   const owners = await transaction.owners(accountsOf(intent));
-  const facts = { now: at, client, caller, key, owners };
+  const facts = { now: at, client, caller, key, subAccount, owners };
   const counters: CounterId[] = [];
   for (const charge of chargesOf(policies, intent, facts)) {
     if (charge.of !== compiled.of) continue;

@@ -193,6 +193,7 @@ export async function settle(
     caller: request.caller,
     idempotencyKey: request.idempotencyKey,
     key: request.key,
+    subAccount: record.subAccount,
     bodyHash: bodyHashOf(request, record),
     intent: record.intent,
     decision: record.decision,

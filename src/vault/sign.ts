@@ -103,7 +103,7 @@ async function runSteps(
     }
     if (known?.state !== "authorized") unpaid.requireRoom(caller);
     const request =
-      known ?? newRequest(submission, await transaction.now(), await evidenceFor(transaction, submission));
+      known ?? newRequest(submission, client, await transaction.now(), await evidenceFor(transaction, submission));
     begun = request;
     if (isLapsed(request, await transaction.now())) return { row: await lapse(transaction, client, request) };
     if (found) return attemptAgain(transaction, client, found);

@@ -41,6 +41,7 @@ const UNSEEN: Readonly<Record<string, string>> = {
   "no-spare-officer-bad": "a quorum and the callers",
   "fixed-zone-bad": "a name that every time zone list has",
   "cap-below-maximum-bad": "a rule and a limit",
+  "omnibus-bad": "it is what is meant, with a price",
   "console-alone-bad": "a rule and its groups",
   "deny-walked-round-bad": "two rules",
   "overlapping-allows-bad": "two rules",

@@ -51,7 +51,8 @@ export function extractProofs(folder: string, out: string, clients: readonly str
   mkdirSync(out, { recursive: true, mode: 0o700 });
   for (const proven of provenIn(join(folder, PROOFS))) {
     if (wanted.size > 0 && !wanted.has(proven.client)) continue;
-    const file = join(out, `${proven.client}.json`);
+    // `acme/alpha` is a sub-account of an omnibus client.
+    const file = join(out, `${proven.client.replace("/", ".")}.json`);
     const proof: LiabilityProof = liabilityProof(proven, summary, receipt);
     writeJson(file, proof);
     written.set(proven.client, file);

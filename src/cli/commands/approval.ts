@@ -78,7 +78,7 @@ function questionText({ view, asked }: Question): string {
   const { waiting, policy, intent } = asked;
   const { request } = view;
   return [
-    `request ${request.id} of ${request.client}: ${request.caller} asks, with key ${request.key}, since ${request.submittedAt}`,
+    `request ${request.id} of ${request.client}: ${request.caller} asks, with key ${request.key}${request.subAccount === undefined ? "" : `, for sub-account ${request.subAccount}`}, since ${request.submittedAt}`,
     ...(waiting.breakGlass === undefined ? [] : [breakGlassText(waiting.breakGlass)]),
     ...(request.reference === undefined ? [] : [`  in its own words: ${JSON.stringify(request.reference)}`]),
     intentText(intent, policy),

@@ -10,7 +10,12 @@ import { output, table } from "../output.ts";
 import { signAsPerson, withKey, type KeyOptions } from "../person-signer.ts";
 
 type SignFlags = CommonOptions & KeyOptions & { readonly signature: readonly string[]; readonly sign: boolean };
-type CreateFlags = SignFlags & { readonly asset: string; readonly amount: string; readonly party: string };
+type CreateFlags = SignFlags & {
+  readonly asset: string;
+  readonly amount: string;
+  readonly party: string;
+  readonly subAccount?: string;
+};
 type ReleaseFlags = CommonOptions &
   KeyOptions & { readonly remaining: string; readonly sign: boolean; readonly signature?: string };
 
@@ -24,6 +29,7 @@ export function lienCommands(program: Command): void {
     .requiredOption("--asset <symbol>", "of the client's registry")
     .requiredOption("--amount <amount>", "in the asset's smallest unit, or `all`")
     .requiredOption("--party <name>", "the secured party, as the client's policy declares it")
+    .option("--sub-account <name>", "of an omnibus client: whose asset it is")
     .addOption(signaturesOption())
     .option("--sign", "print your signature for whoever sends it, and change nothing", false)
     .action(create);
@@ -42,9 +48,9 @@ async function create(lien: string, flags: CreateFlags): Promise<void> {
   const gateway = gatewayOf(flags);
   const client = clientOf(gateway, flags);
   const { hash } = await gateway.get<{ hash: string }>(`/v1/clients/${client}/policy`);
-  const { asset, amount, party } = flags;
+  const { asset, amount, party, subAccount } = flags;
   const fields = { origin: gateway.caller.gateway, client, lien, asset, amount, securedParty: party, policy: hash };
-  const text = lienText(fields);
+  const text = lienText({ ...fields, subAccount });
   const own = gateway.caller.caller === party ? signParty(gateway, text, flags) : signText(gateway, text, keyIn(flags));
   if (flags.sign) return output(flags.json).result({ ...own, text }, `${text}\n${own.person}:${own.signature}`);
   const all = [own, ...flags.signature.map(readSignature)];
@@ -54,7 +60,8 @@ async function create(lien: string, flags: CreateFlags): Promise<void> {
       hint: `\`portcullis lien create … --sign\` as \`${party}\`, then \`--signature ${party}:…\` here`,
     });
   const signatures = all.filter(({ person }) => person !== party);
-  const body = { lien, asset, amount, securedParty: party, signatures, agreement };
+  const whose = subAccount === undefined ? {} : { subAccount };
+  const body = { lien, asset, amount, securedParty: party, ...whose, signatures, agreement };
   const made = await gateway.call<{ lien: LienView }>("POST", pathOf(client), { body, idempotencyKey: randomUUID() });
   output(flags.json).result(made, `lien ${lien}: ${lienLine(made.lien)}, leaf ${made.lien.leaf}`);
 }

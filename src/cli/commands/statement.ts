@@ -67,6 +67,7 @@ export function statementCommands(program: Command): void {
       "1970-01-01T00:00:00Z",
     )
     .option("--to <time>", "the first moment after it; default: now")
+    .option("--sub-account <name>", "of an omnibus client: of this one alone")
     .option("--out <file>", "write the signed statement (JSON)")
     .option("--csv <file>", "write the movements as CSV")
     .option("--html <file>", "write it as a page to print")
@@ -90,15 +91,16 @@ export function statementCommands(program: Command): void {
 type StateFlags = CommonOptions & {
   readonly from: string;
   readonly to?: string;
+  readonly subAccount?: string;
   readonly out?: string;
   readonly csv?: string;
   readonly html?: string;
 };
 
 async function stateAccount(options: StateFlags): Promise<void> {
-  const { from, to = nowText(), out, csv, html, json } = options;
+  const { from, to = nowText(), subAccount, out, csv, html, json } = options;
   const gateway = gatewayOf(options);
-  const body = { from, to };
+  const body = { from, to, ...(subAccount === undefined ? {} : { subAccount }) };
   const path = `/v1/clients/${clientOf(gateway, options)}/statements`;
   const signed = await gateway.call<Statement>("POST", path, { body, idempotencyKey: randomUUID() });
   const account = readStatementText(signed.text)?.content as AccountStatement;
@@ -118,10 +120,10 @@ function statedText(kind: string, content: unknown): string {
     : JSON.stringify(content, undefined, 2);
 }
 
-function accountText({ client, from, to, positions, movements, liens, last }: AccountStatement): string {
+function accountText({ client, subAccount, from, to, positions, movements, liens, last }: AccountStatement): string {
   const heads = ["asset", "opening", "credits", "debits", "closing", "encumbered", "free"] as const;
   return [
-    `client ${client}, ${from} to ${to}`,
+    `client ${client}${subAccount === undefined ? "" : `, sub-account ${subAccount}`}, ${from} to ${to}`,
     positions.length === 0
       ? "  no positions"
       : table([[...heads], ...positions.map((each) => heads.map((head) => each[head]))]),

@@ -25,6 +25,7 @@ export type RequestOpening = {
   readonly request: string;
   readonly caller: string;
   readonly key: string;
+  readonly subAccount?: string;
   readonly intent?: unknown;
   /** What the intent does not say of the payload: `callData` or `digest`, where somebody approved it. */
   readonly content?: IntentContent;
@@ -213,9 +214,9 @@ function isAboveCap({ content, intent }: RequestOpening): boolean {
   return intentFromJson(intent).fee.max > BigInt(content.feeCap);
 }
 
-function hashOf(client: string, { key, intent, content }: RequestOpening): string | undefined {
+function hashOf(client: string, { key, subAccount, intent, content }: RequestOpening): string | undefined {
   if (content === undefined) return undefined;
-  const said = intentContent({ client, key, intent: intentFromJson(intent) }, content);
+  const said = intentContent({ client, key, subAccount, intent: intentFromJson(intent) }, content);
   return `sha256:${createHash("sha256").update(canonicalize(said)).digest("hex")}`;
 }
 

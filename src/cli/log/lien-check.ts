@@ -17,13 +17,16 @@ type Placed = Omit<Lien, "amount"> & {
 type Released = { readonly lien: string; readonly remaining: string; readonly signature: PersonSignature };
 type Place = { readonly leaf: number; readonly client: string; readonly origin: string; readonly check: boolean };
 
+/** Of an opening. */
+type Versioned = { readonly type: string; readonly request?: unknown; readonly replaces?: unknown };
+
 /** One client's past, read when its first lien is placed. */
 type Kept = { openings: Opening[]; register: Register | undefined };
 
 /** What the register reads of a leaf: what else is in it need not be kept. */
 const slim = (opening: Opening): Opening => {
-  const { type, index, at, accounts, request, intent, replaces, spend, lost } = opening;
-  return { type, index, at, accounts, request, intent, replaces, spend, lost };
+  const { type, index, at, accounts, request, subAccount, intent, replaces, spend, lost } = opening;
+  return { type, index, at, accounts, request, subAccount, intent, replaces, spend, lost };
 };
 
 /**
@@ -53,28 +56,33 @@ export class LienCheck {
   }
 
   place({ leaf, client, origin, check }: Place, opening: Placed): void {
-    const register = this.#registerOf(client);
-    const { lien, asset, chain, contract, amount, securedParty, keys, policy, signatures, agreement } = opening;
+    const register = this.registerOf(client);
+    const { lien, asset, chain, contract, amount, securedParty, subAccount, keys, policy, signatures, agreement } =
+      opening;
     const add = (code: string, message: string) => this.#findings.add(code, message, leaf);
     if (register.wasPledged(lien)) add("lien-order", `leaf ${leaf} places a lien of a name that was used before`);
     const holdings = new Holdings(register);
-    const available = holdings.available(asset, { asset, chain, ...(contract === undefined ? {} : { contract }) });
+    const what = { asset, chain, ...(contract === undefined ? {} : { contract }) };
+    const available = holdings.availableFor(subAccount, what);
     const isCovered =
-      amount === "all" ? !holdings.isPledged(asset) : available !== "none" && BigInt(amount) <= available;
+      amount === "all" ? !holdings.isPledged(asset, subAccount) : available !== "none" && BigInt(amount) <= available;
     if (!isCovered) add("lien-uncovered", `leaf ${leaf} pledges what was not free`);
     const active = this.#authority.policies.get(client);
     const party = active?.callers.get(securedParty as never);
     if (active && (active.hash !== policy || party?.role !== "secured-party" || party.keys.join() !== keys.join()))
       add("lien-party", `leaf ${leaf} places a lien for whom the policy does not declare so`);
+    const subAccounts = active?.subAccounts;
+    if (active && (subAccount === undefined ? subAccounts !== undefined : !subAccounts?.has(subAccount)))
+      add("sub-account", `leaf ${leaf} pledges what is of no sub-account of its policy`);
     if (!check) return;
-    const text = lienText({ origin, client, lien, asset, amount, securedParty, policy });
+    const text = lienText({ origin, client, subAccount, lien, asset, amount, securedParty, policy });
     this.#authority.checkQuorum("lien", signatures, text, leaf, this.#authority.barred);
     if (!verifiesPerson(keys, text, agreement, APPROVAL_NAMESPACE))
       add("lien-signature", `leaf ${leaf} places a lien that \`${securedParty}\` has not agreed to`);
   }
 
   release({ leaf, client, origin, check }: Place, { lien: name, remaining, signature }: Released): void {
-    const lien = this.#registerOf(client).liens.get(name);
+    const lien = this.registerOf(client).liens.get(name);
     const add = (code: string, message: string) => this.#findings.add(code, message, leaf);
     if (!lien) return add("lien-order", `leaf ${leaf} releases a lien that does not stand`);
     if (remaining !== "none" && lien.amount !== "all" && BigInt(remaining) >= lien.amount)
@@ -91,8 +99,8 @@ export class LienCheck {
     owns: (account: Account) => boolean,
   ): void {
     const kept = this.#clients.get(client);
+    const except = this.versionsOf(opening);
     if (!kept?.register || kept.register.liens.size === 0) return;
-    const except = new Set(this.#versionsOf(opening));
     const encumbered = new Holdings(kept.register).encumbered(except);
     for (const { asset, liens, holds } of touchedBy(intentFromJson(opening["intent"]), encumbered, owns)) {
       if (holds) continue;
@@ -104,7 +112,7 @@ export class LienCheck {
   readonly #replaced = new Map<string, string>();
 
   /** It and those whose place it takes. */
-  #versionsOf({ request, replaces }: Opening): Set<string> {
+  versionsOf({ request, replaces }: Versioned): ReadonlySet<string> {
     if (replaces !== undefined) this.#replaced.set(request as string, replaces as string);
     const versions = new Set<string>(); // a log that was made up may go round in a circle
     for (let id = request as string | undefined; id !== undefined && !versions.has(id); id = this.#replaced.get(id))
@@ -118,7 +126,8 @@ export class LienCheck {
     return kept;
   }
 
-  #registerOf(client: string): Register {
+  /** As of the leaf at hand. */
+  registerOf(client: string): Register {
     const kept = this.#keptOf(client);
     kept.register ??= Register.of(kept.openings);
     kept.openings = [];

@@ -1,7 +1,7 @@
 import type { Account } from "../../domain/chain.ts";
 import type { OutsideUse } from "../../domain/custody.ts";
 import { GatewayError } from "../../domain/errors.ts";
-import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
+import type { CallerName, ClientId, KeyName, SubAccountName } from "../../domain/names.ts";
 import { NO_HOUSE } from "../../policy/world.ts";
 import type { TreeHead } from "../../tlog/checkpoint.ts";
 import type { Hash } from "../../tlog/hashes.ts";
@@ -22,6 +22,7 @@ import { Findings, type Finding } from "./findings.ts";
 import { FreezeCheck, type UnfrozenOpening } from "./freeze-check.ts";
 import { FORMAT, parseLine, type HeaderLine, type LeafLine } from "./format.ts";
 import { LienCheck } from "./lien-check.ts";
+import { OmnibusCheck } from "./omnibus-check.ts";
 import { RestoreCheck, type Restoration, type RestoredOpening } from "./restore-check.ts";
 import { refuteEvidence, verifiesReleased } from "./signatures.ts";
 import { TreeCheck } from "./tree-check.ts";
@@ -89,6 +90,7 @@ export class LogVerifier {
   readonly #attempts = new AttemptsCheck(this.#findings);
   readonly #replacements = new ReplacementCheck(this.#findings);
   readonly #liens = new LienCheck(this.#findings, this.#authority);
+  readonly #omnibus = new OmnibusCheck(this.#findings, this.#authority, this.#liens);
   readonly #freezes = new FreezeCheck(this.#findings, this.#authority);
   readonly #owners = new Map<Account, ClientId>();
   readonly #windows = new WindowCheck(this.#findings, {
@@ -305,7 +307,9 @@ export class LogVerifier {
   #checkLiens(leaf: Opened, opening: Opening): void {
     const { index, client } = leaf;
     const owns = (account: Account): boolean => this.#owners.get(account) === client;
-    if (opening.type === "authorized") this.#liens.authorize({ leaf: index, client }, opening as never, owns);
+    if (opening.type === "authorized")
+      for (const check of [this.#liens, this.#omnibus])
+        check.authorize({ leaf: index, client }, opening as never, owns);
     else if (opening.type === "lien-placed") this.#liens.place({ ...this.#signedAt(leaf), client }, opening as never);
     else if (opening.type === "lien-released")
       this.#liens.release({ ...this.#signedAt(leaf), client }, opening as never);
@@ -378,6 +382,7 @@ export class LogVerifier {
       key: key as KeyName,
       intent: opening["intent"],
       ...(opening["replaces"] === undefined ? {} : { replaces: opening["replaces"] as string }),
+      ...(opening["subAccount"] === undefined ? {} : { subAccount: opening["subAccount"] as SubAccountName }),
     };
     this.#replacements.authorize(authorized);
     this.#windows.authorize(authorized, opening["decision"] as never);

@@ -1,7 +1,7 @@
 import { accountsIn } from "./accounts.ts";
 import type { Account, AssetSymbol } from "../../domain/chain.ts";
 import { intentFromJson } from "../../domain/intent.ts";
-import type { CallerName, ClientId, KeyName } from "../../domain/names.ts";
+import type { CallerName, ClientId, KeyName, SubAccountName } from "../../domain/names.ts";
 import { chargesOf } from "../../policy/charges.ts";
 import type { CompiledHouse, CompiledLimit, CompiledPolicy } from "../../policy/compile.ts";
 import { returnedTo } from "../../policy/returns.ts";
@@ -15,6 +15,7 @@ export type Authorized = {
   readonly client: ClientId;
   readonly caller: CallerName;
   readonly key: KeyName;
+  readonly subAccount?: SubAccountName;
   /** The request whose place it takes: it reserves only what it adds. */
   readonly replaces?: string;
   /** As JSON holds it: kept, since the past is counted again when a limit changes. */
@@ -250,7 +251,7 @@ export class WindowCheck {
   }
 
   #chargesOf(authorized: Authorized): Charged[] | undefined {
-    const { client, caller, key, at, intent: json, leaf } = authorized;
+    const { client, caller, key, subAccount, at, intent: json, leaf } = authorized;
     const [policy, house] = [this.#policies.get(client), this.#house()];
     if (!policy || !house) return undefined;
     const intent = intentFromJson(json);
@@ -260,7 +261,9 @@ export class WindowCheck {
       if (owner) owners.set(account, owner);
     }
     try {
-      const whole = chargesOf({ client: policy, house }, intent, { now: at, client, caller, key, owners });
+      const whole = chargesOf({ client: policy, house }, intent, {
+        ...{ now: at, client, caller, key, subAccount, owners },
+      });
       const added = whole.map((charge) => ({
         ...charge,
         amount: charge.amount - this.#covered(authorized, charge.counter),

@@ -58,11 +58,12 @@ async function factsOf(
   return { owners: Object.fromEntries(await reader.owners(accounts)), heldSince: Object.fromEntries(held) };
 }
 
-function shown(row: RequestRow, { intent, decision, authorizedAt }: RequestRecord) {
+function shown(row: RequestRow, { intent, decision, authorizedAt, subAccount }: RequestRecord) {
   return {
     id: row.id,
     caller: row.caller,
     key: row.key,
+    ...(subAccount === undefined ? {} : { subAccount }),
     submittedAt: new Date(row.submittedAt).toISOString(),
     decidedAt: new Date(authorizedAt ?? row.changedAt).toISOString(),
     outcome: decision!.outcome,

@@ -150,6 +150,12 @@ const ASKING = {
     "less is free than is to be pledged; what no observer has read on the chain counts as nothing",
     "`portcullis reconcile`",
   ),
+  "sub-account-not-found": missing("the client's policy has no such sub-account"),
+  "sub-account-missing": unacceptable(
+    "the client holds several owners' assets together: say whose this is",
+    "name `subAccount`",
+  ),
+  "deposit-booked": conflict("the deposit is another sub-account's already"),
   "not-less": conflict("a release leaves more than is encumbered"),
   "promise-broken": conflict(
     "it is said that nothing was lost, and the store lacks what was promised",

@@ -443,7 +443,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/clients/{client}/observations",
     summary: "reports what an observer has seen on a chain",
     answers: { 201: a.ObservationAnswer },
-    problems: ["asset-not-found", "foreign-account", "request-not-found"],
+    problems: ["asset-not-found", "foreign-account", "request-not-found", "sub-account-not-found", "deposit-booked"],
     roles: ["observer"],
     body: ObservationBody,
     handle: custody.postObservation,
@@ -464,6 +464,8 @@ export const ROUTES: readonly Route[] = [
     problems: [
       "lien-exists",
       "not-enough-free",
+      "sub-account-not-found",
+      "sub-account-missing",
       "asset-not-found",
       "caller-not-found",
       "officer-signatures",
