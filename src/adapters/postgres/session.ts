@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import type { Duplex } from "node:stream";
 import pg from "pg";
 import { GatewayError } from "../../domain/errors.ts";
 import { asGatewayError } from "./errors.ts";
@@ -58,6 +59,7 @@ export class Session {
   /** Whose server it speaks to, as it said at the beginning. */
   cluster: Cluster | undefined;
   readonly #client: pg.Client;
+  #isFilling = false;
   #lost: Error | undefined;
 
   private constructor(client: pg.Client) {
@@ -103,6 +105,7 @@ export class Session {
   }
 
   async run(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    this.#fill();
     const result = await this.#client.query<Row>({ name: nameOf(text), text, values: values as unknown[] });
     return result.rows;
   }
@@ -114,8 +117,21 @@ export class Session {
 
   /** @throws if the server ended the transaction otherwise: after a failed statement COMMIT means ROLLBACK */
   async commit(): Promise<void> {
+    this.#fill();
     const { command } = await this.#client.query({ name: nameOf("COMMIT"), text: "COMMIT" });
     if (command !== "COMMIT") throw new GatewayError("store-unavailable", "the database rolled the transaction back");
+  }
+
+  /** What is said in one turn leaves in one system call: each of them costs as much as the statement that it carries. */
+  #fill(): void {
+    if (this.#isFilling) return;
+    this.#isFilling = true;
+    const stream = streamOf(this.#client);
+    stream.cork();
+    process.nextTick(() => {
+      this.#isFilling = false;
+      stream.uncork();
+    });
   }
 
   async close(): Promise<void> {
@@ -125,9 +141,13 @@ export class Session {
   /** Without a word to the server: it may not listen any more. */
   abandon(): void {
     this.#lost ??= new Error("the connection was given up");
-    (this.#client as unknown as { connection: { stream: { destroy: () => void } } }).connection.stream.destroy();
+    streamOf(this.#client).destroy();
   }
 }
+
+/** Another one after TLS has begun: it is asked for each time. */
+const streamOf = (client: pg.Client): Duplex =>
+  (client as unknown as { readonly connection: { readonly stream: Duplex } }).connection.stream;
 
 /** Read at every connection, so that certificates can be renewed beside a running vault. */
 async function tlsFrom(files: NonNullable<PostgresOptions["tls"]>) {
