@@ -18,7 +18,8 @@ export async function build(root) {
     rmSync(join(work, left), { recursive: true });
   try {
     await compile(root, made);
-    await bundleEdge(root, join(made, "edge.cjs"));
+    await bundle(root, "src/edge/bundle.ts", join(made, "edge.cjs"));
+    await bundle(root, "src/auditor.ts", join(made, "portcullis-audit.cjs"));
     copyOthers(root, made);
     writeFileSync(join(made, STAMP), hash);
     moveIntoPlace(made, join(root, "dist"), join(work, `old-${process.pid}`));
@@ -40,10 +41,11 @@ async function compile(root, outDir) {
 }
 
 /**
- * The edge runs as a user of its own, who may not be able to read this folder: the supervisor hands it this one file.
+ * A program in one file. The edge runs as a user of its own, who may not be able to read this folder: the supervisor hands
+ * it one. Auditors take theirs away.
  */
-async function bundleEdge(root, outfile) {
-  const entry = join(root, "src/edge/bundle.ts");
+async function bundle(root, source, outfile) {
+  const entry = join(root, source);
   if (!existsSync(entry)) return;
   const esbuild = await import(pathToFileURL(join(root, "node_modules/esbuild/lib/main.js")).href);
   try {
@@ -62,7 +64,7 @@ async function bundleEdge(root, outfile) {
       logLevel: "silent",
     });
   } catch (error) {
-    throw new SetUpError("the edge cannot be bundled into one file", { output: error.message });
+    throw new SetUpError(`\`${source}\` cannot be bundled into one file`, { output: error.message });
   } finally {
     await esbuild.stop(); // or its process stays beside whatever runs next in this one
   }

@@ -3,7 +3,7 @@ import type { ChainReader } from "../custody/chain-reader.ts";
 import type { Asset } from "../domain/assets.ts";
 import { addressOf, type Account } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
-import type { Host } from "./host.ts";
+import type { ChainHost } from "./host.ts";
 import { askNode } from "./json-rpc.ts";
 
 /* What sending asks of a chain's node besides reading it: what it costs, and to take what was signed. */
@@ -19,7 +19,7 @@ export type ChainSender = {
 const LAG_MS_MAX = 3_600_000;
 
 /** Prices may double until everybody has approved. @throws {GatewayError} `node-unreachable`, `node-refused`, `node-answer` */
-export async function senderOn(host: Host, url: string): Promise<ChainSender> {
+export async function senderOn(host: ChainHost, url: string): Promise<ChainSender> {
   const reader = await host.readChain(url, LAG_MS_MAX);
   const [price, tip] = [await number(url, "eth_gasPrice"), await number(url, "eth_maxPriorityFeePerGas")];
   return { reader, url, gasPriceMax: price * 2n, tip: tip < price ? tip : price };

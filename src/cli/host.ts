@@ -86,3 +86,6 @@ export type Host = {
   /** @param lagMsMax how old the node's newest block may be @throws {GatewayError} `node-unreachable`, `node-answer` */
   readonly readChain: (url: string, lagMsMax: number) => Promise<ChainReader>;
 };
+
+/** What a command needs that reads a chain. */
+export type ChainHost = Pick<Host, "readChain">;

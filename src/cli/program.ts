@@ -1,5 +1,3 @@
-import { Command, CommanderError } from "commander";
-import { GatewayError } from "../domain/errors.ts";
 import { approvalCommands } from "./commands/approval.ts";
 import { assetCommands } from "./commands/assets.ts";
 import { callerCommands } from "./commands/caller.ts";
@@ -7,6 +5,7 @@ import { clockCommands } from "./commands/clock.ts";
 import { clientCommands } from "./commands/client.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { devCommand } from "./commands/dev.ts";
+import { evidenceCommands } from "./commands/evidence.ts";
 import { freezeCommands } from "./commands/freeze.ts";
 import { governanceCommands } from "./commands/governance.ts";
 import { liabilitiesCommands } from "./commands/liabilities.ts";
@@ -24,15 +23,10 @@ import { segregationCommands } from "./commands/segregation.ts";
 import { statementCommands } from "./commands/statement.ts";
 import { storeCommands } from "./commands/store.ts";
 import type { Host } from "./host.ts";
-import { EXIT, printError } from "./output.ts";
+import { newProgram, runProgram } from "./run-program.ts";
 
 export async function runCli(argv: string[], host: Host): Promise<void> {
-  const program = new Command("portcullis")
-    .description("Signing gateway for those who hold crypto assets for others")
-    .showHelpAfterError("(run with --help for the usage)")
-    // An option behind a subcommand is that subcommand's own, also where its parent has one of the same name.
-    .enablePositionalOptions()
-    .exitOverride();
+  const program = newProgram("portcullis", "Signing gateway for those who hold crypto assets for others");
   processCommands(program, host);
   devCommand(program, host);
   storeCommands(program, host);
@@ -56,25 +50,6 @@ export async function runCli(argv: string[], host: Host): Promise<void> {
   proveControlCommands(program);
   segregationCommands(program);
   liabilitiesCommands(program);
-  inherit(program);
-  try {
-    await program.parseAsync(argv);
-  } catch (error) {
-    process.exitCode = exitCodeOf(error);
-    // Commander has printed its own usage errors already.
-    if (!(error instanceof CommanderError)) printError(error, argv.includes("--json"));
-  }
-}
-
-/** Subcommands end by throwing as well, so that exit codes have one place. */
-function inherit(command: Command): void {
-  for (const child of command.commands) {
-    child.copyInheritedSettings(command);
-    inherit(child);
-  }
-}
-
-function exitCodeOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  return error instanceof GatewayError && error.code === "usage" ? EXIT.usage : EXIT.refused;
+  evidenceCommands(program);
+  await runProgram(program, argv);
 }

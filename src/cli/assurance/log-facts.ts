@@ -104,6 +104,11 @@ export class LogFacts {
     return [...this.clients.values()].filter(({ client }) => client !== "house");
   }
 
+  /** Of everybody, in the order of the log. */
+  leaves(): OpenedLeaf[] {
+    return [...this.clients.values()].flatMap(({ leaves }) => leaves).sort((one, other) => one.index - other.index);
+  }
+
   #take(leaf: LeafLine): void {
     if ("commitment" in leaf)
       throw new GatewayError("export-partial", `expected every leaf open, found leaf ${leaf.index} closed`, {

@@ -8,7 +8,7 @@ import type { GatewayClient } from "../../sdk/client.ts";
 import { parseCheckpoint } from "../../tlog/checkpoint.ts";
 import { parseNote } from "../../tlog/note.ts";
 import { minedWithin, selfCallGas, senderOn, sendOnce, type ChainSender } from "../chain-sender.ts";
-import type { Host } from "../host.ts";
+import type { ChainHost } from "../host.ts";
 import { publicLog } from "../log/public-log.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output } from "../output.ts";
@@ -19,7 +19,7 @@ type Flags = CommonOptions & { readonly account: string; readonly node: string }
 const MINED_WITHIN_S = 60;
 
 /** `log anchor`: the newest checkpoint in a transaction of a key to itself, decided like every other signing request. */
-export function anchorCommand(log: Command, host: Host): void {
+export function anchorCommand(log: Command, host: ChainHost): void {
   log
     .command("anchor")
     .description("write the log's newest checkpoint to a chain, under the rule that the client's policy has for that")
@@ -31,7 +31,7 @@ export function anchorCommand(log: Command, host: Host): void {
     .action((flags: Flags) => anchor(host, flags));
 }
 
-async function anchor(host: Host, flags: Flags): Promise<void> {
+async function anchor(host: ChainHost, flags: Flags): Promise<void> {
   const gateway = gatewayOf(flags);
   const client = clientOf(gateway, flags);
   const node = await senderOn(host, flags.node);

@@ -6,7 +6,7 @@ import { sameHash } from "../../tlog/hashes.ts";
 import { parseVkey, type NoteKey } from "../../tlog/note.ts";
 import { parseProof } from "../../tlog/proof.ts";
 import { readAnchored, type Anchored } from "../anchor.ts";
-import type { Host } from "../host.ts";
+import type { ChainHost } from "../host.ts";
 import { confirmationsOption } from "../node-option.ts";
 import { anchorCommand } from "./log-anchor.ts";
 import { exportLog } from "../log/export.ts";
@@ -43,7 +43,7 @@ const witnessesOption = (): Option =>
   new Option("--witnesses <file>", "C2SP tlog-policy file: whose cosignatures are asked for, and how many are enough");
 
 /** `log …`: what an auditor does. `verify` needs no gateway. */
-export function logCommands(program: Command, host: Host): void {
+export function logCommands(program: Command, host: ChainHost): void {
   const log = program.command("log").description("the verifiable log");
   anchorCommand(log, host);
   log

@@ -72,9 +72,13 @@ function isLine(value: unknown): value is Line {
 
 function isLeaf(leaf: Record<string, unknown>): boolean {
   if (!Number.isSafeInteger(leaf["index"]) || !Number.isSafeInteger(leaf["at"])) return false;
-  if ("commitment" in leaf) return typeof leaf["commitment"] === "string";
-  return Number.isSafeInteger(leaf["number"]) && areTexts(leaf, ["client", "salt", "opening"]);
+  if ("commitment" in leaf) return isHash(leaf["commitment"]);
+  return Number.isSafeInteger(leaf["number"]) && isHash(leaf["salt"]) && areTexts(leaf, ["client", "opening"]);
 }
+
+/** 32 bytes in base64, in the one spelling that they have. */
+export const isHash = (text: unknown): text is string =>
+  typeof text === "string" && /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(text);
 
 const areTexts = (value: unknown, names: readonly string[]): boolean =>
   typeof value === "object" &&

@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import { GatewayError } from "../../domain/errors.ts";
 import { leafHash } from "../../tlog/hashes.ts";
 import type { NoteKey } from "../../tlog/note.ts";
+import { isHash } from "./format.ts";
 import { parseProof, verifyProof } from "../../tlog/proof.ts";
 
 export type CheckedReceipt = {
@@ -27,8 +28,7 @@ export function checkReceipt(text: string, key: NoteKey): CheckedReceipt {
 function contentOf(extra: Uint8Array | undefined): { at: number; salt: string; opening: string } {
   try {
     const content = JSON.parse(Buffer.from(extra!).toString()) as { at: number; salt: string; opening: string };
-    if (Number.isSafeInteger(content.at) && typeof content.salt === "string" && typeof content.opening === "string")
-      return content;
+    if (Number.isSafeInteger(content.at) && isHash(content.salt) && typeof content.opening === "string") return content;
   } catch {
     // as below
   }

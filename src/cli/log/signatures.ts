@@ -1,11 +1,9 @@
 import { createHash, createPublicKey, verify, type KeyObject } from "node:crypto";
-import { createRequire } from "node:module";
 import { p256 } from "@noble/curves/nist.js";
 import { parseSignature, parseSignatureInput, requestSignatureBase, splitTarget } from "../../domain/http-signature.ts";
+import { ecdsaVerify } from "./secp256k1.ts";
 
 /* Signatures that leaves and their evidence carry: officers' and callers' (Ed25519), and those that were released. */
-
-const secp256k1 = createRequire(import.meta.url)("secp256k1/bindings") as typeof import("secp256k1");
 
 const keyObjects = new Map<string, KeyObject>();
 
@@ -47,7 +45,7 @@ function verifiesSecp256k1(publicKey: string, digest: string, signature: string)
   const bytes = Buffer.from(signature.slice(2), "hex");
   if (bytes.length !== 65) return false;
   try {
-    return secp256k1.ecdsaVerify(bytes.subarray(0, 64), Buffer.from(digest, "hex"), Buffer.from(publicKey, "hex"));
+    return ecdsaVerify(bytes.subarray(0, 64), Buffer.from(digest, "hex"), Buffer.from(publicKey, "hex"));
   } catch {
     return false; // no point, no scalar: no signature
   }
