@@ -160,10 +160,10 @@ export async function releaseLien(
   });
 }
 
-/** Those that stand, in the order in which they were placed. */
-export const liensOf = async ({ store }: Gateway, client: ClientId): Promise<Lien[]> => {
-  const holdings = await store.read((reader) => reader.holdings(client));
-  return holdings ? [...holdings.register.liens.values()] : [];
+/** Those that stand, in the order in which they were placed; also what another vault has placed a moment ago. */
+export const liensOf = async ({ store, registers }: Gateway, client: ClientId): Promise<Lien[]> => {
+  const register = await store.read((reader) => registers.of(reader, client));
+  return [...register.liens.values()];
 };
 
 export const lienView = (
