@@ -1,4 +1,4 @@
-import { formatAmount } from "../domain/amount.ts";
+import { formatAmount, parseAmount } from "../domain/amount.ts";
 import type { AssetSymbol } from "../domain/chain.ts";
 import type { SubAccountName } from "../domain/names.ts";
 import { Register, type Movement, type Opening } from "./register.ts";
@@ -136,6 +136,30 @@ function stated(
 
 const signedAmount = (amount: bigint, decimals: number): string =>
   amount < 0n ? `-${formatAmount(-amount, decimals)}` : formatAmount(amount, decimals);
+
+/** Amounts of any asset in one unit, so that sums need no decimals of it. */
+const DECIMALS = 77;
+const scaled = (text: string): bigint =>
+  text.startsWith("-") ? -parseAmount(text.slice(1), DECIMALS) : parseAmount(text, DECIMALS);
+
+/** @returns where the account contradicts itself; undefined where opening, movements and closing fit together */
+export function contradictionIn({ positions, movements }: Statement): string | undefined {
+  const total = (of: readonly StatedMovement[]): bigint => of.reduce((sum, { amount }) => sum + scaled(amount), 0n);
+  const stray = movements.find(({ asset }) => !positions.some((position) => position.asset === asset));
+  if (stray) return `it moves ${stray.asset}, of which it states no position`;
+  for (const { asset, ...position } of positions) {
+    const own = movements.filter((movement) => movement.asset === asset);
+    const [opening, credits, debits, closing] = (["opening", "credits", "debits", "closing"] as const).map((name) =>
+      scaled(position[name]),
+    ) as [bigint, bigint, bigint, bigint];
+    if (opening + credits - debits !== closing)
+      return `opening + credits − debits of ${asset} is not its closing position`;
+    if (opening + total(own) !== closing) return `the movements of ${asset} do not lead to its closing position`;
+    if (total(own.filter(({ kind }) => kind === "credit")) !== credits)
+      return `the credits of ${asset} are not those of its movements`;
+  }
+  return undefined;
+}
 
 const COLUMNS = [
   "at",

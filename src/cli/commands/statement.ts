@@ -1,12 +1,19 @@
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
-import { statementCsv, statementHtml, type Statement as AccountStatement } from "../../custody/statement.ts";
+import {
+  contradictionIn,
+  statementCsv,
+  statementHtml,
+  type Statement as AccountStatement,
+} from "../../custody/statement.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { readStatementText, type Statement } from "../../domain/statement.ts";
 import { GatewayFile } from "../../sdk/caller-file.ts";
 import { verifyStatement } from "../../sdk/statement.ts";
+import { parseVkey, type NoteKey } from "../../tlog/note.ts";
 import { readJson } from "../json-file.ts";
+import { checkReceipt } from "../log/receipt.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output, table } from "../output.ts";
 
@@ -81,11 +88,44 @@ export function statementCommands(program: Command): void {
     .description("hold a signed statement against the gateway's statement key, without the gateway")
     .option("--gateway <file>", "gateway.json or a caller file, which names that key", "gateway.json")
     .option("--key <key>", "the key itself, `ed25519:…`, as leaf 0 has it")
+    .option("--log-key <vkey>", "the log's key: that the log holds the account's last leaf is proven by its receipt")
     .addOption(jsonOption())
-    .action((file: string, options: { gateway: string; key?: string; json: boolean }) => {
-      const { kind, content } = verifyStatement(readJson(file), options.key ?? statementKeyIn(options.gateway));
-      output(options.json).result({ kind, content }, `verified\n${statedText(kind, content)}`);
-    });
+    .action(verifyFile);
+}
+
+type VerifyFlags = {
+  readonly gateway: string;
+  readonly key?: string;
+  readonly logKey?: string;
+  readonly json: boolean;
+};
+
+function verifyFile(file: string, { gateway, key, logKey, json }: VerifyFlags): void {
+  const { kind, content } = verifyStatement(readJson(file), key ?? statementKeyIn(gateway));
+  const isAccount = kind === "account-statement";
+  if (isAccount) requireAddsUp(content as AccountStatement);
+  if (isAccount && logKey !== undefined) requireLastLeaf(content as ReceiptedAccount, parseVkey(logKey));
+  const notChecked = isAccount && logKey === undefined ? ["that the log holds the last leaf: `--log-key`"] : [];
+  const lines = [statedText(kind, content), ...notChecked.map((what) => `not checked: ${what}`)];
+  output(json).result({ kind, content, notChecked }, `verified\n${lines.join("\n")}`);
+}
+
+type ReceiptedAccount = AccountStatement & { readonly receipt: string | null };
+
+/** @throws {GatewayError} `statement-invalid` */
+function requireAddsUp(account: AccountStatement): void {
+  const contradiction = contradictionIn(account);
+  if (contradiction !== undefined) throw new GatewayError("statement-invalid", contradiction);
+}
+
+/** @throws {GatewayError} `statement-invalid`; as `checkReceipt` does */
+function requireLastLeaf({ client, last, receipt }: ReceiptedAccount, key: NoteKey): void {
+  if (last === null) return;
+  if (receipt === null) throw new GatewayError("statement-invalid", "expected a receipt for the last leaf, found none");
+  const { index, opening } = checkReceipt(receipt, key);
+  const said = opening as { readonly client: unknown; readonly number: unknown };
+  if (index === last.index && said.client === client && said.number === last.number) return;
+  throw new GatewayError("statement-invalid", `the receipt is of leaf ${index}, which is not the account's last one`);
 }
 
 type StateFlags = CommonOptions & {

@@ -7,9 +7,13 @@ import { rootOf, type NodeReader } from "../../tlog/tree.ts";
 export function publicLog(url: string) {
   const get = async (path: string): Promise<Buffer> => {
     const target = new URL(`/v1/log/${path}`, url);
-    const response = await fetch(target, { redirect: "error" }).catch((error: unknown) => {
-      throw new GatewayError("gateway-unreachable", `cannot reach \`${url}\``, { cause: error });
-    });
+    const ask = (): Promise<Response> => fetch(target, { redirect: "error" });
+    // Once more: a connection that was kept may have been closed just then.
+    const response = await ask()
+      .catch(ask)
+      .catch((error: unknown) => {
+        throw new GatewayError("gateway-unreachable", `cannot reach \`${url}\``, { cause: error });
+      });
     if (response.ok) return Buffer.from(await response.arrayBuffer());
     throw new GatewayError("log-unavailable", `expected \`${target.pathname}\`, found ${response.status}`);
   };

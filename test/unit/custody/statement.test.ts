@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import type { Opening } from "../../../src/custody/register.ts";
-import { statementCsv, statementHtml, statementOf } from "../../../src/custody/statement.ts";
+import { contradictionIn, statementCsv, statementHtml, statementOf } from "../../../src/custody/statement.ts";
 
 // Goal: a statement says the opening position, everything that moved it, and the closing position, of its period alone.
 // Method: a small history by hand; Python's csv module reads what a spreadsheet would.
@@ -84,6 +84,22 @@ describe("a statement", () => {
         whole.movements.map(({ leaf, kind, amount }) => [leaf, kind, amount]),
       );
     }
+  });
+
+  it("contradicts itself nowhere, and with any of its amounts or movements changed it does", () => {
+    for (let from = 0; from <= 8; from++)
+      for (let to = from + 1; to <= 9; to++) assert.equal(contradictionIn(statement(from, to)), undefined);
+    const whole = statement(0, 100);
+    const [position] = whole.positions;
+    for (const name of ["opening", "credits", "debits", "closing"] as const)
+      assert.match(contradictionIn({ ...whole, positions: [{ ...position!, [name]: "7" }] })!, /ETH/, name);
+    whole.movements.forEach((movement, at) => {
+      const others = whole.movements.filter((each) => each !== movement);
+      assert.match(contradictionIn({ ...whole, movements: others })!, /ETH/, `without ${at}`);
+      const changed = whole.movements.map((each) => (each === movement ? { ...each, amount: "-0.123" } : each));
+      assert.match(contradictionIn({ ...whole, movements: changed })!, /ETH/, `with another ${at}`);
+    });
+    assert.match(contradictionIn({ ...whole, positions: [] })!, /no position/);
   });
 
   it("as CSV it is read by others, and no field is a formula", () => {
