@@ -24,6 +24,7 @@ export const PURPOSES = {
       "python3",
       "cryptography",
       "go",
+      "go-tlog",
       "ssh",
       "chromium",
     ],
@@ -80,6 +81,11 @@ const SYSTEM = {
     files: ["/usr/lib/python3/dist-packages/cryptography/__init__.py"],
   },
   go: { debian: ["golang-go"], programs: ["go"] },
+  // Another implementation of the log's formats: what it accepts is not only our own opinion. Half a megabyte.
+  "go-tlog": {
+    debian: ["golang-golang-x-mod-dev"],
+    files: ["/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go"],
+  },
 };
 
 /**

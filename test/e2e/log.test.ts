@@ -7,9 +7,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SigningRequestView } from "../../src/sdk/client.ts";
 import { startDevGateway, type DevGateway } from "../support/gateway.ts";
+import { buildGoAuditor, type GoAuditor } from "../support/go-auditor.ts";
 import { run as runProgram } from "../support/program.ts";
 
-// Goal: what an auditor does with the program works on a running gateway, and OpenSSL agrees about the checkpoint.
+// Goal: what an auditor does with the program works on a running gateway, and others agree: OpenSSL about the
+// checkpoint's signature; Go's golang.org/x/mod/sumdb, which verifies Go's own log, about checkpoint, receipt and tiles.
 // Method: edge, vault and SoftHSM as `portcullis dev` runs them; the commands as a person types them.
 
 const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
@@ -19,6 +21,7 @@ describe("the log, end to end", function () {
   let folder: string;
   let vkey: string;
   let signed: SigningRequestView;
+  let go: GoAuditor;
   const at = (name: string) => join(folder, name);
   const callerFile = (of: string, name: string) => `${gateway.folder}/callers/${of}/${name}.json`;
 
@@ -31,6 +34,7 @@ describe("the log, end to end", function () {
 
   before(async () => {
     gateway = await startDevGateway();
+    go = buildGoAuditor();
     folder = mkdtempSync(join(tmpdir(), "portcullis-log-"));
     const wallet = gateway.as("acme-fund", "payouts");
     const body = {
@@ -54,6 +58,7 @@ describe("the log, end to end", function () {
   });
   after(async () => {
     await gateway.stop();
+    go.remove();
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -136,6 +141,38 @@ describe("the log, end to end", function () {
     for (let n = 0; n < 100 && sizeOf(await checkpoint()) <= before; n++) await sleep(100);
     const { status, value } = await run("checkpoint", ...flags, "--after", at("before"));
     assert.deepEqual([status, (value["size"] as number) > before], [0, true]);
+  });
+
+  const changed = (name: string, from: string | RegExp, to: string): string => {
+    const text = readFileSync(at(name), "utf8");
+    assert.match(text, typeof from === "string" ? new RegExp(from) : from);
+    writeFileSync(at(`changed ${name}`), text.replace(from, to));
+    return at(`changed ${name}`);
+  };
+
+  it("Go accepts the checkpoint, and none with another size", async () => {
+    const size = readFileSync(at("before"), "utf8").split("\n")[1]!;
+    assert.deepEqual(await go.run("checkpoint", vkey, at("before")), { ok: true, said: size });
+    const refused = await go.run("checkpoint", vkey, changed("before", `\n${size}\n`, `\n${size}0\n`));
+    assert.deepEqual([refused.ok, refused.said], [false, "invalid signature for key " + vkey.replace(/\+[^+]*$/, "")]);
+  });
+
+  it("Go accepts the receipt, and none of another leaf, or at another place", async () => {
+    const { ok, said } = await go.run("receipt", vkey, at("one.tlog-proof"));
+    assert.deepEqual([ok, (JSON.parse(said) as { request: string }).request], [true, signed.id]);
+    const extra = readFileSync(at("one.tlog-proof"), "utf8").split("\n")[1]!;
+    const leaf = JSON.parse(Buffer.from(extra.slice(6), "base64").toString()) as { at: number };
+    const other = Buffer.from(JSON.stringify({ ...leaf, at: leaf.at + 1 })).toString("base64");
+    for (const forged of [at("forged.tlog-proof"), changed("one.tlog-proof", /^extra .+$/m, `extra ${other}`)]) {
+      const refused = await go.run("receipt", vkey, forged);
+      assert.deepEqual([refused.ok, refused.said.split("\n").at(-1)], [false, "invalid transparency proof"]);
+    }
+  });
+
+  it("Go follows the log over its tiles: the newest checkpoint extends the one that was kept", async () => {
+    const { ok, said } = await go.run("follow", vkey, `${gateway.url}/v1/log`, at("before"));
+    assert.equal(ok, true, said);
+    assert.ok(Number(said) > sizeOf(readFileSync(at("before"), "utf8")));
   });
 
   it("the anchor stands outside the store's folder, and holds the newest checkpoint", async () => {
