@@ -9,6 +9,7 @@ import type {
   CheckpointRow,
   ClientRow,
   KeyRow,
+  AnswerRow,
   PinRow,
   PolicyRow,
   RecoveryRow,
@@ -50,6 +51,7 @@ const tables = () => ({
   checkpoints: [] as CheckpointRow[],
   recoveries: [] as RecoveryRow[],
   pins: new Map<string, PinRow>(),
+  answers: new Map<string, AnswerRow>(),
   turns: new Map<string, { holder: string; until: number }>(),
   snapshots: new Map<string, Uint8Array>(),
 });
@@ -233,6 +235,9 @@ function transactionOn(data: Tables, journal: Journal, clock: () => number): Row
         new Map(accounts.flatMap((each) => (data.accounts.has(each) ? [[each, data.accounts.get(each)!]] : []))),
       pins: async (name) =>
         [...data.pins.values()].filter((row) => row.name === name).sort((a, b) => a.version - b.version),
+      answer: async ({ client, caller, idempotencyKey }) => data.answers.get(key(client, caller, idempotencyKey)),
+      insertAnswer: async (row) =>
+        journal.insert(data.answers, key(row.client, row.caller, row.idempotencyKey), row, "a key's answer"),
       putPin: async (row) => journal.put(data.pins, key(row.name, row.version), row),
       removePin: async (name, version) => journal.remove(data.pins, key(name, version)),
       revision: async (id) => data.clients.get(id)?.revision,
@@ -296,7 +301,7 @@ function transactionOn(data: Tables, journal: Journal, clock: () => number): Row
               (before === undefined || row.id < before) &&
               row.submittedAt >= since &&
               row.submittedAt < until &&
-              (reference === undefined || (JSON.parse(row.record) as { reference?: string }).reference === reference),
+              (reference === undefined || row.reference === reference),
           )
           .sort((a, b) => byText(b.id, a.id))
           .slice(0, limit)

@@ -75,6 +75,8 @@ export const SigningRequestBody = z.strictObject({
   reference: z
     .string()
     .max(256)
+    // What no database keeps as text.
+    .refine((text) => !text.includes("\0") && !/\p{Surrogate}/u.test(text), "expected a text, without U+0000")
     .optional()
     .describe("the caller's own words for this withdrawal; kept, never interpreted"),
 });

@@ -111,6 +111,7 @@ export function newRequest(
     state: "pending",
     submittedAt: now,
     changedAt: now,
+    reference: body.reference ?? null,
     decisionLeaf: null,
     decision: null,
   };

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { evmAccount, addressOfPublicKey } from "../chains/evm/address.ts";
 import { evmChainId, rawAccount, type ChainId } from "../domain/chain.ts";
 import { GatewayError, quoted } from "../domain/errors.ts";
@@ -142,19 +142,44 @@ export async function createKey(
 ): Promise<KeyRow> {
   const { row: owner, token, tokenError, keys } = directory.get(client);
   if (!token) throw tokenError!;
-  if (keys.has(wanted.name))
-    throw new GatewayError("key-exists", `client \`${client}\` has a key \`${wanted.name}\` already`);
+  const taken = new GatewayError("key-exists", `client \`${client}\` has a key \`${wanted.name}\` already`);
+  if (keys.has(wanted.name)) throw taken;
   requireOnePurpose(wanted);
-  const { key, attributes } = await token.generateKey(wanted.name, wanted.curve ?? "secp256k1");
-  const ceremony = await ceremonyOf(hsm, token, "generated");
-  const made = keyRow(owner, key, wanted);
-  const row = await store.write(async (transaction) => {
-    // Born here: nobody has used its accounts before.
-    for (const account of made.accounts) await transaction.setNextNonce(account, 0n);
-    return recordKey(transaction, owner, made, { attributes, ceremony, by });
+  return inTurn(store, `key ${client}/${wanted.name}`, async () => {
+    const known = await store.read((reader) => reader.keys(client));
+    if (known.some(({ name }) => name === wanted.name)) throw taken;
+    const { key, attributes } = await token.generateKey(wanted.name, wanted.curve ?? "secp256k1");
+    const ceremony = await ceremonyOf(hsm, token, "generated");
+    const made = keyRow(owner, key, wanted);
+    const row = await store.write(async (transaction) => {
+      // Born here: nobody has used its accounts before.
+      for (const account of made.accounts) await transaction.setNextNonce(account, 0n);
+      return recordKey(transaction, owner, made, { attributes, ceremony, by });
+    });
+    await directory.refreshClient(client);
+    return row;
   });
-  await directory.refreshClient(client);
-  return row;
+}
+
+/** As long as an HSM may take for it; whoever died meanwhile keeps the others waiting no longer. */
+const TURN_MS = 60_000;
+
+/**
+ * Of all vaults one makes a thing of that name: two keys of one name in a token, and neither could be used.
+ * @throws {GatewayError} `request-in-progress`
+ */
+async function inTurn<T>(store: Store, task: string, work: () => Promise<T>): Promise<T> {
+  const holder = randomUUID();
+  const take = (forMs: number) => store.write((transaction) => transaction.takeTurn(task, holder, forMs));
+  if (!(await take(TURN_MS)))
+    throw new GatewayError("request-in-progress", "another attempt to make the same is under way", {
+      hint: "send the same request again a moment later",
+    });
+  try {
+    return await work();
+  } finally {
+    await take(0).catch(() => undefined); // it ends by itself
+  }
 }
 
 /** A key of raw digests has no address that anybody could pay: whoever may have digests signed could spend from it. */

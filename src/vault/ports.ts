@@ -295,6 +295,8 @@ export type RequestRow = {
   readonly state: RequestState;
   readonly submittedAt: number;
   readonly changedAt: number;
+  /** As `record` has it; by itself, so that it is found. */
+  readonly reference: string | null;
   /** JSON text of what was asked, and of what was authorized: bytes, moment, where its leaf stands. */
   readonly record: string;
   /** Index of the leaf that the request's present decision stands in; null only before the first one. */
@@ -304,6 +306,18 @@ export type RequestRow = {
   /** JSON text of step 7: the result, and where its leaf stands. */
   readonly outcome: string | null;
 };
+
+/** An act that is not done twice: whose, and under which idempotency key. */
+export type ActKey = Pick<RequestRow, "client" | "caller" | "idempotencyKey">;
+
+/** What was asked: SHA-256 of method, target and body, hex. It is kept nowhere: there may be a PIN in it. */
+export type Act = ActKey & { readonly asked: string };
+
+/** What came of it, for whoever asks again; the body is JSON text. */
+export type ActAnswer = { readonly status: number; readonly body: string };
+
+/** As the store keeps it. The seal is on all of it, and on what was asked. */
+export type AnswerRow = ActKey & ActAnswer & { readonly seal: string };
 
 /** Officers have decided to go on with a store that may lack something that was promised. */
 export type RecoveryRow = {
@@ -422,6 +436,7 @@ export interface RowReader extends CommonReader {
   leaf(index: number): Promise<SealedLeaf | undefined>;
   /** In their order. Whoever walks along all of them lets others of this process have their turn after each page. */
   leaves(from: number, limit: number): Promise<SealedLeaf[]>;
+  answer(key: ActKey): Promise<AnswerRow | undefined>;
 }
 
 export interface StoreReader extends CommonReader {
@@ -446,6 +461,8 @@ export interface StoreReader extends CommonReader {
   leaf(index: number): Promise<LeafRow | undefined>;
   /** In their order. Whoever walks along all of them lets others of this process have their turn after each page. */
   leaves(from: number, limit: number): Promise<LeafRow[]>;
+  /** @throws {GatewayError} `idempotency-mismatch` where something else was asked under this key */
+  answer(act: Act): Promise<ActAnswer | undefined>;
 }
 
 /** What is written in the same words on both sides. */
@@ -509,6 +526,8 @@ export interface RowTransaction extends RowReader, CommonWriter {
   insertSpend(counter: CounterId, entry: SealedSpend): Promise<void>;
   /** Index and number MUST follow on the last ones, or the transaction fails. */
   insertLeaf(row: SealedLeaf): Promise<void>;
+  /** MUST fail where the key has an answer already. */
+  insertAnswer(row: AnswerRow): Promise<void>;
 }
 
 export interface StoreTransaction extends StoreReader, CommonWriter {
@@ -530,6 +549,8 @@ export interface StoreTransaction extends StoreReader, CommonWriter {
   isVoid(leaf: number): boolean;
   /** @param said what the opening says, before it was made a text */
   insertLeaf(row: LeafRow, said: LeafSaid): Promise<void>;
+  /** MUST fail where the key has an answer already. */
+  insertAnswer(act: Act, answer: ActAnswer): Promise<void>;
 }
 
 /** The members of a leaf's opening. */

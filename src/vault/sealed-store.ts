@@ -1,5 +1,6 @@
 import type { Account } from "../domain/chain.ts";
 import type { CounterId } from "../domain/decision.ts";
+import { GatewayError } from "../domain/errors.ts";
 import { targetText } from "../domain/freeze.ts";
 import { HOUSE, type ClientId } from "../domain/names.ts";
 import { isFinal } from "../domain/request.ts";
@@ -104,8 +105,21 @@ function readerOn({ rows, following }: Parts<RowReader>): StoreReader {
     spent: (counter, windowStartsAt) =>
       spentSince(rows, following, counter, { windowStartsAt, last: () => rows.lastSpend(counter), check: () => {} }),
     spentAt: async (counter, authorization) => (await rows.spendAt(counter, authorization))?.amount ?? 0n,
+    answer: answerIn({ rows, following }),
   };
 }
+
+/** A row that somebody has changed, or put there, is no answer to anything that is asked. */
+const answerIn =
+  ({ rows, following }: Parts<RowReader>): StoreReader["answer"] =>
+  async (act) => {
+    const row = await rows.answer(act);
+    if (!row) return undefined;
+    if (following.seals.answer(act, row) === row.seal) return { status: row.status, body: row.body };
+    throw new GatewayError("idempotency-mismatch", "this idempotency key was used for something else", {
+      hint: "send the first request again as it was, or use a new key",
+    });
+  };
 
 /** The store's own number changes in the transaction that changes something; the log's cannot be set back. */
 const revisionIn =
@@ -171,6 +185,11 @@ function transactionOn(parts: Parts<RowTransaction>, work: Work): StoreTransacti
     ...claimsIn(parts, work),
     ...spendIn(parts, work),
     ...leavesIn(parts, work),
+    answer: answerIn(parts),
+    insertAnswer: (act, answer) => {
+      const { asked: _, ...key } = act;
+      return parts.rows.insertAnswer({ ...key, ...answer, seal: parts.following.seals.answer(act, answer) });
+    },
     revision: revisionIn(parts, work),
     owners: async (accounts) => ownersIn(parts.following, accounts),
     holdings: holdingsIn(parts),

@@ -2,6 +2,8 @@ import { createHash, hash, randomBytes } from "node:crypto";
 import { GatewayError } from "../domain/errors.ts";
 import type { CounterId } from "../domain/decision.ts";
 import type {
+  Act,
+  ActAnswer,
   GatewayToken,
   LeafRow,
   NonceRow,
@@ -84,6 +86,10 @@ export class Seals {
   /** @param since the leaf with which the counter was built */
   spend(counter: CounterId, since: number, { at, leaf, amount, total }: SpendEntry): string {
     return this.#tag(`spend\n${counter}\n${since}\n${at}\n${leaf}\n${amount}\n${total}`);
+  }
+
+  answer({ client, caller, idempotencyKey, asked }: Act, { status, body }: ActAnswer): string {
+    return this.#tag(`answer\n${client}\n${caller}\n${idempotencyKey}\n${asked}\n${status}\n${body}`);
   }
 
   /** @param head what the bytes are, in one line */

@@ -161,6 +161,7 @@ const requestRow = (changes: Partial<SealedRequest> = {}): SealedRequest => ({
   submittedAt: NOW,
   changedAt: NOW,
   record: "{}",
+  reference: null,
   decisionLeaf: 0,
   decision: leafRow(0).opening,
   outcome: null,
@@ -294,6 +295,16 @@ for (const implementation of IMPLEMENTATIONS) {
           assert.deepEqual((await reader.pins("log")).map(plain), [plain(pin(1, { name: "log" }))]);
           assert.deepEqual(await reader.pins("blue"), []);
         });
+      });
+
+      it("an answer is its caller's, under its key, and stays what it was", async () => {
+        const answer = { client: ACME, caller: "payouts" as CallerName, idempotencyKey: "k", status: 201 };
+        const row = { ...answer, body: '{"a":"b"}', seal: "s" };
+        await write((transaction) => transaction.insertAnswer(row));
+        await assert.rejects(write((transaction) => transaction.insertAnswer({ ...row, status: 200 })));
+        assert.deepEqual({ ...(await read((reader) => reader.answer(answer))) }, row);
+        for (const other of [{ client: BLUE }, { caller: "trading" as CallerName }, { idempotencyKey: "K" }])
+          assert.equal(await read((reader) => reader.answer({ ...answer, ...other })), undefined);
       });
 
       it("a key's state changes alone, and no other key's", async () => {
@@ -962,9 +973,9 @@ for (const implementation of IMPLEMENTATIONS) {
 
       it("are narrowed by key, reference and the time of their submission", async () => {
         for (const [n, changes] of [
-          { record: '{"reference":"a"}' },
-          { key: "hot-9" as KeyName, record: '{"reference":"b"}' },
-          { record: '{"evidence":{"reference":"b"}}' },
+          { reference: "a" },
+          { key: "hot-9" as KeyName, reference: "b" },
+          { record: '{"reference":"b"}' },
         ].entries())
           await write((transaction) =>
             transaction.insertRequest(

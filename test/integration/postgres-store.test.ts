@@ -57,7 +57,15 @@ describe("the store in PostgreSQL", function () {
     const idOf = (n: number) => `request ${String(n).padStart(4, "0")}` as RequestId;
     const requestOf = (n: number): SealedRequest => ({
       ...{ id: idOf(n), client, caller, key: "hot-1" as KeyName, idempotencyKey: `key ${n}`, bodyHash: "" },
-      ...{ state: "authorized", submittedAt: 0, changedAt: 0, record: "{}", decisionLeaf: n, decision: "{}" },
+      ...{
+        state: "authorized",
+        submittedAt: 0,
+        changedAt: 0,
+        record: "{}",
+        reference: `words ${n}`,
+        decisionLeaf: n,
+        decision: "{}",
+      },
       ...{ outcome: null, leaf: n, seal: "", outcomeSeal: null },
     });
     const leafOf = (n: number): SealedLeaf => ({
@@ -86,6 +94,12 @@ describe("the store in PostgreSQL", function () {
       const seen = await store.read((reader) => reader.request(client, idOf(first)));
       assert.equal(seen?.state, "signed");
     }
+    // Found by its caller's words: as often as it takes for a walk along all of them to show.
+    for (let n = 0; n < 5; n++)
+      assert.equal(
+        (await store.read((reader) => reader.requests(client, { limit: 10, reference: `words ${n}` }))).length,
+        1,
+      );
     await store.close();
     const counted = () =>
       sql(`SELECT relname AS name, n_tup_ins + n_tup_upd AS written, seq_tup_read AS read FROM pg_stat_user_tables

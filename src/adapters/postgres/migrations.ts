@@ -218,4 +218,21 @@ export const MIGRATIONS: readonly string[] = [
   -- What compresses to little is not compressed while the log's lock is held.
   ALTER TABLE leaves SET (toast_tuple_target = 8160);
   `,
+  `
+  -- What came of acts that are not done twice.
+  CREATE TABLE answers (
+    client          text COLLATE "C" NOT NULL,
+    caller          text COLLATE "C" NOT NULL,
+    idempotency_key text COLLATE "C" NOT NULL,
+    status          bigint NOT NULL,
+    body            text NOT NULL,
+    seal            text NOT NULL,
+    PRIMARY KEY (client, caller, idempotency_key)
+  );
+
+  -- Callers find a request again by their own words for it.
+  ALTER TABLE requests ADD COLUMN reference text COLLATE "C";
+  UPDATE requests SET reference = record::jsonb ->> 'reference' WHERE record LIKE '%"reference":%';
+  CREATE INDEX requests_by_reference ON requests (client, reference, id) WHERE reference IS NOT NULL;
+  `,
 ];

@@ -23,6 +23,7 @@ const COLUMNS = {
     leaf: "bigint",
     seal: "text",
     outcome_seal: "text",
+    reference: "text",
   },
   claims: { claim: "text", request: "text" },
   nonces: { account: "text", next: "numeric", leaf: "bigint", seal: "text" },

@@ -57,6 +57,15 @@ export function questions(ask: Ask) {
           client,
         )
       ).map(keyRow),
+    answer: async ({ client, caller, idempotencyKey }: Parameters<RowReader["answer"]>[0]) => {
+      const row = await one(
+        "SELECT * FROM answers WHERE client = $1 AND caller = $2 AND idempotency_key = $3",
+        client,
+        caller,
+        idempotencyKey,
+      );
+      return row && { client, caller, idempotencyKey, status: row["status"]!, body: row["body"]!, seal: row["seal"]! };
+    },
     pins: async (name: string) => (await ask("SELECT * FROM pins WHERE name = $1 ORDER BY version", name)).map(pinRow),
     scheduledPolicy: async (client: ClientId) => {
       const row = await one("SELECT change FROM scheduled_policies WHERE client = $1", client);
@@ -121,8 +130,7 @@ export function questions(ask: Ask) {
         `${REQUESTS} WHERE requests.client = $1 AND ($2::text IS NULL OR caller = $2)
            AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR id < $4)
            AND ($6::text IS NULL OR key = $6) AND ($7::bigint IS NULL OR submitted_at >= $7)
-           AND ($8::bigint IS NULL OR submitted_at < $8)
-           AND ($9::text IS NULL OR record::jsonb ->> 'reference' = $9)
+           AND ($8::bigint IS NULL OR submitted_at < $8) ${reference === null ? "" : "AND reference = $9"}
          ORDER BY id DESC LIMIT $5`,
         client,
         caller,
@@ -132,7 +140,7 @@ export function questions(ask: Ask) {
         key,
         since,
         until,
-        reference,
+        ...(reference === null ? [] : [reference]),
       );
       return rows.map(requestRow);
     },

@@ -63,6 +63,7 @@ export const requestRow = (row: Row): SealedRequest => ({
   state: row["state"]!,
   submittedAt: row["submitted_at"]!,
   changedAt: row["changed_at"]!,
+  reference: row["reference"] ?? null,
   record: row["record"]!,
   decisionLeaf: row["decision_leaf"]!,
   decision: row["decision"]!,

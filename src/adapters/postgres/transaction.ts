@@ -227,6 +227,16 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         state,
         sealed,
       ),
+    insertAnswer: async ({ client, caller, idempotencyKey, status, body, seal }) =>
+      group.statement(
+        `INSERT INTO answers (client, caller, idempotency_key, status, body, seal) VALUES ($1, $2, $3, $4, $5, $6)`,
+        client,
+        caller,
+        idempotencyKey,
+        status,
+        body,
+        seal,
+      ),
     putScheduledPolicy: async (row) =>
       group.statement(
         "INSERT INTO scheduled_policies (client, active_at, change) VALUES ($1, $2, $3)",
@@ -305,6 +315,7 @@ function transactionOn(group: GroupTransaction, memory: Memory, groupNow: number
         row.leaf,
         row.seal,
         row.outcomeSeal,
+        row.reference,
       );
       memory.requests.set(row.id, row);
       memory.requestsByKey.set(idempotencyIndex(row.client, row.caller, row.idempotencyKey), row);

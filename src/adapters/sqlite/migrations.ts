@@ -189,4 +189,21 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (size, part)
   ) STRICT;
   `,
+  `
+  -- What came of acts that are not done twice.
+  CREATE TABLE answers (
+    client          TEXT NOT NULL,
+    caller          TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    status          INTEGER NOT NULL,
+    body            TEXT NOT NULL,
+    seal            TEXT NOT NULL,
+    PRIMARY KEY (client, caller, idempotency_key)
+  ) STRICT, WITHOUT ROWID;
+
+  -- Callers find a request again by their own words for it.
+  ALTER TABLE requests ADD COLUMN reference TEXT;
+  UPDATE requests SET reference = json_extract(record, '$.reference');
+  CREATE INDEX requests_by_reference ON requests (client, reference, id) WHERE reference IS NOT NULL;
+  `,
 ];

@@ -114,6 +114,7 @@ const requestRow = (row: Row): SealedRequest => ({
   state: row["state"]!,
   submittedAt: row["submitted_at"]!,
   changedAt: row["changed_at"]!,
+  reference: row["reference"] ?? null,
   record: row["record"]!,
   decisionLeaf: row["decision_leaf"]!,
   decision: row["decision"]!,
@@ -125,6 +126,16 @@ const requestRow = (row: Row): SealedRequest => ({
 
 /** A decision is written once, in its leaf. */
 const REQUESTS = "SELECT requests.*, leaves.opening AS decision FROM requests JOIN leaves ON idx = decision_leaf";
+
+const listed = (further: string): string =>
+  `${REQUESTS} WHERE requests.client = @client ${further} AND (@caller IS NULL OR caller = @caller)
+     AND (@state IS NULL OR state = @state) AND (@key IS NULL OR key = @key)
+     AND (@since IS NULL OR submitted_at >= @since) AND (@until IS NULL OR submitted_at < @until)
+     AND (@before IS NULL OR id < @before)
+   ORDER BY id DESC LIMIT @limit`;
+const LISTED = listed("");
+/** A statement of its own: one that may have a reference or not is planned for the one that has none. */
+export const LISTED_BY_REFERENCE = listed("AND reference = @reference");
 
 const leafRow = (row: Row): SealedLeaf => ({
   index: row["idx"]!,
@@ -319,6 +330,25 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         state,
         sealed,
       ),
+    answer: async ({ client, caller, idempotencyKey }) => {
+      const row = one(
+        "SELECT * FROM answers WHERE client = ? AND caller = ? AND idempotency_key = ?",
+        client,
+        caller,
+        idempotencyKey,
+      );
+      return row && { client, caller, idempotencyKey, status: row["status"]!, body: row["body"]!, seal: row["seal"]! };
+    },
+    insertAnswer: async ({ client, caller, idempotencyKey, status, body, seal }) =>
+      run(
+        "INSERT INTO answers (client, caller, idempotency_key, status, body, seal) VALUES (?, ?, ?, ?, ?, ?)",
+        client,
+        caller,
+        idempotencyKey,
+        status,
+        body,
+        seal,
+      ),
     scheduledPolicy: async (client) => {
       const row = one("SELECT change FROM scheduled_policies WHERE client = ?", client);
       return row && (JSON.parse(row["change"]!) as ScheduledPolicyRow);
@@ -428,20 +458,15 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       client,
       { caller = null, state = null, key = null, reference = null, since = null, until = null, before = null, limit },
     ) =>
-      all(
-        `${REQUESTS} WHERE requests.client = @client AND (@caller IS NULL OR caller = @caller)
-           AND (@state IS NULL OR state = @state) AND (@key IS NULL OR key = @key)
-           AND (@since IS NULL OR submitted_at >= @since) AND (@until IS NULL OR submitted_at < @until)
-           AND (@reference IS NULL OR json_extract(record, '$.reference') = @reference)
-           AND (@before IS NULL OR id < @before)
-         ORDER BY id DESC LIMIT @limit`,
-        { client, caller, state, key, reference, since, until, before, limit },
-      ).map(requestRow),
+      all(reference === null ? LISTED : LISTED_BY_REFERENCE, {
+        ...{ client, caller, state, key, since, until, before, limit },
+        ...(reference === null ? {} : { reference }),
+      }).map(requestRow),
     insertRequest: async (row) =>
       run(
         `INSERT INTO requests (id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record,
-           decision_leaf, outcome, leaf, seal, outcome_seal)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           decision_leaf, outcome, leaf, seal, outcome_seal, reference)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         row.id,
         row.client,
         row.caller,
@@ -457,6 +482,7 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         row.leaf,
         row.seal,
         row.outcomeSeal,
+        row.reference,
       ),
     updateRequest: async (row) =>
       run(

@@ -1,8 +1,8 @@
 import { ROLES } from "../../domain/names.ts";
 import { PROBLEM_SECTIONS, type Again, type ProblemKind } from "./problem-list.ts";
-import type { Route } from "./routes.ts";
+import type { CallerRoute, Route } from "./routes.ts";
 
-/* `docs/roles.md` and `docs/errors.md`, printed from the route table and the list of problems. */
+/* `docs/roles.md`, `docs/errors.md` and `docs/asking-again.md`, printed from the route table and the list of problems. */
 
 const WRITTEN =
   "<!-- Printed from the code; test/unit/vault/api/reference.test.ts compares (PORTCULLIS_WRITE=1 writes it). -->";
@@ -28,6 +28,37 @@ export const rolesPage = (routes: readonly Route[]): string =>
       ]),
     ),
     "`/livez` and `/readyz` are open as well.",
+    "",
+  ].join("\n\n");
+
+/** What the same request again, under the same idempotency key, does. */
+function repeatedOf({ once, dryRun, repeated }: CallerRoute): string {
+  if (once) return "gets the first one's answer";
+  if (dryRun) return "says what would be decided now; there is no key";
+  return repeated!;
+}
+
+const isChange = (route: Route): route is CallerRoute => route.method !== "GET";
+
+export const askingAgainPage = (routes: readonly Route[]): string =>
+  [
+    "# Asking again",
+    WRITTEN,
+    "An answer can be lost on its way, and the edge waits ten seconds for one. Whoever got none sends the same request " +
+      "again: same caller, same idempotency key, same bytes. From any vault of the gateway, also after a restart:",
+    table(
+      ["request", "the same again"],
+      routes.filter(isChange).map((route) => [`\`${route.method} ${route.path}\``, repeatedOf(route)]),
+    ),
+    "While the first is still under way the answer is 409 `request-in-progress`; another request under a key that was " +
+      "used is 422 `idempotency-mismatch`. A refusal has done nothing, and leaves the key free (but for signing requests " +
+      "that were decided: [errors.md](errors.md)).",
+    "A vault that ends in the instant between an act and the record of its answer leaves an act without one: the same " +
+      "request then meets what is there already (`key-exists`, `client-exists`, `key-disabled`, `policy-conflict`, " +
+      "`not-frozen`, `lien-exists`), and is done; a changed PIN, a statement or a report is made once more, which does no " +
+      "harm. One that ends while the HSM makes a key or a token may leave one there that nobody has recorded: it is never " +
+      "used, and its name is taken in the HSM, so `key-exists` or `token-exists` names a thing that the gateway does not " +
+      "list. Choose another name.",
     "",
   ].join("\n\n");
 

@@ -14,10 +14,11 @@ import { StaleDirectory } from "../directory.ts";
 import { frozenCallers } from "../frozen.ts";
 import type { Gateway } from "../gateway.ts";
 import { appendLeaf } from "../log.ts";
+import { actOnce } from "./act-once.ts";
 import { parseJson } from "../../domain/strict-json.ts";
 import { problemOfError, RETRY_AFTER_S } from "./problems.ts";
 import { NoQuery } from "./queries.ts";
-import { ROUTES, type Answer, type CallerRoute, type OpenRoute, type Route } from "./routes.ts";
+import { ROUTES, type Answer, type Call, type CallerRoute, type OpenRoute, type Route } from "./routes.ts";
 
 /*
  * The one way in: route → caller → role → body → command. Reached by frames from the edge, which is believed nothing.
@@ -202,7 +203,7 @@ async function handle(
   }
   if (client !== HOUSE) gateway.directory.get(client);
   await requireCurrentCaller(gateway, client, caller, route);
-  return route.handle({
+  const call: Call = {
     gateway,
     caller,
     client,
@@ -213,7 +214,10 @@ async function handle(
     bodyHash: createHash("sha256").update(request.body).digest("hex"),
     evidence: evidenceOf(request),
     assist: request.assist ?? [],
-  });
+  };
+  return route.once
+    ? actOnce(call, `${request.method} ${request.target}`, () => route.handle(call))
+    : route.handle(call);
 }
 
 /**

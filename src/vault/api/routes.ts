@@ -98,6 +98,10 @@ export type CallerRoute = Documented & {
   readonly dryRun?: true;
   /** An idempotency key is welcome, and not needed: what is asked decides. */
   readonly ownKey?: true;
+  /** Done once for an idempotency key: whoever asks again gets the first one's answer. */
+  readonly once?: true;
+  /** Of every other change: what the same request again does, for `docs/asking-again.md`. */
+  readonly repeated?: string;
   /** The path names no client: the caller does, who is declared in one client's document. */
   readonly clientOfCaller?: true;
   /** It holds the directory against the store in the transaction in which it decides. */
@@ -157,6 +161,7 @@ export const ROUTES: readonly Route[] = [
     roles: ["wallet-service"],
     body: SigningRequestBody,
     checksItself: true,
+    repeated: "is the same request: it has one final answer, and goes on where it has none yet",
     handle: rest.postSigningRequest,
   }),
   route({
@@ -168,6 +173,7 @@ export const ROUTES: readonly Route[] = [
     roles: ["wallet-service"],
     body: BatchBody,
     checksItself: true,
+    repeated: "is the same requests: each has one final answer, and goes on where it has none yet",
     handle: postBatch,
   }),
   route({
@@ -196,6 +202,7 @@ export const ROUTES: readonly Route[] = [
     answers: { 200: a.SigningRequestAnswer },
     problems: ["request-not-found", "request-in-progress"],
     roles: ["operator"],
+    repeated: "shows the request as it ended",
     handle: rest.postSettlement,
   }),
   route({
@@ -215,6 +222,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["request-not-found", ...APPROVAL_PROBLEMS],
     roles: CARRIERS,
     body: ApprovalBody,
+    once: true,
     handle: approvals.postApproval,
   }),
   route({
@@ -225,6 +233,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["request-not-found", ...APPROVAL_PROBLEMS],
     roles: CARRIERS,
     body: ApprovalBody,
+    once: true,
     handle: approvals.postRejection,
   }),
   route({
@@ -234,6 +243,7 @@ export const ROUTES: readonly Route[] = [
     answers: { 200: a.SigningRequestAnswer },
     problems: ["request-not-found", "request-decided"],
     roles: ["wallet-service"],
+    repeated: "shows the request, which is cancelled",
     handle: approvals.postCancellation,
   }),
   route({
@@ -282,6 +292,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["key-exists"],
     roles: ["operator"],
     body: KeyBody,
+    once: true,
     handle: rest.postKey,
   }),
   route({
@@ -292,6 +303,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["key-not-found", "key-disabled"],
     roles: ["operator"],
     body: KeyStateBody,
+    once: true,
     handle: rest.postKeyState,
   }),
   route({
@@ -309,6 +321,7 @@ export const ROUTES: readonly Route[] = [
     answers: { 200: a.PinAnswer },
     roles: ["operator"],
     body: PinBody,
+    once: true,
     handle: rest.postPin,
   }),
   route({
@@ -346,6 +359,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["policy-not-found", "policy-signatures", "wrong-namespace"],
     roles: ["policy-officer", "operator"],
     body: CancellationBody,
+    once: true,
     handle: rest.postPolicyCancellation,
   }),
   route({
@@ -365,6 +379,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["policy-signatures", "wrong-namespace", "policy-conflict", "policy-scheduled", "policy-invalid"],
     roles: ["policy-officer"],
     body: PolicyBody,
+    once: true,
     handle: rest.putPolicy,
   }),
   route({
@@ -383,6 +398,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["caller-not-found", "key-not-found"],
     roles: PERSONS,
     body: FreezeBody,
+    repeated: "shows the freeze that stands: 200 instead of 201",
     handle: postFreeze,
   }),
   route({
@@ -394,6 +410,7 @@ export const ROUTES: readonly Route[] = [
     roles: ["policy-officer"],
     body: UnfreezeBody,
     whileFrozen: true,
+    once: true,
     handle: postUnfreeze,
   }),
   route({
@@ -405,6 +422,7 @@ export const ROUTES: readonly Route[] = [
     body: RpcBody,
     ownKey: true,
     checksItself: true,
+    repeated: "is the same request, with or without an idempotency key: docs/json-rpc.md",
     handle: rpc.postRpc,
   }),
   route({
@@ -428,6 +446,7 @@ export const ROUTES: readonly Route[] = [
     ownKey: true,
     checksItself: true,
     clientOfCaller: true,
+    repeated: "has the same signature, with or without an idempotency key",
     handle: web3signer.postEth1Sign,
   }),
   route({
@@ -446,6 +465,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["asset-not-found", "foreign-account", "request-not-found", "sub-account-not-found", "deposit-booked"],
     roles: ["observer"],
     body: ObservationBody,
+    repeated: "is one leaf more; a deposit, a use or a state of a transaction counts once, the last balance counts",
     handle: custody.postObservation,
   }),
   route({
@@ -474,6 +494,7 @@ export const ROUTES: readonly Route[] = [
     ],
     roles: ["policy-officer", "secured-party"],
     body: LienBody,
+    once: true,
     handle: postLien,
   }),
   route({
@@ -484,6 +505,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["lien-not-found", "not-less", "person-signature-invalid", "wrong-namespace"],
     roles: ["secured-party", "policy-officer", "operator"],
     body: LienReleaseBody,
+    once: true,
     handle: postLienRelease,
   }),
   route({
@@ -493,6 +515,7 @@ export const ROUTES: readonly Route[] = [
     answers: { 201: a.ReportAnswer },
     roles: ["observer", "auditor"],
     body: ReportBody,
+    once: true,
     handle: custody.postReport,
   }),
   route({
@@ -503,6 +526,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["checkpoint-pending"],
     roles: ["approver", "policy-officer", "operator", "secured-party", "auditor"],
     body: StatementBody,
+    once: true,
     handle: custody.postStatement,
   }),
   route({
@@ -521,6 +545,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["client-exists", "token-exists", "token-in-use", "key-exists", "chains-missing"],
     roles: ["operator"],
     body: ClientBody,
+    once: true,
     handle: rest.postClient,
   }),
   route({
@@ -531,6 +556,7 @@ export const ROUTES: readonly Route[] = [
     problems: ["clock-differs"],
     roles: ["policy-officer"],
     body: ClockBody,
+    once: true,
     handle: rest.postClock,
   }),
   route({
@@ -551,6 +577,7 @@ export const ROUTES: readonly Route[] = [
     roles: ["policy-officer"],
     body: RecoveryBody,
     checksItself: true,
+    repeated: "is refused, since what the officers signed was the store before: `GET /v1/recovery` shows what was done",
     handle: putRecovery,
   }),
   route({

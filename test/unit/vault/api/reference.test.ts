@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { PROBLEMS } from "../../../../src/vault/api/problem-list.ts";
-import { errorsPage, rolesPage } from "../../../../src/vault/api/reference.ts";
+import { askingAgainPage, errorsPage, rolesPage } from "../../../../src/vault/api/reference.ts";
 import { ROUTES } from "../../../../src/vault/api/routes.ts";
 
 // Goal: what people read about roles and problems is what the code does, and no problem is left out.
@@ -63,6 +63,13 @@ describe("vault/api/reference", () => {
 
   it("docs/errors.md is what the list of problems says (PORTCULLIS_WRITE=1 writes it)", () =>
     assertPage("docs/errors.md", errorsPage()));
+
+  it("docs/asking-again.md is what the route table says, of every change (PORTCULLIS_WRITE=1 writes it)", () => {
+    for (const route of ROUTES)
+      if (route.method !== "GET")
+        assert.equal([route.once, route.dryRun, route.repeated].filter(Boolean).length, 1, route.path);
+    assertPage("docs/asking-again.md", askingAgainPage(ROUTES));
+  });
 
   it("every code that the vault may throw is listed, or known never to be an answer", () => {
     const sources = ["src/vault/", "src/chains/", "src/domain/", "src/policy/", "src/tlog/", "src/adapters/"].flatMap(
