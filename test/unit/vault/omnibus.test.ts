@@ -1,13 +1,25 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import canonicalizeModule from "canonicalize";
+import type { ApprovalView } from "../../../src/domain/api.ts";
 import { copyFileSync, existsSync } from "node:fs";
 import { openSqliteStore } from "../../../src/adapters/sqlite/store.ts";
 import type { PositionView, SubAccountPositions } from "../../../src/domain/custody.ts";
 import { intentContent } from "../../../src/domain/approval.ts";
-import type { Intent } from "../../../src/domain/intent.ts";
+import { intentFromJson } from "../../../src/domain/intent.ts";
 import { checkpointsOf, exported, verified } from "../../support/exported-log.ts";
 import { pledgeBody, releaseBody } from "../../support/liens.ts";
 import { hsmInSoftware } from "../../support/software-hsm.ts";
-import { acmePolicy, GATEWAY, newKey, testVault, transferBody, watched, type TestVault } from "../../support/vault.ts";
+import {
+  acmePolicy,
+  ASSETS,
+  GATEWAY,
+  newKey,
+  testVault,
+  transferBody,
+  watched,
+  type TestVault,
+} from "../../support/vault.ts";
 
 // Goal: where several owners' assets lie in the same accounts, one never spends another's: whose a request is, is named,
 // approved, counted and in the log; without `omnibus` there is no such word.
@@ -23,6 +35,9 @@ const limits = {
   all: { sum: "ETH", max: "70", window: { rolling: "24h" } },
 };
 const omnibus = { subAccounts: ["alpha", "beta"] };
+
+// The package's types say `export default` while Node sees `module.exports`.
+const canonicalize = canonicalizeModule as unknown as (value: unknown) => string;
 
 type Body = { code?: string; reason?: string; detail?: string; id?: string };
 type Positions = SubAccountPositions & { readonly positions: readonly PositionView[] };
@@ -248,17 +263,25 @@ describe("vault/omnibus", () => {
     assert.deepEqual(await findings(), []);
   });
 
-  it("what was approved for one sub-account is not approved for another", () => {
-    const intent: Intent = {
-      chain: "eip155:1",
-      account: "eip155:1:0x0",
-      operations: [],
-      fee: { asset: "ETH", max: 0n },
-      claims: [],
-    } as never;
-    const hashed = (subAccount?: string) =>
-      JSON.stringify(intentContent({ client: "acme", key: "hot-1", subAccount, intent }, { digest: "00" }));
-    assert.equal(new Set([hashed(), hashed("alpha"), hashed("beta")]).size, 3);
+  it("what people approve names the sub-account: of two requests for the same payment each is another", async () => {
+    const group = { officers: ["alice"] };
+    const asks = [{ ...acmePolicy.rules[0]!, approvals: { officers: "1" } }];
+    await vault.apply("acme", policy({ version: "2", groups: group, rules: asks }));
+    await observe(deposit(30, "alpha"), deposit(30, "beta"), watched.balance(60));
+    const hashes = [];
+    for (const name of ["alpha", "beta"]) {
+      const { status, body } = await pay(1, name, { nonce: 7 });
+      assert.equal(status, 202);
+      const path = `/v1/clients/acme/signing-requests/${body.id}/approvals`;
+      const view = (await vault.call("alice", "GET", path)).body as ApprovalView;
+      const { intent, intentHash } = view.waiting!;
+      hashes.push(intentHash);
+      const meant = { client: "acme", key: "hot-1", subAccount: name, intent: intentFromJson(intent) };
+      const content = { callData: `sha256:${createHash("sha256").update("").digest("hex")}` };
+      const said = canonicalize(intentContent(meant, content));
+      assert.equal(intentHash, `sha256:${createHash("sha256").update(said).digest("hex")}`, "as it is made elsewhere");
+    }
+    assert.notEqual(hashes[0], hashes[1]);
   });
 
   it("a policy takes no sub-account's ledger away: what is booked stays, under the same meaning", async () => {
@@ -267,6 +290,11 @@ describe("vault/omnibus", () => {
     assert.equal(await outcome(pay(1, "alpha")), "sub-account");
     assert.equal(await outcome(pay(21, "beta")), "sub-account-short", "what is alpha's stays alpha's");
     await vault.apply("acme", policy({ version: "3" }));
+    const coarser = { ...ASSETS, assets: { ETH: { ...ASSETS.assets.ETH, decimals: "1" } } };
+    await assert.rejects(vault.apply("acme", policy({ version: "4" }), undefined, coarser), {
+      code: "policy-conflict",
+      message: "expected `ETH` to stay the asset that sub-accounts hold",
+    });
     assert.equal(await outcome(pay(30, "alpha")), "signed");
     assert.deepEqual(await findings(), []);
   });
