@@ -15,7 +15,9 @@ export type PoolOptions = {
 };
 
 /** As many as a vault has, unless told otherwise. */
-const SIGNERS = { count: 3, hangMs: 5_000 };
+const SIGNERS = { count: 2, hangMs: 5_000 };
+
+const WARM_UP_SECONDS = 1.5;
 
 /**
  * Signatures per second through the session pool alone: permits, turns, orders to the processes that sign; no HTTP, no
@@ -35,8 +37,8 @@ export async function poolSigningRate(options: PoolOptions): Promise<number> {
     const ref = (await hsm.listTokens()).find(({ label }) => label === options.tokenLabel);
     const token = await hsm.openToken(ref!, options.pin);
     const key = (await token.adoptKeys()).map((adopted) => adopted.key).find(({ label }) => label === options.keyLabel);
-    // The first moments are the compiler's.
-    await signFor(token, key!, concurrency, 0.3);
+    // The first moments are the compiler's, and those of processes that start one by one.
+    await signFor(token, key!, concurrency, WARM_UP_SECONDS);
     return await signFor(token, key!, concurrency, options.seconds);
   } finally {
     await hsm.close();
