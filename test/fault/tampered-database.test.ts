@@ -95,6 +95,24 @@ describe("a database that is changed under a running vault", function () {
     });
   }
 
+  it("the sealed PINs of two clients are swapped: a vault that starts logs in to neither, and signs for neither", async () => {
+    const other = await connection.send(people.operator, "POST", "/v1/clients", { client: "blue" }, "blue");
+    assert.equal(other.status, 201);
+    await stop();
+    const swap = `UPDATE pins SET sealed = other.sealed FROM pins AS other
+      WHERE (pins.name, other.name) IN (('acme', 'blue'), ('blue', 'acme'))`;
+    await sql(swap);
+    await start();
+    const before = await signed();
+    const { status, json } = await withdraw();
+    assert.deepEqual([status, json["code"]], [503, "seal-broken"], JSON.stringify(json));
+    assert.equal(await signed(), before);
+    await stop();
+    await sql(swap);
+    await start();
+    assert.equal((await withdraw()).status, 201, "put back, it goes on");
+  });
+
   it("a freeze that is taken out of its row", async () => {
     const frozen = await connection.send(people.operator, "POST", "/v1/clients/acme/freeze", {}, "freeze");
     assert.equal(frozen.status, 201);

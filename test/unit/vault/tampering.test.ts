@@ -31,12 +31,15 @@ import type { TestVault } from "../../support/vault.ts";
 // Method: a vault with a past; a copy of its file, changed as an administrator of the database could; a vault started on
 // the copy. On the copy as it was, the same request gets the answer that is named.
 
+/** Payments to it need a person. */
+const SEEN = `0x${"4".repeat(40)}`;
 const limits = { daily: { sum: "ETH", max: "100", window: { rolling: "24h" } } };
 const addressBook = { fresh: { address: accountOf(ADDRESSES[2]!), coolOff: "24h" } };
 const rules = [
   { id: "payouts", allow: ["transfer"], to: [accountOf(ADDRESSES[0]!)], amount: { ETH: "any" } },
   { id: "own", allow: ["transfer"], to: ["own"], amount: { ETH: "any" } },
   { id: "fresh", allow: ["transfer"], to: ["fresh"], amount: { ETH: "any" } },
+  { id: "seen", allow: ["transfer"], to: [accountOf(SEEN)], amount: { ETH: "any" }, approvals: { people: 1 } },
 ];
 
 /** Rows as they were at some moment of the past: to be brought back. */
@@ -80,6 +83,7 @@ const CONFLICT = [403, "denied-by-policy conflict"] as const;
 /** What is left of the limit is 40. */
 const spendMore = (on: Copy) => on.post(60);
 const again = (on: Copy) => on.post(30, {}, "first");
+const askedAgain = (on: Copy) => on.post(1, { to: SEEN }, "waits");
 const nonce0 = (on: Copy) => on.post(1, { nonce: "0" });
 
 const TAMPERINGS: readonly Tampering[] = [
@@ -210,6 +214,15 @@ const TAMPERINGS: readonly Tampering[] = [
     honest: SIGNED,
   },
   {
+    what: "an approval is put into a request that waits",
+    tamper: sql(
+      `UPDATE requests SET record = json_set(record, '$.approvals', json('[{"person":"alice","at":1,"text":"","signature":{}}]'))
+       WHERE idempotency_key = 'waits'`,
+    ),
+    ask: askedAgain,
+    honest: [202, "pending"],
+  },
+  {
     what: "the next nonce is lowered, and what claims it deleted",
     tamper: sql("UPDATE nonces SET next = '0'", "DELETE FROM claims"),
     ask: (on) => on.post(1),
@@ -317,7 +330,12 @@ describe("a store that was changed", () => {
     const nonces = rowsNow("nonces");
     assert.equal((await post(29)).status, 201);
     const spend = rowsNow("spend").filter(({ counter }) => counter === "acme/daily/-");
-    await vault.apply("acme", { ...acmePolicy, callers, version: "2", limits, rules, addressBook });
+    await vault.apply("acme", {
+      ...{ ...acmePolicy, callers, version: "2", limits, rules, addressBook },
+      groups: { people: ["alice"] },
+    });
+    const waits = await vault.call("payouts", "POST", REQUESTS, transferBody(1, { to: SEEN }), "waits");
+    assert.equal(waits.status, 202);
     await vault.call("operator", "POST", "/v1/clients", { client: "blue" }, newKey());
     await vault.call(
       "operator",
