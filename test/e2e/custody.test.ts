@@ -155,6 +155,32 @@ describe("a client's account", function () {
     assert.equal(verified.code, 0, verified.stdout + verified.stderr);
   });
 
+  it("asked for before a checkpoint covers the last leaf it is waited for: nobody sees that it was too early", async () => {
+    const auditor = join(gateway.folder, "callers/house/auditor.json");
+    const target = "/v1/clients/acme-fund/statements";
+    const raw = async (to: string) =>
+      gateway
+        .as("house", "auditor")
+        .send("POST", target, Buffer.from(JSON.stringify({ from: BEGIN.toISOString(), to })), randomUUID());
+    /** A leaf of this moment; the moment after it, by the gateway's own clock. */
+    const seen = async (): Promise<string> => {
+      await observe(deposit(1n, { transaction: hash("cc") }));
+      gateway.advance(10);
+      const { now } = JSON.parse((await raw("2099-01-01T00:00:00Z")).body.toString()) as { now: string };
+      return now;
+    };
+    const tooEarly = async (): Promise<boolean> => {
+      const { status, headers } = await raw(await seen());
+      return status === 503 && headers["retry-after"] === "1";
+    };
+    // A checkpoint may come between the two, once a second.
+    while (!(await tooEarly()));
+    const body = { from: BEGIN.toISOString(), to: await seen() };
+    assert.ok((await post<Statement>("house", "auditor", "statements", body)).signature);
+    const ran = await run(["statement", "--client", "acme-fund", "--as", auditor, "--to", await seen()]);
+    assert.deepEqual([ran.code, ran.stderr], [0, ""]);
+  });
+
   it("the signed transaction is the one that the debit names", async () => {
     const { requests } = await gateway
       .as("acme-fund", "payouts")
