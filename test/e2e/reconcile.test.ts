@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
+import { on, once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import {
   createPublicClient,
   createTestClient,
@@ -28,7 +33,7 @@ import { FIRST_ACCOUNT_KEY, startAnvil, type Anvil } from "../support/anvil.ts";
 import { compileErc20 } from "../support/erc20.ts";
 import { leavesOf } from "../support/ledger.ts";
 import { pledgeBody } from "../support/liens.ts";
-import { run, type Ran } from "../support/program.ts";
+import { PROGRAM, run, type Ran } from "../support/program.ts";
 import { assertTranscript } from "../support/transcript.ts";
 
 // Goal: a year of a small custodian: every planted break is found and named, and nothing else is.
@@ -250,13 +255,16 @@ describe("a year of a small custodian", function () {
   }
   /** As one that runs every quarter of an hour does: it goes on from the leaves that it has read. */
   let leaves: ClientLeaves[] | undefined;
+  /** What a progress bar showed last. */
+  let shown = "";
   async function reconcileAgain(): Promise<readonly Report[]> {
     await node().mine({ blocks: 3 });
     writeBooks();
     leaves ??= CLIENTS.map((client) => new ClientLeaves(house(), client));
     const readers = [await evmChainReader(anvil.url, HOUR_MS)];
     const plan = { gateway: house(), clients: leaves, readers, confirmations: 3, books: at("books.csv") };
-    return runOnce({ ...plan, record: true, progress: () => undefined, tell: () => undefined });
+    const progress = (text: string): void => void (shown = text);
+    return runOnce({ ...plan, record: true, progress, tell: () => undefined });
   }
   /** All that a run has found, each as one line. */
   const named = (reports: readonly Report[]): string[] =>
@@ -456,6 +464,60 @@ describe("a year of a small custodian", function () {
     });
     const missing = Number((held as bigint) - 10n ** 15n) / 1e6;
     assert.deepEqual(short, [`acme-fund TEUR-LOCAL backing-short ${missing}`]);
+  });
+
+  it("a chain that was rewritten below the block of the report before is told, once", async () => {
+    const before = named(await reconcileAgain());
+    const id = await node().snapshot();
+    await node().mine({ blocks: 5 });
+    assert.deepEqual(named(await reconcileAgain()), before);
+    const old = (await chain().getBlockNumber()) - 2n;
+    const { hash } = await chain().getBlock({ blockNumber: old });
+    await node().revert({ id });
+    await node().mine({ blocks: 9, interval: 3 });
+    const now = await chain().getBlock({ blockNumber: old });
+    const told = (await reconcileAgain()).flatMap(({ rewritten }) => rewritten);
+    assert.notEqual(hash, now.hash);
+    assert.deepEqual(
+      told,
+      CLIENTS.map(() => `block ${old} of eip155:31337 was ${hash}, is ${now.hash}`),
+    );
+    assert.deepEqual(named(await reconcileAgain()), before);
+    assert.equal(shown, `${CLIENTS.length * ASSETS.length} of ${CLIENTS.length * ASSETS.length} balances`);
+  });
+
+  it("runs again and again by itself, also after a run that found no node", async () => {
+    let isDown = false;
+    const between = createServer((request, response) => {
+      if (isDown) return void response.writeHead(502).end();
+      void (async () => {
+        const body = Buffer.concat((await request.toArray()) as Buffer[]);
+        const headers = { "content-type": "application/json" };
+        const answer = await fetch(anvil.url, { method: "POST", headers, body });
+        response.end(Buffer.from(await answer.arrayBuffer()));
+      })();
+    });
+    await once(between.listen(0, "127.0.0.1"), "listening");
+    const url = `http://127.0.0.1:${(between.address() as AddressInfo).port}`;
+    const flags = ["--as", at("watcher.json"), "--node", url, "--client", "blue-harbor", "--confirmations", "3"];
+    const child = spawn(process.execPath, [PROGRAM, "reconcile", ...flags, "--every", "1s", "--json"]);
+    const [reports, faults] = [child.stdout, child.stderr].map((input) =>
+      on(createInterface({ input: input! }), "line"),
+    );
+    const next = async (lines: NodeJS.AsyncIterator<string[]>): Promise<string> => (await lines.next()).value![0]!;
+    try {
+      const times = [await next(reports!), await next(reports!)];
+      isDown = true;
+      assert.match(await next(faults!), /^not reconciled: /);
+      isDown = false;
+      times.push(await next(reports!));
+      const at = times.map((line) => (JSON.parse(line) as { reports: [Report] }).reports[0].at);
+      assert.equal(new Set(at).size, 3);
+    } finally {
+      child.kill();
+      await once(child, "exit");
+      between.close();
+    }
   });
 
   it("without a node that answers there is an error, and no report", async () => {
