@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,8 @@ enum kind {
   STALE_HANDLE,      /* SIGN_INIT: as if the key's handle were of an earlier session */
   LOSE_SESSION,      /* the session is closed before it is used */
   LOSE_ALL_SESSIONS, /* every session of the token is closed, and with them the login */
-  UNINITIALIZE       /* the module forgets that it was initialised */
+  UNINITIALIZE,      /* the module forgets that it was initialised */
+  CRASH_AFTERWARDS   /* the real module did its work, and the process dies before anybody learns of it */
 };
 
 #define LABEL_BYTES 32
@@ -108,6 +110,7 @@ static void before(volatile struct rule *rule, CK_SESSION_HANDLE session) {
   if (!rule) return call;                                                           \
   if (rule->kind == ANSWER) return (CK_RV)rule->value;                              \
   if (rule->kind == ANSWER_AFTERWARDS) { call; return (CK_RV)rule->value; }         \
+  if (rule->kind == CRASH_AFTERWARDS) { call; raise(SIGSEGV); }                     \
   return call
 
 static CK_RV initialize(void *arguments) {

@@ -36,6 +36,7 @@ const KINDS = [
   "loseSession",
   "loseAllSessions",
   "uninitialize",
+  "crashAfterwards",
 ] as const;
 export type FaultKind = Exclude<(typeof KINDS)[number], "none">;
 

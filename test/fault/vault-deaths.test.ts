@@ -1,0 +1,96 @@
+// Goal: a vault that dies while it changes a PIN leaves a token that the next one can use; and no vault is started while
+// another one is there.
+// Method: the real gateway on SoftHSM behind a module that goes wrong on demand, under load; the operating system says which
+// processes the supervisor has.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { setImmediate as turn } from "node:timers/promises";
+import { BUSY, faultsOf, KeptGateway, Load, withdraw } from "../support/faulty-gateway.ts";
+import { FaultyHsm } from "../support/faulty-hsm.ts";
+import type { DevGateway } from "../support/gateway.ts";
+import { eventually, findVault } from "../support/processes.ts";
+
+/** Each death makes the supervisor wait longer before the next start. */
+const RESTARTED_WITHIN_MS = 20_000;
+const SIGNED_WITHIN_MS = 10_000;
+const WORKERS = 4;
+
+describe("a vault that dies", function () {
+  this.timeout(90_000);
+  let faulty: FaultyHsm;
+  let kept: KeptGateway;
+  let gateway: DevGateway;
+
+  before(async () => {
+    faulty = new FaultyHsm();
+    kept = new KeptGateway();
+    await (await kept.start()).stop();
+    const { FAULTY_HSM_MODULE, FAULTY_HSM_CONTROL } = process.env as Record<string, string>;
+    kept.configure(({ environment }) => ({
+      module: faulty.modulePath,
+      environment: { ...environment, FAULTY_HSM_MODULE, FAULTY_HSM_CONTROL },
+      hangSeconds: 1,
+    }));
+    gateway = await kept.start();
+  });
+  after(async () => {
+    await gateway?.stop();
+    kept.remove();
+    faulty.remove();
+  });
+
+  const vault = () => findVault(gateway.process.pid!);
+  const rotatePin = () =>
+    gateway
+      .as("house", "operator")
+      .call<{ version: number }>("POST", `/v1/clients/${BUSY}/pin`, { body: {}, idempotencyKey: randomUUID() });
+
+  for (const [when, kind] of [
+    ["before the token has taken it", "hang"],
+    ["after the token has taken it", "crashAfterwards"],
+  ] as const)
+    it(`in the middle of a change of PIN, ${when}: the next one logs in, and changes it`, async () => {
+      const load = new Load(gateway, WORKERS, RESTARTED_WITHIN_MS);
+      try {
+        await load.more(WORKERS, SIGNED_WITHIN_MS);
+        const before = vault()!;
+        faulty.inject({ at: "C_SetPIN", kind, times: 1, token: BUSY });
+        rotatePin().catch(() => undefined);
+        const isNew = () => vault() !== undefined && vault() !== before;
+        await eventually("a new vault", isNew, RESTARTED_WITHIN_MS);
+        assert.equal(faulty.strikesLeft("C_SetPIN"), 0, "it has struck");
+        faulty.clear();
+        await withdraw(gateway, BUSY, RESTARTED_WITHIN_MS);
+        const { unavailable } = (await (await fetch(`${gateway.url}/readyz`)).json()) as { unavailable: unknown[] };
+        assert.deepEqual(unavailable, []);
+        await rotatePin();
+        await load.more(WORKERS, SIGNED_WITHIN_MS);
+      } finally {
+        faulty.clear();
+        await load.stop();
+      }
+      assert.deepEqual(faultsOf(gateway, load), []);
+    });
+
+  /** Those that are not reaped yet among them. */
+  const childrenOf = (pid: number): number[] =>
+    readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+
+  it("is reaped before another one is started, each time", async () => {
+    const supervisor = gateway.process.pid!;
+    for (let death = 0; death < 2; death++) {
+      const before = await eventually("a vault", vault);
+      const others = new Set(childrenOf(supervisor).filter((pid) => pid !== before));
+      process.kill(before, "SIGKILL");
+      const startedAt = Date.now();
+      for (let isNew = false; !isNew; await turn()) {
+        const children = childrenOf(supervisor);
+        isNew = children.some((pid) => pid !== before && !others.has(pid));
+        assert.ok(!(isNew && children.includes(before)), "the old one was still there");
+        assert.ok(Date.now() - startedAt < RESTARTED_WITHIN_MS, "a new one is started");
+      }
+      assert.equal((await withdraw(gateway, BUSY, RESTARTED_WITHIN_MS)).state, "signed");
+    }
+  });
+});
