@@ -15,6 +15,10 @@ const KEYS_IN_ONE = 1_000;
 const CONCURRENCY = 8;
 const ROUNDS = 3;
 const SECONDS = 1.5;
+/** The first moments are the compiler's, and those of processes that start one by one and log in to every token. */
+const WARM_UP_SECONDS = 3;
+/** As a vault has them. */
+const SIGNERS = { count: 2, hangMs: 5_000 };
 
 export type TokensReport = {
   readonly tokens: number;
@@ -89,7 +93,7 @@ async function compare(small: Made, large: Made, progress: (text: string) => voi
 async function start(made: Made): Promise<{ readonly signers: Signer[]; readonly startMs: number }> {
   process.env["SOFTHSM2_CONF"] = made.scratch.environment.SOFTHSM2_CONF;
   const startedAt = performance.now();
-  made.scratch = await reopened(made.scratch, { sessionsPerToken: CONCURRENCY });
+  made.scratch = await reopened(made.scratch, { sessionsPerToken: CONCURRENCY, signers: SIGNERS });
   const signers = [];
   for (const { ref, key } of made.keys) {
     const token = await made.scratch.hsm.openToken(ref, SCRATCH_PIN); // the same again for the same token
@@ -101,7 +105,7 @@ async function start(made: Made): Promise<{ readonly signers: Signer[]; readonly
 
 /** Each key in its turn, so many at a time. */
 async function signingRate(signers: readonly Signer[]): Promise<number> {
-  await signFor(signers, 0.3); // the first moments are the compiler's
+  await signFor(signers, WARM_UP_SECONDS);
   return signFor(signers, SECONDS);
 }
 

@@ -140,6 +140,11 @@ export function metricsOf(gateway: Gateway): string {
       "orders that ended without one, by the reason",
       samples("signature_failures_total", ({ failed }) => [...failed].map(([ckr, n]) => [`,ckr="${ckr}"`, n])),
     ),
+    counter(
+      "hsm_faults_total",
+      "faults of the client's token that healing was tried for, by the reason; most of them no caller sees",
+      samples("hsm_faults_total", ({ faults }) => [...faults].map(([ckr, n]) => [`,ckr="${ckr}"`, n])),
+    ),
     metric("histogram")("signature_seconds", "from the order to the signature, with waiting and healing", [
       ...samples("signature_seconds_bucket", ({ within, made }) => [
         ...within.map(({ seconds, count }): Sample => [`,le="${seconds}"`, count]),

@@ -45,6 +45,8 @@ export type SignatureCounts = {
   readonly within: readonly { readonly seconds: number; readonly count: number }[];
   /** Those that callers were refused, by PKCS#11's name of the answer or the gateway's own code. */
   readonly failed: ReadonlyMap<string, number>;
+  /** Faults of the token that healing was tried for, whether or not a caller saw them; named likewise. */
+  readonly faults: ReadonlyMap<string, number>;
 };
 
 export type TokenHealth = {

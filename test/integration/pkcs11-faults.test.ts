@@ -90,8 +90,10 @@ describe("a module that goes wrong", () => {
     ["reading their attributes fails", lostLogin, answer("C_GetAttributeValue", "CKR_DEVICE_ERROR")],
     ["no slot shows its token", lostLogin, answer("C_GetTokenInfo", "CKR_TOKEN_NOT_PRESENT")],
   ];
+  const faultsSeen = (): number => [...hsm.health()[0]!.signatures.faults.values()].reduce((sum, n) => sum + n, 0);
   for (const [what, ...faults] of hidden) {
-    it(`${what}: no caller sees it`, async () => {
+    it(`${what}: no caller sees it, the operator does`, async () => {
+      const before = faultsSeen();
       const load = await underLoad(async () => {
         for (const fault of faults) faulty.inject(fault);
         await delay(250);
@@ -100,6 +102,7 @@ describe("a module that goes wrong", () => {
       assert.ok(load.signed >= CLIENTS_AT_ONCE, `${load.signed} signatures`);
       for (const { at } of faults) assert.equal(faulty.strikesLeft(at), 0, `${at} was not struck`);
       assert.equal(hsm.health()[0]!.state, "ready");
+      assert.ok(faultsSeen() > before, "it is counted");
     });
   }
 

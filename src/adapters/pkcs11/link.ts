@@ -92,6 +92,7 @@ export class TokenLink {
       } catch (error) {
         const remedy = remedyFor(error);
         if (remedy === "none") throw error;
+        if (!(error instanceof Retired)) this.signatures.fault(reasonOf(error));
         if (remedy !== "another-session" || sessionFaults > 0) this.#giveUp(connection, error);
         // The time that it took to see that a signer hangs is not the token's.
         if (error instanceof SignerLost && sessionFaults === 0) deadline = performance.now() + HIDE_MS;

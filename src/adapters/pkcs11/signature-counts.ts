@@ -7,6 +7,7 @@ const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 export class SignatureCounter {
   readonly #within = BUCKETS_S.map(() => 0);
   readonly #failed = new Map<string, number>();
+  readonly #faults = new Map<string, number>();
   #made = 0;
   #seconds = 0;
 
@@ -19,12 +20,26 @@ export class SignatureCounter {
   }
 
   failed(reason: string): void {
-    this.#failed.set(reason, (this.#failed.get(reason) ?? 0) + 1);
+    count(this.#failed, reason);
+  }
+
+  /** Of the module, where another session or connection may help. */
+  fault(reason: string): void {
+    count(this.#faults, reason);
   }
 
   read(): SignatureCounts {
     let upTo = 0;
     const within = BUCKETS_S.map((seconds, index) => ({ seconds, count: (upTo += this.#within[index]!) }));
-    return { made: this.#made, seconds: this.#seconds, within, failed: new Map(this.#failed) };
+    return {
+      made: this.#made,
+      seconds: this.#seconds,
+      within,
+      failed: new Map(this.#failed),
+      faults: new Map(this.#faults),
+    };
   }
 }
+
+const count = (counts: Map<string, number>, reason: string): void =>
+  void counts.set(reason, (counts.get(reason) ?? 0) + 1);

@@ -59,6 +59,7 @@ describe("vault/health", () => {
         { seconds: 0.5, count: 2 },
       ],
       failed: new Map([["CKR_DEVICE_REMOVED", 2]]),
+      faults: new Map([["CKR_DEVICE_ERROR", 5]]),
     };
     const load = { state: "ready", leased: 0, waiting: 0, oldestMs: 0, signatures } as const;
     const ref = vault.gateway.directory.get("acme" as never).row.token;
@@ -67,6 +68,7 @@ describe("vault/health", () => {
       "# TYPE portcullis_signature_seconds histogram",
       'portcullis_signatures_total{client="acme"} 3',
       'portcullis_signature_failures_total{client="acme",ckr="CKR_DEVICE_REMOVED"} 2',
+      'portcullis_hsm_faults_total{client="acme",ckr="CKR_DEVICE_ERROR"} 5',
       'portcullis_signature_seconds_bucket{client="acme",le="0.01"} 1',
       'portcullis_signature_seconds_bucket{client="acme",le="0.5"} 2',
       'portcullis_signature_seconds_bucket{client="acme",le="+Inf"} 3',
