@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
-import { on, once } from "node:events";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -502,15 +502,15 @@ describe("a year of a small custodian", function () {
     const flags = ["--as", at("watcher.json"), "--node", url, "--client", "blue-harbor", "--confirmations", "3"];
     const child = spawn(process.execPath, [PROGRAM, "reconcile", ...flags, "--every", "1s", "--json"]);
     const [reports, faults] = [child.stdout, child.stderr].map((input) =>
-      on(createInterface({ input: input! }), "line"),
-    );
-    const next = async (lines: NodeJS.AsyncIterator<string[]>): Promise<string> => (await lines.next()).value![0]!;
+      createInterface({ input })[Symbol.asyncIterator](),
+    ) as [AsyncIterator<string>, AsyncIterator<string>];
+    const next = async (lines: AsyncIterator<string>): Promise<string> => (await lines.next()).value as string;
     try {
-      const times = [await next(reports!), await next(reports!)];
+      const times = [await next(reports), await next(reports)];
       isDown = true;
-      assert.match(await next(faults!), /^not reconciled: /);
+      assert.match(await next(faults), /^not reconciled: /);
       isDown = false;
-      times.push(await next(reports!));
+      times.push(await next(reports));
       const at = times.map((line) => (JSON.parse(line) as { reports: [Report] }).reports[0].at);
       assert.equal(new Set(at).size, 3);
     } finally {
