@@ -406,4 +406,12 @@ export const ReadinessAnswer = z.object({
   integrity: z.array(Text).describe("clients for whom nothing is signed, since the store is not what the log says"),
 });
 
+/** As Web3Signer says it. */
+const Up = z.enum(["UP", "DOWN"]);
+export const HealthcheckAnswer = z.object({
+  status: Up,
+  checks: z.array(z.object({ id: Text, status: Up })),
+  outcome: Up,
+});
+
 export const OpenApiAnswer = z.looseObject({ openapi: Text, info: AnyJson, paths: AnyJson });

@@ -86,5 +86,8 @@ export type Assist = {
 /** For a request that goes on: which chain it is for, the vault knows. */
 export type PricesByChain = Readonly<Record<string, Assist>>;
 
+/** A transaction as a node is asked about it: what its caller left out of it is not there. */
+export type Wanted = { readonly chain: string; readonly transaction: Readonly<Record<string, unknown>> };
+
 /** A transaction that the vault has signed, for the edge to hand to the chain. */
 export type Broadcast = { readonly chain: string; readonly raw: string };

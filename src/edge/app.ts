@@ -16,7 +16,7 @@ import { DOCS_POLICY, docsPage, type OpenApi } from "./docs-page.ts";
 import { edgeLog, logged, REQUEST_ID_HEADER } from "./log.ts";
 import { answerFromNode, callsOf, isRpc, onlyReads } from "./json-rpc.ts";
 import { knownHosts, rateOf, ratePerAddress, refuseTooMany, type Rate } from "./rim.ts";
-import { VaultUnreachable, waitOf, type VaultLink } from "./vault-link.ts";
+import { VaultUnreachable, waitOf, type VaultAnswer, type VaultLink } from "./vault-link.ts";
 
 export type EdgeLimits = {
   readonly bodyBytes: number;
@@ -103,7 +103,8 @@ async function answer(
   response: Response,
 ): Promise<void> {
   const calls = isRpc(request) && Buffer.isBuffer(request.body) ? callsOf(request.body) : undefined;
-  if (!calls) return forward(link, request, response);
+  // Only the vault knows whose key a request names: it says what it wants of a node, if anything.
+  if (!calls) return forward(link, request, response, nodes.some && isFillable(request) ? { assist: [] } : {}, nodes);
   if (onlyReads(calls)) {
     if (!mayRead(request.socket.remoteAddress, calls.length)) return refuseTooMany(response, problem);
     return answerFromNode(nodes, calls, request, response);
@@ -120,10 +121,14 @@ async function forward(
   nodes?: Nodes,
 ): Promise<void> {
   const body: unknown = request.body;
-  const head = { ...headOf(request), ...help };
-  const sent = link.send(head, Buffer.isBuffer(body) ? body : Buffer.alloc(0), isRepeatable(request));
-  response.once("close", sent.abandon);
-  const answer = await sent.answer;
+  const send = (with_: typeof help): Promise<VaultAnswer> => {
+    const head = { ...headOf(request), ...with_ };
+    const sent = link.send(head, Buffer.isBuffer(body) ? body : Buffer.alloc(0), isRepeatable(request));
+    response.once("close", sent.abandon);
+    return sent.answer;
+  };
+  let answer = await send(help);
+  if (answer.head.wanted && nodes?.some) answer = await send({ assist: await nodes.assistWith(answer.head.wanted) });
   // Whoever asked has its hash: a node is given a moment to have it too.
   if (answer.head.broadcast) await nodes?.broadcast(answer.head.broadcast);
   response.status(answer.head.status);
@@ -164,6 +169,10 @@ const isRepeatable = ({ method, path }: Request): boolean =>
   method === "GET" ||
   (method === "POST" &&
     (isRpc({ method, path }) || /\/(signing-requests(\/batch)?|evaluations|sign\/[^/]+)$/.test(path)));
+
+/** A signing request may leave fields to a chain node. */
+const isFillable = ({ method, path }: Request): boolean =>
+  method === "POST" && /\/(signing-requests(\/batch)?|evaluations)$/.test(path);
 
 function problem(response: Response, status: number, code: string, detail: string): void {
   const body = JSON.stringify({

@@ -1,4 +1,4 @@
-import type { Assist, Broadcast, PricesByChain, RpcCall } from "../domain/rpc.ts";
+import type { Assist, Broadcast, PricesByChain, RpcCall, Wanted } from "../domain/rpc.ts";
 
 /*
  * The edge's own chain nodes: untrusted help. They fill what a body left out, take what was signed, and are read by those
@@ -119,6 +119,16 @@ export class Nodes {
     if (typeof transaction !== "object" || transaction === null) return null;
     const fields = transaction as Readonly<Record<string, unknown>>;
     return (await this.find(chainOf(fields["chainId"]))?.assist(fields)) ?? null;
+  }
+
+  /** What the vault has asked for, one for each request of a body. */
+  assistWith(wanted: readonly (Wanted | null)[]): Promise<(Assist | null)[]> {
+    return Promise.all(
+      wanted.map(async (each) => {
+        const node = each ? this.#nodes.get(each.chain) : undefined;
+        return node ? node.assist(each!.transaction).catch(() => null) : null;
+      }),
+    );
   }
 
   async #prices(): Promise<PricesByChain> {

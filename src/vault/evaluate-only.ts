@@ -1,3 +1,4 @@
+import type { Filling } from "../chains/evm/fields.ts";
 import type { SigningRequestBody } from "../domain/api.ts";
 import { GatewayError } from "../domain/errors.ts";
 import type { Intent } from "../domain/intent.ts";
@@ -18,6 +19,7 @@ export async function evaluateOnly(
   clientId: ClientId,
   caller: CallerName,
   body: SigningRequestBody,
+  assist?: Filling,
 ): Promise<{ intent: Intent; digest: string; decision: Json }> {
   const client = directory.get(clientId);
   const house = directory.house;
@@ -29,9 +31,9 @@ export async function evaluateOnly(
     await requireCurrent(reader, client, house);
     const submission = { client: clientId, caller, idempotencyKey: "", bodyHash: "", body, evidence: {} };
     const request = newRequest(submission, client, await reader.now());
-    const understood = await understandReplacing(reader, request, payload);
+    const understood = await understandReplacing(reader, request, payload, assist);
     const { intent, digest32 } = understood;
-    const situation = { client, house, key, request, payload: body.payload, ...understood };
+    const situation = { client, house, key, request, payload: body.payload, assist, ...understood };
     const facts = await loadFacts(reader, situation);
     const decision = shownDecision(await decide(reader, situation, facts, { explain: true }));
     return { intent, digest: `0x${Buffer.from(digest32).toString("hex")}`, decision };

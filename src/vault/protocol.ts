@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { Assist, Broadcast, PricesByChain } from "../domain/rpc.ts";
+import type { Assist, Broadcast, PricesByChain, Wanted } from "../domain/rpc.ts";
 
 /*
  * The words between edge and vault: a frame is two 32-bit big-endian lengths, a JSON head, the raw body. Requests carry
@@ -15,7 +15,10 @@ export type RequestHead = {
   readonly trace?: string;
   /** Only the headers in `FORWARDED_HEADERS`. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The edge's own help, one for each call of the body; no part of what the caller has signed. */
+  /**
+   * The edge's own help, one for each call or request of the body; no part of what the caller has signed. None at all, as
+   * a list: the edge has chain nodes, and shall be told what is wanted of them.
+   */
   readonly assist?: readonly (Assist | PricesByChain | null)[];
 };
 
@@ -25,6 +28,8 @@ export type AnswerHead = {
   readonly headers: Readonly<Record<string, string>>;
   /** For the edge, not for the caller. */
   readonly broadcast?: readonly Broadcast[];
+  /** For the edge as well: nothing was done, for want of this help; one for each request of the body. */
+  readonly wanted?: readonly (Wanted | null)[];
 };
 
 export type Frame<Head> = { readonly head: Head; readonly body: Buffer };

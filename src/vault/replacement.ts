@@ -97,7 +97,7 @@ export async function supersededBy(
 }
 
 /** What cannot be read is refused later, and recorded. */
-function partialOf(fields: unknown): PartialTransaction | undefined {
+export function partialOf(fields: unknown): PartialTransaction | undefined {
   try {
     return parseFields(fields);
   } catch (error) {
@@ -106,7 +106,7 @@ function partialOf(fields: unknown): PartialTransaction | undefined {
   }
 }
 
-const accountOf = ({ accounts }: KeyRow, { chainId }: PartialTransaction): Account | undefined =>
+export const accountOf = ({ accounts }: KeyRow, { chainId }: PartialTransaction): Account | undefined =>
   chainId === undefined && accounts.length === 1
     ? accounts[0]
     : accounts.find((account) => evmChainId(chainOf(account)) === chainId);

@@ -51,7 +51,7 @@ export async function serveVault(
 
   const answer = async (connection: Socket, { head, body }: Frame<RequestHead>): Promise<void> => {
     const routed = await answerTo(traced(gateway, head), head, body, stopping || isFull(body.length));
-    const { status, headers, broadcast, bytes } = fitting(routed);
+    const { status, headers, broadcast, wanted, bytes } = fitting(routed);
     // Bound to the request's signature only where that signature was verified: a hostile edge could otherwise have any
     // refusal signed as the answer to a request that was really executed.
     const signed = signer.headers(status, bytes, routed.authenticated ? head.headers["signature"] : undefined);
@@ -61,6 +61,7 @@ export async function serveVault(
         status,
         headers: { "content-type": "application/json", ...headers, ...signed },
         ...(broadcast ? { broadcast } : {}),
+        ...(wanted ? { wanted } : {}),
       };
       writeFrame(connection, encodeFrame(answerHead, bytes));
       connections.wrote(connection);
@@ -123,11 +124,16 @@ function fitting({
   status,
   headers,
   broadcast,
+  wanted,
   body,
-}: Answer): Pick<Answer, "status" | "headers" | "broadcast"> & { readonly bytes: Uint8Array } {
+}: Answer): Pick<Answer, "status" | "headers" | "broadcast" | "wanted"> & { readonly bytes: Uint8Array } {
   const bytes = bodyBytes(body);
   if (bytes.length <= MAX_BODY_BYTES)
-    return { status, headers: headers ?? {}, bytes, ...(broadcast ? { broadcast } : {}) };
+    return {
+      ...{ status, headers: headers ?? {}, bytes },
+      ...(broadcast ? { broadcast } : {}),
+      ...(wanted ? { wanted } : {}),
+    };
   const problem = problemOfError(
     new GatewayError("answer-too-large", "the answer is larger than a frame", { hint: "ask for less: `limit=50`" }),
   );
@@ -186,12 +192,13 @@ function healthcheck(gateway: Gateway): Routed {
 
 /** Asked by machines that have no key: how the gateway is, and nothing of what it does. */
 function statusOf(gateway: Gateway, target: string): Routed | undefined {
-  if (splitTarget(target).path === "/readyz") {
+  const { path } = splitTarget(target);
+  if (path === "/readyz") {
     const readiness = readinessOf(gateway);
     return { authenticated: false, status: readiness.status === "ready" ? 200 : 503, body: readiness };
   }
-  if (target === "/upcheck") return { authenticated: false, status: 200, body: Buffer.from("OK"), headers: PLAIN };
-  if (target === "/healthcheck") return healthcheck(gateway);
+  if (path === "/upcheck") return { authenticated: false, status: 200, body: Buffer.from("OK"), headers: PLAIN };
+  if (path === "/healthcheck") return healthcheck(gateway);
   if (target !== METRICS_TARGET) return undefined;
   const headers = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
   return { authenticated: false, status: 200, body: Buffer.from(metricsOf(gateway)), headers };

@@ -144,7 +144,7 @@ const PAYLOADS: readonly (readonly [string, Record<string, unknown>, Refusal])[]
   ["a number with an exponent", { transaction: { ...FIELDS, value: "1e18" } }, unreadable("invalid-number")],
   ["a fraction of the smallest unit", { transaction: { ...FIELDS, value: "0.5" } }, unreadable("invalid-number")],
   ["fields of two types at once", { transaction: { ...FIELDS, gasPrice: "1" } }, unreadable("conflicting-fields")],
-  ["nothing about gas", { transaction: { to: TREASURY, value: "1" } }, unreadable("missing-field")],
+  ["nothing about the receiver", { transaction: { ...FIELDS, to: undefined } }, unreadable("missing-field")],
 
   // What can be read, and no rule allows.
   [
@@ -272,6 +272,13 @@ describe("attacks on signing requests", function () {
       it(`${name}: ${refusal.reason ?? refusal.code}`, () =>
         assertRefused(post(payment(payload)), { ...refusal, leaf: "denied" }));
     }
+
+    it("nothing about gas, where no node helps: node-unavailable, for now", () =>
+      assertRefused(post(payment({ transaction: { to: TREASURY, value: "1" } })), {
+        status: 503,
+        code: "node-unavailable",
+        leaf: "none",
+      }));
 
     it("a nonce that is authorized already: conflict", () =>
       assertRefused(post(payment({ unsigned: bytes({ nonce: 0, value: 2n }) })), {

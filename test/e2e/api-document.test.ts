@@ -48,8 +48,10 @@ describe("the OpenAPI document", function () {
 
   /** Through the validator. */
   const call = async (...of: Parameters<ServedVault["call"]>): Promise<WireAnswer> => {
-    const answer = await gateway.call(...of);
+    const request = gateway.signed(...of);
+    const answer = await send(gateway.url, request);
     check.assertAnswer(of[1], of[2], answer);
+    if (answer.status < 300) check.assertRequest(of[1], of[2], request);
     return answer;
   };
   const json = ({ body }: WireAnswer) => JSON.parse(body.toString()) as Record<string, never>;
@@ -78,6 +80,16 @@ describe("the OpenAPI document", function () {
     assert.throws(with_({ body: Buffer.from("{}") }), /required/);
     assert.throws(with_({ status: 204 }), /not documented/);
     assert.throws(with_({ headers: { "content-type": "text/html" } }), /not documented/);
+    const request = gateway.signed("payouts", "POST", REQUESTS, transferBody(1), newKey());
+    const asked =
+      (change: Partial<typeof request>, target = REQUESTS) =>
+      () =>
+        check.assertRequest("POST", target, { ...request, ...change });
+    asked({})();
+    assert.throws(asked({ body: Buffer.from(JSON.stringify({ ...transferBody(1), further: 1 })) }), /further/);
+    assert.throws(asked({ headers: { ...request.headers, "idempotency-key": "" } }), /Idempotency-Key/);
+    assert.throws(asked({}, `${REQUESTS}?surprise=1`), /surprise/);
+    assert.throws(asked({}, REQUESTS.replace("acme", "A_C")), /path client/);
   });
 
   it("every answer of a day's work fits it", async () => {
@@ -133,8 +145,7 @@ describe("the OpenAPI document", function () {
     await open("/v1/log/checkpoint");
     await open("/v1/log/tile/0/000.p/5");
     await call("payouts", "GET", `${REQUESTS}/${signed["id"]}/receipt`);
-    await open("/livez");
-    await open("/readyz");
+    for (const path of ["/livez", "/readyz", "/upcheck", "/healthcheck"]) await open(path);
     const done = [...check.seen].filter((each) => / 20[0-2]$/.test(each));
     assert.ok(done.length >= 25, done.join("\n"));
   });

@@ -75,6 +75,7 @@ describe("a hostile edge, over JSON-RPC", function () {
     link = new VaultLink(join(gateway.folder, "run/vault.sock"));
     const nodes = new Nodes({ "eip155:31337": "http://127.0.0.1:9" });
     nodes.assist = () => Promise.resolve([assist as null]);
+    nodes.assistWith = () => Promise.resolve([assist as null]);
     nodes.broadcast = () => Promise.resolve();
     edge = createEdgeServer(
       createApp(link, { bodyBytes: 262_144, inFlight: 64 }, edgeLog("silent"), nodes),
@@ -206,6 +207,35 @@ describe("a hostile edge, over JSON-RPC", function () {
         const { error } = await pay({ ...GOOD, ...dear });
         assert.equal(error?.code, -32003, JSON.stringify([dear, error]));
       }
+    });
+
+    it("over REST he does no more: what stands stands, nonces go on by one, more than the cap is denied", async () => {
+      const wallet = connect({ ...gateway.callers["acme-fund"]!["payouts"]!, url: urlOf(edge) });
+      type Said = { status: number; body: { code?: string; result?: { signedTransaction: string } } };
+      async function ask(help: unknown, fields: object = {}): Promise<Said> {
+        assist = help;
+        value += 1;
+        const transaction = { to: TREASURY, value: String(value), ...fields };
+        const body = Buffer.from(JSON.stringify({ key: "hot-1", payload: { type: "evm-transaction", transaction } }));
+        const path = "/v1/clients/acme-fund/signing-requests";
+        const answer = await wallet.send("POST", path, body, `hostile-${value}`);
+        return { status: answer.status, body: JSON.parse(answer.body.toString()) as Said["body"] };
+      }
+      const read = ({ body }: Said) => Transaction.from(body.result!.signedTransaction);
+      const first = read(await ask(GOOD)).nonce;
+      const evil = { ...GOOD, nonce: "0x3e8", chainId: "0x1", to: EVIL, value: "0xff", data: "0x00", from: EVIL };
+      const next = read(await ask(evil, { gas: "21300" }));
+      assert.deepEqual(
+        [next.nonce, next.to, next.value, next.chainId, next.data, next.gasLimit],
+        [first + 1, TREASURY, BigInt(value), 31337n, "0x", 21_300n],
+      );
+      for (const dear of [{ gas: "0xffffffffffff" }, { maxFeePerGas: "0xffffffffffffff" }])
+        assert.deepEqual((await ask({ ...GOOD, ...dear })).body.code, "denied-by-policy");
+      for (const help of [null, [], 7, "0x1", { ...GOOD, gas: 21_000 }, { ...GOOD, gas: "0x05208" }]) {
+        const { status, body } = await ask(help);
+        assert.deepEqual([status, body.code], [503, "node-unavailable"], JSON.stringify(help));
+      }
+      assert.equal(read(await ask(GOOD)).nonce, first + 2, "of those nothing was recorded");
     });
 
     it("what is no quantity is no help: -32005, for now, and nothing was recorded", async () => {

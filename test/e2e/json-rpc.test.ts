@@ -256,6 +256,89 @@ describe("Ethereum JSON-RPC", function () {
     assert.equal(await chain().getBalance({ address: TREASURY }), before + 77n);
   });
 
+  describe("over REST, the same help", () => {
+    type View = { id: string; state: string; result?: { signedTransaction: Hex; transactionHash: Hex } };
+    const wallet = () => gateway.as("acme-fund", "payouts");
+    const asked = (value: bigint, fields: object = {}) => ({
+      key: "hot-1",
+      payload: { type: "evm-transaction", transaction: { to: TREASURY, value: value.toString(), ...fields } },
+    });
+    const keyed = (name: string) => ({ idempotencyKey: `rest-${name}` });
+    const mined = async ({ result }: View) => {
+      await chain().sendRawTransaction({ serializedTransaction: result!.signedTransaction });
+      return chain().waitForTransactionReceipt({ hash: result!.transactionHash });
+    };
+
+    it("a body that leaves out nonce, gas and fees is filled, signed and mined, and the same again is the same", async () => {
+      const view = (await wallet().sign("acme-fund", asked(501n), keyed("a"))) as View;
+      assert.equal((await mined(view)).status, "success");
+      const again = (await wallet().sign("acme-fund", asked(501n), keyed("a"))) as View;
+      assert.deepEqual(again.result, view.result);
+      const legacy = (await wallet().sign("acme-fund", asked(502n, { type: "0x0" }), keyed("b"))) as View;
+      assert.equal((await mined(legacy)).type, "legacy");
+    });
+
+    it("what the body names stands", async () => {
+      const named = { gas: "30000", maxFeePerGas: "90000000000", maxPriorityFeePerGas: "1000000007" };
+      const { gas: _, ...fees } = named;
+      const view = (await wallet().sign("acme-fund", asked(503n, fees), keyed("c"))) as View;
+      const found = Transaction.from(view.result!.signedTransaction);
+      assert.deepEqual(
+        [found.maxFeePerGas, found.maxPriorityFeePerGas, found.gasLimit >= 21_000n && found.gasLimit < 30_000n],
+        [90_000_000_000n, 1_000_000_007n, true],
+      );
+      const whole = (await wallet().sign("acme-fund", asked(504n, named), keyed("d"))) as View;
+      assert.equal(Transaction.from(whole.result!.signedTransaction).gasLimit, 30_000n);
+      for (const each of [view, whole]) assert.equal((await mined(each)).status, "success");
+    });
+
+    it("a batch is filled in its order, and an evaluation too; nothing is asked that could not be mined", async () => {
+      const requests = [asked(505n), asked(506n, { gas: "21000" }), asked(507n)];
+      const { answers } = await wallet().call<{ answers: { status: number; body: View }[] }>(
+        "POST",
+        "/v1/clients/acme-fund/signing-requests/batch",
+        { body: { requests }, ...keyed("batch") },
+      );
+      const nonces = answers.map(({ body }) => Transaction.from(body.result!.signedTransaction).nonce);
+      assert.deepEqual(nonces, [nonces[0], nonces[0]! + 1, nonces[0]! + 2]);
+      for (const { body } of answers) assert.equal((await mined(body)).status, "success");
+      const { decision } = await wallet().call<{ decision: { outcome: string } }>(
+        "POST",
+        "/v1/clients/acme-fund/evaluations",
+        { body: asked(508n) },
+      );
+      assert.equal(decision.outcome, "allow");
+    });
+
+    it("what people approved is signed with fees of the day on which it is signed", async () => {
+      const body = asked(13n * 10n ** 18n);
+      const waits = (await wallet().sign("acme-fund", body, keyed("people"))) as View;
+      assert.equal(waits.state, "pending");
+      const alice = join(gateway.folder, "callers/acme-fund/alice.json");
+      const approved = await run(["approval", "approve", waits.id, "--yes", "--as", alice]);
+      assert.equal(approved.code, 0, approved.stderr);
+      const node = createTestClient({ chain: foundry, mode: "anvil", transport: http(anvil.url) });
+      await node.setNextBlockBaseFeePerGas({ baseFeePerGas: 30_000_000_000n });
+      await node.mine({ blocks: 1 });
+      const view = (await wallet().sign("acme-fund", body, keyed("people"))) as View;
+      assert.ok(Transaction.from(view.result!.signedTransaction).maxFeePerGas! > 30_000_000_000n);
+      assert.equal((await mined(view)).status, "success");
+    });
+
+    it("a transaction that the node expects to fail is not recorded: 503, and the same key is free", async () => {
+      const body = asked(1n, { data: "0x12345678", to: "0x0000000000000000000000000000000000000009" });
+      const transfer = asked(1n);
+      const bare = async (each: object) => {
+        const bytes = Buffer.from(JSON.stringify(each));
+        const path = "/v1/clients/acme-fund/signing-requests";
+        const answer = await wallet().send("POST", path, bytes, "rest-fails");
+        return [answer.status, (JSON.parse(answer.body.toString()) as { code?: string }).code];
+      };
+      assert.deepEqual(await bare(body), [503, "node-unavailable"]);
+      assert.deepEqual(await bare(transfer), [201, undefined]);
+    });
+  });
+
   it("an unknown path is said to be one", async () => {
     const response = await fetch(`${gateway.proxyUrl}/eth/v1/node`);
     assert.deepEqual([response.status, ((await response.json()) as { code: string }).code], [404, "not-found"]);

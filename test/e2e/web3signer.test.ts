@@ -16,6 +16,8 @@ import {
 import { createPublicClient, createTestClient, http, parseEther, type Hex } from "viem";
 import { foundry } from "viem/chains";
 import { parse } from "yaml";
+import { newCaller } from "../../src/sdk/caller-file.ts";
+import { connect } from "../../src/sdk/client.ts";
 import { startGateway, type TestGateway } from "../../src/sdk/testing.ts";
 import { startProxy, type RunningProxy } from "../../src/cli/proxy.ts";
 import { startAnvil, type Anvil } from "../support/anvil.ts";
@@ -64,6 +66,8 @@ describe("Web3Signer's paths", function () {
   let anvil: Anvil;
   let gateway: TestGateway;
   let ambiguous: RunningProxy;
+  let otherProxy: RunningProxy;
+  let otherKey: string;
   let address: Hex;
   let publicKey: string;
   const chain = () => createPublicClient({ chain: foundry, transport: http(anvil.url), pollingInterval: 50 });
@@ -74,6 +78,10 @@ describe("Web3Signer's paths", function () {
       policy: [policyOf("acme-fund", ["signer", "shared"]), policyOf("beta-fund", ["shared"])],
     });
     ambiguous = await startProxy(gateway.as("acme-fund", "shared"), 0);
+    const other = gateway.as("beta-fund", "shared");
+    otherProxy = await startProxy(other, 0);
+    const { keys } = await other.get<{ keys: { publicKey: string }[] }>("/v1/clients/beta-fund/keys");
+    otherKey = `0x${keys[0]!.publicKey.slice(4)}`;
     address = gateway.addresses["acme-fund"]!["hot-1"] as Hex;
     const node = createTestClient({ chain: foundry, mode: "anvil", transport: http(anvil.url) });
     await node.setBalance({ address, value: parseEther("100") });
@@ -81,6 +89,7 @@ describe("Web3Signer's paths", function () {
   });
   after(async () => {
     await ambiguous?.stop();
+    await otherProxy?.stop();
     await gateway?.stop();
     await anvil?.stop();
   });
@@ -187,19 +196,30 @@ describe("Web3Signer's paths", function () {
     assert.deepEqual([answer.status, await codeOf(answer)], [403, "denied-by-policy"]);
   });
 
-  it("a caller that two clients declare is refused: its name does not say whose keys are meant", async () => {
-    for (const [method, path, body] of [
-      ["GET", "/api/v1/eth1/publicKeys", undefined],
-      ["POST", `/api/v1/eth1/sign/${publicKey}`, { data: messageData("hello") }],
+  it("of a name that two clients declare, the key that signed says whose it is; nobody else learns of the other", async () => {
+    for (const [client, key] of [
+      ["acme-fund", publicKey],
+      ["beta-fund", otherKey],
     ] as const) {
-      const answer = await ask(method, path, body, ambiguous.url);
-      const said = (await answer.json()) as { code: string; detail: string };
-      // Nobody was proven, so the vault's refusal is bound to no request: the proxy tells it and believes nothing of it.
-      assert.deepEqual([answer.status, said.code], [502, "answer-untrusted"]);
-      assert.match(said.detail, /caller-ambiguous/);
+      const proxy = client === "acme-fund" ? ambiguous : otherProxy;
+      assert.deepEqual(await (await ask("GET", "/api/v1/eth1/publicKeys", undefined, proxy.url)).json(), [key]);
+      const body = { data: messageData("hello") };
+      const signature = await (await ask("POST", `/api/v1/eth1/sign/${key}`, body, proxy.url)).text();
+      assert.equal(verifyMessage("hello", signature), recoverAddressOf(key), client);
     }
-    const named = await ask("POST", "/rpc/acme-fund", { jsonrpc: "2.0", id: 1, method: "eth_accounts" }, ambiguous.url);
-    assert.deepEqual(((await named.json()) as { result: unknown }).result, [address]);
+    // Whoever has neither key is told the same of a name that one declares, and of one that two do.
+    const told = [];
+    for (const caller of ["signer", "shared"]) {
+      const { privateKey } = newCaller({ gateway: "any", url: gateway.url, answersKey: "" }, caller);
+      const stranger = connect({ ...gateway.callers["acme-fund"]![caller]!, privateKey });
+      const answer = await stranger
+        .send("GET", "/api/v1/eth1/publicKeys", Buffer.alloc(0), undefined)
+        .catch((error: unknown) => String((error as Error).message).replaceAll(caller, "NAME"));
+      told.push(answer);
+    }
+    assert.equal(typeof told[0], "string");
+    assert.match(told[0] as string, /signature-invalid/);
+    assert.equal(told[1], told[0]);
   });
 
   it("each answer is one that Web3Signer's own document knows", async function () {

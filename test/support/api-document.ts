@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import type { ValidateFunction } from "ajv/dist/2020.js";
-import type { WireAnswer } from "./wire.ts";
+import type { WireAnswer, WireRequest } from "./wire.ts";
 
 /*
  * An OpenAPI document as another implementation reads it: ajv, of JSON Schema 2020-12, which shares no code with zod. Holds
@@ -18,6 +18,7 @@ type Content = Readonly<
 type Parameter = { readonly name: string; readonly in: string; readonly required?: boolean; readonly schema: object };
 export type Operation = {
   readonly operationId: string;
+  readonly security?: readonly object[];
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly content: Content };
   readonly responses: Readonly<Record<string, { readonly content: Content }>>;
@@ -58,6 +59,26 @@ export class DocumentCheck {
       if (!parameter || !this.#validator(parameter.schema)(value)) return false;
     }
     return requestBody ? this.#validator(requestBody.content["application/json"]!.schema)(body) : body === undefined;
+  }
+
+  /** Of a request that was taken. @throws {AssertionError} one that the document does not know, also in path or headers */
+  assertRequest(method: string, target: string, { headers, body }: Pick<WireRequest, "headers" | "body">): void {
+    const operation = this.find(method, target);
+    const [path, query] = target.split("?", 2) as [string, string?];
+    assert.ok(operation, `${method} ${target} is of no operation`);
+    if (operation.security?.length === 0) return; // open to everybody, and to whatever they write behind it
+    const given = body.length === 0 ? undefined : (JSON.parse(Buffer.from(body).toString()) as unknown);
+    assert.ok(this.takes(operation, new URLSearchParams(query), given), `${method} ${target}: ${String(body)}`);
+    const template = this.operations()
+      .find((each) => each.operation === operation)!
+      .path.split("/");
+    const inPath = new Map(path.split("/").map((segment, n) => [template[n]?.slice(1, -1), segment]));
+    for (const { in: where, name, required, schema } of operation.parameters ?? []) {
+      if (where === "query") continue;
+      const value = where === "path" ? inPath.get(name) : headers[name.toLowerCase()];
+      if (value === undefined && required !== true) continue;
+      assert.ok(this.#validator(schema)(value), `${method} ${target}: ${where} ${name} is ${String(value)}`);
+    }
   }
 
   /** @throws {AssertionError} an answer that the document does not know */

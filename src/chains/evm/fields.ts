@@ -194,7 +194,7 @@ function required(to: string | undefined): string {
 }
 
 const isPrice = (name: string): name is Exclude<keyof Filling, "chainId" | "nonce" | "gas"> => name in FILLING_BITS;
-const pricesOf = (type: EvmTransactionType) => OWN_FIELDS[type].filter(isPrice);
+export const pricesOf = (type: EvmTransactionType) => OWN_FIELDS[type].filter(isPrice);
 
 /** Enough to mend a mistake; a refusal is kept for ever, so it does not grow with what was sent. */
 const UNKNOWN_FIELDS_NAMED = 10;

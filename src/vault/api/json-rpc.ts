@@ -13,7 +13,8 @@ import type { KeyRow, RequestRow } from "../ports.ts";
 import { readRecord } from "../record.ts";
 import { sign } from "../sign.ts";
 import { isDuplicate, submissionFor, type Asked } from "./asked-again.ts";
-import { problemOfError } from "./problems.ts";
+import { isWaiting, missingIn, unfilled } from "./filling.ts";
+import { problemOfError, rpcCodeOf } from "./problems.ts";
 import { readOwn, viewNow } from "./rest.ts";
 import type { Answer, Call } from "./routes.ts";
 
@@ -93,16 +94,12 @@ const failed = (code: number, message: string, data?: Json): Reply => ({
 
 const invalid = (message: string): GatewayError => new GatewayError("invalid-params", message);
 
-const PASSING: ReadonlySet<string> = new Set(["request-in-progress", "node-unavailable"]);
-
 /** Refusals before anything was recorded: of the call itself, or for now. A directory that lags behind is the router's. */
 function errorOf(error: unknown): Reply {
   if (!(error instanceof GatewayError)) throw error;
-  const { status, code, detail, hint } = problemOfError(error);
+  const { code, detail, hint } = problemOfError(error);
   const data = { code, ...(hint === undefined ? {} : { hint }) };
-  if (status >= 500 || status === 429 || PASSING.has(code)) return failed(RPC_ERROR.later, detail, data);
-  if (status === 403 || status === 409) return failed(RPC_ERROR.rejected, detail, data);
-  return failed(RPC_ERROR.invalidParams, detail, data);
+  return failed(rpcCodeOf(code), detail, data);
 }
 
 /** Active keys that sign for an Ethereum account, by name. */
@@ -186,7 +183,7 @@ async function signTransaction(item: Item, method: VaultMethod): Promise<Reply> 
   if (isDuplicate(asked)) return { error: duplicateOf(asked.duplicate) };
   const { submission, known } = asked;
   // What was authorized or ended is answered also while no node helps.
-  if (known === undefined || isWaiting(known)) requireFilled(fields, assist);
+  if (known === undefined || isWaiting(known)) await requireFilled(call, body, assist);
   const replaces = known ? undefined : await supersededBy(call.gateway.store, key, fields, assist);
   const row = await sign(call.gateway, {
     ...submission,
@@ -197,29 +194,10 @@ async function signTransaction(item: Item, method: VaultMethod): Promise<Reply> 
   return replyTo(call, row, method === "eth_sendTransaction");
 }
 
-const isWaiting = ({ state }: RequestRow): boolean => state === "pending" || state === "ready";
-
 /** Without a node nobody knows gas or prices: that is said before anything is recorded, since it may pass. */
-function requireFilled(fields: Readonly<Record<string, unknown>>, assist: Filling): void {
-  const missing = (["gas", ...pricesLeftOut(fields)] as const).filter(
-    (name) => fields[name] === undefined && assist[name] === undefined,
-  );
-  if (missing.length === 0) return;
-  throw new GatewayError(
-    "node-unavailable",
-    `nobody has filled in ${missing.map((name) => `\`${name}\``).join(", ")}`,
-    {
-      hint: "name them, or give the edge a chain node (`edge.nodes` in portcullis.yaml); a node that expects the transaction to fail knows no `gas`",
-    },
-  );
-}
-
-/** Of a transaction that names a price of one kind, the other kind's are not missing. */
-function pricesLeftOut({ type, gasPrice }: Readonly<Record<string, unknown>>) {
-  if (gasPrice !== undefined) return [];
-  return type === "0x0" || type === "0x1"
-    ? (["gasPrice"] as const)
-    : (["maxFeePerGas", "maxPriorityFeePerGas"] as const);
+async function requireFilled(call: Call, ...asked: [Parameters<typeof missingIn>[1], Filling]): Promise<void> {
+  const missing = await missingIn(call, ...asked);
+  if (missing) throw unfilled(missing);
 }
 
 function parsePayload(payload: unknown): Payload {
@@ -286,8 +264,7 @@ async function resume(item: Item): Promise<Reply> {
   const { payload } = readRecord(row);
   if (isFinal(row.state) || payload === undefined) return replyTo(call, row, true);
   const assist = assistFor(row, item.assist);
-  if (payload.type === "evm-transaction" && payload.transaction !== undefined)
-    requireFilled(payload.transaction, assist);
+  await requireFilled(call, { key: row.key, payload }, assist);
   const { client, caller, key, idempotencyKey, bodyHash } = row;
   const finished = await sign(call.gateway, {
     ...{ client, caller, idempotencyKey, bodyHash, evidence: call.evidence },
@@ -299,16 +276,19 @@ async function resume(item: Item): Promise<Reply> {
 }
 
 /**
- * Prices of today, from the node of the request's own chain; as much gas as was filled in when it was first asked, since
- * the edge does not know the transaction.
+ * Prices of today, from the node of the request's own chain; as much gas as was filled in when it was first asked, and a
+ * count that begins where it began then, since the edge does not know the transaction.
  */
 function assistFor(row: RequestRow, assist: unknown): Filling {
   const { intent, filling } = readRecord(row);
   const { account } = (intent ?? {}) as { account?: Account };
   const byChain = (assist ?? {}) as Readonly<Record<string, unknown>>;
-  const gas = filling?.["gas"];
+  const kept = (["gas", "nonce"] as const).flatMap((name) => {
+    const value = filling?.[name];
+    return value === undefined ? [] : [[name, BigInt(value)] as const];
+  });
   return {
-    ...(gas === undefined ? {} : { gas: BigInt(gas) }),
+    ...Object.fromEntries(kept),
     ...(account === undefined ? {} : readAssist(byChain[chainOf(account)])),
   };
 }
@@ -322,7 +302,7 @@ async function replyTo({ gateway }: Call, row: RequestRow, send: boolean): Promi
     return send ? { result: transactionHash!, broadcast: { chain, raw } } : { result: raw };
   }
   if (result) return { result: result.signature };
-  if (problem) return failed(RPC_ERROR.rejected, `${problem.code}: ${problem.detail}`, denialData(view));
+  if (problem) return failed(rpcCodeOf(problem.code), `${problem.code}: ${problem.detail}`, denialData(view));
   const waits = view.state === "pending" || view.state === "ready";
   const data = {
     requestId: view.id,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ProblemAnswer, ReadinessAnswer, RefusedRequestAnswer } from "../../domain/answers.ts";
+import { HealthcheckAnswer, ProblemAnswer, ReadinessAnswer, RefusedRequestAnswer } from "../../domain/answers.ts";
 import type { Json } from "../../domain/json.ts";
 import { EXAMPLES } from "./examples.ts";
 import { PROBLEMS, type ProblemCode } from "./problem-list.ts";
@@ -93,6 +93,25 @@ const machinesPaths = (schemas: Schemas): Record<string, JsonObject> => ({
       responses: {
         200: json("it signs for one client at least", schemas.answer(ReadinessAnswer)),
         503: json("it does not; `status` says why", schemas.answer(ReadinessAnswer)),
+      },
+    },
+  },
+  "/upcheck": {
+    get: {
+      summary: "Web3Signer: the vault lives",
+      operationId: "getUpcheck",
+      security: [],
+      responses: { 200: json("it does", { type: "string" }, "text/plain") },
+    },
+  },
+  "/healthcheck": {
+    get: {
+      summary: "Web3Signer: how the gateway is",
+      operationId: "getHealthcheck",
+      security: [],
+      responses: {
+        200: json("it signs for one client at least", schemas.answer(HealthcheckAnswer)),
+        503: json("it does not", schemas.answer(HealthcheckAnswer)),
       },
     },
   },

@@ -52,7 +52,7 @@ const SIGNING = {
   )("an operator ended the request between its authorization and its outcome"),
   "request-in-progress": kind(409, "yes", "repeat a moment later")("another attempt with this key is under way"),
   "not-replaceable": unreadable(
-    "the request that `replaces` names is no transaction of this caller and key that was authorized",
+    "this cannot take the place of the request that `replaces` names (or that holds its nonce, over JSON-RPC): not the latest transaction of this key with its nonce that was signed or has failed, or it differs in more than its prices and is no cancellation",
   ),
   "client-frozen": kind(
     409,
@@ -123,9 +123,7 @@ const ASKING = {
   "not-found": missing("there is nothing at this path", "see /docs"),
   "client-not-found": missing("there is no such client"),
   "key-not-found": missing("the client has no such key"),
-  "caller-ambiguous": conflict("several clients' policies declare the caller, and the path names none of them"),
   "invalid-params": unacceptable("the parameters of the JSON-RPC call are not what its method takes"),
-  "node-unavailable": unacceptable("fields were left out, and no chain node has filled them"),
   "raw-digest-refused": unacceptable("what is to be signed can be read neither as a transaction nor as a message"),
   "cosignature-invalid": unacceptable("what a witness gave back is no cosignature of a checkpoint of this log"),
   "asset-not-found": missing("the client's registry has no such asset"),
@@ -240,6 +238,10 @@ const LATER = {
   "hsm-unavailable": later("the client's token does not answer"),
   "key-ambiguous": later("the token holds two keys of one name"),
   "key-refused": later("the key does not show what I1 asks for, or does not prove its public key"),
+  "node-unavailable": later(
+    "fields were left out that only a chain node knows, and none has filled them: nothing was recorded",
+    "name them, or repeat when the edge's node answers; one that expects the transaction to fail knows no `gas`",
+  ),
   "not-ready": later("the vault is starting"),
   "outcome-unknown": later("the store was lost while it committed; the same request finds out"),
   "pin-incorrect": later("the token refused its PIN"),

@@ -1,5 +1,6 @@
 import type { Problem } from "../../domain/api.ts";
 import { GatewayError } from "../../domain/errors.ts";
+import { RPC_ERROR } from "../../domain/rpc.ts";
 import type { StoredProblem } from "../record.ts";
 import { storedProblem } from "../record.ts";
 import { PROBLEMS, type ProblemCode } from "./problem-list.ts";
@@ -8,6 +9,13 @@ import { PROBLEMS, type ProblemCode } from "./problem-list.ts";
 const UNLISTED = 422;
 
 export const statusOf = (code: string): number => PROBLEMS[code as ProblemCode]?.status ?? UNLISTED;
+
+/** What a program that speaks JSON-RPC is told: whether it may repeat itself, and whether it was the call's own fault. */
+export function rpcCodeOf(code: string): number {
+  const { status, again } = PROBLEMS[code as ProblemCode] ?? { status: UNLISTED, again: "final" };
+  if (again === "yes") return RPC_ERROR.later;
+  return again === "final" || status === 403 || status === 409 ? RPC_ERROR.rejected : RPC_ERROR.invalidParams;
+}
 
 /** By status: when to ask again, in seconds. */
 export const RETRY_AFTER_S: Readonly<Record<number, number>> = { 429: 60, 503: 1 };

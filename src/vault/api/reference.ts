@@ -1,5 +1,6 @@
 import { ROLES } from "../../domain/names.ts";
 import { PROBLEM_SECTIONS, type Again, type ProblemKind } from "./problem-list.ts";
+import { rpcCodeOf } from "./problems.ts";
 import type { CallerRoute, Route } from "./routes.ts";
 
 /* `docs/roles.md`, `docs/errors.md` and `docs/asking-again.md`, printed from the route table and the list of problems. */
@@ -74,6 +75,7 @@ const problemRow = ([code, { status, cause, remedy, again, unsigned }]: [string,
   cause,
   remedy,
   AGAIN[again],
+  unsigned ? "" : `${rpcCodeOf(code)}`,
 ];
 
 export const errorsPage = (): string =>
@@ -81,13 +83,19 @@ export const errorsPage = (): string =>
     "# Problems",
     WRITTEN,
     "Every refusal is an RFC 9457 problem: `code` is stable and meant for programs, `detail` and `hint` for people; the " +
-      "facts stand beside them. The last column answers whether the same request may be sent again with the same " +
+      "facts stand beside them. The fifth column answers whether the same request may be sent again with the same " +
       "idempotency key. It always may: a key belongs to one body for ever, and is never worth two signatures. A code that " +
       "is not listed refuses what the payload says (422). \\* Said by the edge, without the vault's signature: whether the " +
       "vault has seen the request is not known from it.",
+    "Over JSON-RPC the code stands in `error.data.code`; the last column is `error.code`, of which json-rpc.md says what " +
+      "to do. An identity that is not proven, and a body that is no JSON-RPC, are problems there as well, with their HTTP " +
+      "status.",
     ...Object.entries(PROBLEM_SECTIONS).flatMap(([title, problems]) => [
       `## ${title}`,
-      table(["code", "status", "cause", "what to do", "the same again?"], Object.entries(problems).map(problemRow)),
+      table(
+        ["code", "status", "cause", "what to do", "the same again?", "JSON-RPC"],
+        Object.entries(problems).map(problemRow),
+      ),
     ]),
     "",
   ].join("\n\n");

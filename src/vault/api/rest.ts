@@ -25,6 +25,7 @@ import { viewOf } from "../record.ts";
 import { cancelScheduled } from "../scheduled-policies.ts";
 import { settleRequest } from "../recover.ts";
 import { sign } from "../sign.ts";
+import { filledFor, unfilledAnswer } from "./filling.ts";
 import { fittingPage, pageSize } from "./page.ts";
 import { problemOf, statusOf } from "./problems.ts";
 import type { Answer, Call } from "./routes.ts";
@@ -35,7 +36,9 @@ const STATUS_OF_STATE = { signed: 201, pending: 202, ready: 202, authorized: 202
 
 export async function postSigningRequest(call: Call<SigningRequestBody>): Promise<Answer> {
   const { gateway, client, caller, idempotencyKey, bodyHash, body, evidence } = call;
-  const row = await sign(gateway, { client, caller: caller.name, idempotencyKey, bodyHash, body, evidence });
+  const { missing, ...filled } = await filledFor(call, body, idempotencyKey);
+  if (missing) return unfilledAnswer([missing]);
+  const row = await sign(gateway, { client, caller: caller.name, idempotencyKey, bodyHash, body, evidence, ...filled });
   gateway.changed.notify(row);
   return answerOf(row, await shownAt(gateway, row));
 }
@@ -159,14 +162,12 @@ function stateFilter(text: string | null): RequestState | undefined {
   return parsed.data;
 }
 
-export async function postEvaluation({
-  gateway,
-  client,
-  caller,
-  body,
-}: Call<z.infer<typeof EvaluationBody>>): Promise<Answer> {
-  const { caller: asCaller, ...request } = body;
-  return { status: 200, body: asJson(await evaluateOnly(gateway, client, asCaller ?? caller.name, request)) };
+export async function postEvaluation(call: Call<z.infer<typeof EvaluationBody>>): Promise<Answer> {
+  const { gateway, client, caller } = call;
+  const { caller: asCaller, ...request } = call.body;
+  const { missing, assist } = await filledFor(call, request, "");
+  if (missing) return unfilledAnswer([missing]);
+  return { status: 200, body: asJson(await evaluateOnly(gateway, client, asCaller ?? caller.name, request, assist)) };
 }
 
 const keyView = (row: KeyRow, refused?: GatewayError) => ({

@@ -74,22 +74,30 @@ const declaredFor =
   };
 
 /**
- * The one client whose document declares whoever says to have sent this; that it is so is proven afterwards.
- * @throws {GatewayError} `unknown-caller`, `caller-ambiguous`
+ * The client whose document declares whoever says to have sent this; that it is so is proven afterwards. Of several with
+ * a caller of that name it is the one whose caller has signed: a public key belongs to one client for ever. Nobody else
+ * learns that there are several (decision 121).
  */
-function clientOf({ directory }: Gateway, { headers }: ReceivedRequest): ClientId {
+async function clientOf(gateway: Gateway, request: ReceivedRequest): Promise<ClientId> {
+  const { headers } = request;
   const name = parseSignatureInput(headers["signature-input"] ?? "")?.parameters.keyid as CallerName | undefined;
-  const declaring = directory.clients().filter(({ policy }) => name !== undefined && policy?.callers.has(name));
-  if (declaring.length === 1) return declaring[0]!.row.id;
-  if (declaring.length === 0) return HOUSE;
-  throw new GatewayError(
-    "caller-ambiguous",
-    `expected one client that declares \`${name}\`, found ${declaring.length}`,
-    {
-      hint: "names of callers that use this path are one client's alone; `/rpc/{client}` names the client",
+  const declaring = gateway.directory
+    .clients()
+    .filter(({ policy }) => name !== undefined && policy?.callers.has(name))
+    .map(({ row }) => row.id);
+  if (declaring.length > 1)
+    for (const client of declaring) if (await isSignedFor(gateway, client, request)) return client;
+  return declaring[0] ?? HOUSE;
+}
+
+const isSignedFor = (gateway: Gateway, client: ClientId, request: ReceivedRequest): Promise<boolean> =>
+  authenticate(request, gateway.name, declaredFor(gateway, client), Date.now()).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof GatewayError) return false;
+      throw error;
     },
   );
-}
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
 
@@ -152,7 +160,7 @@ export async function route(gateway: Gateway, request: ReceivedRequest): Promise
     if (isOpen(found))
       return { ...(await found.route.handle({ gateway, parameters: found.parameters })), authenticated: false };
     const named = found as Matched<CallerRoute>;
-    const matched = named.route.clientOfCaller ? { ...named, client: clientOf(gateway, request) } : named;
+    const matched = named.route.clientOfCaller ? { ...named, client: await clientOf(gateway, request) } : named;
     if (matched.client !== HOUSE && !gateway.directory.find(matched.client)) await gateway.directory.discover();
     gateway.directory.requireFit(matched.client);
     for (let attempt = 0; ; attempt++) {
@@ -214,6 +222,7 @@ async function handle(
     bodyHash: createHash("sha256").update(request.body).digest("hex"),
     evidence: evidenceOf(request),
     assist: request.assist ?? [],
+    asksNodes: request.assist?.length === 0,
   };
   return route.once
     ? actOnce(call, `${request.method} ${request.target}`, () => route.handle(call))

@@ -16,7 +16,7 @@ import { ApprovalBody } from "../../domain/approval.ts";
 import { RecoveryBody } from "../../domain/recovery.ts";
 import { CancellationBody } from "../../domain/governance.ts";
 import type { Role } from "../../domain/names.ts";
-import type { Broadcast } from "../../domain/rpc.ts";
+import type { Broadcast, Wanted } from "../../domain/rpc.ts";
 import { RpcAnswer, RpcBody } from "../../domain/rpc-body.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ClientId } from "../../domain/names.ts";
@@ -51,6 +51,8 @@ export type Call<Body = unknown> = {
   readonly evidence: Readonly<Record<string, string>>;
   /** The edge's, for each call of the body. */
   readonly assist: readonly unknown[];
+  /** The edge asks its chain nodes once it is told what for. */
+  readonly asksNodes: boolean;
 };
 
 export type Answer = {
@@ -59,6 +61,8 @@ export type Answer = {
   readonly headers?: Readonly<Record<string, string>>;
   /** For the edge to hand to the chain. */
   readonly broadcast?: readonly Broadcast[];
+  /** What the edge may ask its chain nodes for, and send the same again with. */
+  readonly wanted?: readonly (Wanted | null)[];
 };
 
 /** Of an answer that is no JSON. */
@@ -156,6 +160,7 @@ export const ROUTES: readonly Route[] = [
       "key-not-found",
       "idempotency-mismatch",
       "too-many-denied",
+      "node-unavailable",
       ...PAYLOAD_PROBLEMS,
     ],
     roles: ["wallet-service"],
@@ -169,7 +174,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/clients/{client}/signing-requests/batch",
     summary: "asks for up to 100 signatures; each is decided and answered on its own",
     answers: { 200: a.BatchAnswer },
-    problems: ["too-many-denied"],
+    problems: ["too-many-denied", "node-unavailable"],
     roles: ["wallet-service"],
     body: BatchBody,
     checksItself: true,
@@ -270,7 +275,14 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/clients/{client}/evaluations",
     summary: "says what would be decided; nothing is signed, counted or recorded",
     answers: { 200: a.EvaluationAnswer },
-    problems: ["client-frozen", "key-disabled", "key-not-found", "policy-not-found", ...PAYLOAD_PROBLEMS],
+    problems: [
+      "client-frozen",
+      "key-disabled",
+      "key-not-found",
+      "policy-not-found",
+      "node-unavailable",
+      ...PAYLOAD_PROBLEMS,
+    ],
     roles: ["wallet-service", "policy-officer", "auditor"],
     body: EvaluationBody,
     dryRun: true,
@@ -430,7 +442,6 @@ export const ROUTES: readonly Route[] = [
     path: "/api/v1/eth1/publicKeys",
     summary: "Web3Signer: lists public keys",
     answers: { 200: a.PublicKeysAnswer },
-    problems: ["caller-ambiguous"],
     roles: ["wallet-service"],
     clientOfCaller: true,
     handle: web3signer.listPublicKeys,
@@ -440,7 +451,7 @@ export const ROUTES: readonly Route[] = [
     path: "/api/v1/eth1/sign/{identifier}",
     summary: "Web3Signer: signs the Keccak of one unsigned transaction or one message",
     answers: { 200: TEXT },
-    problems: ["caller-ambiguous", "key-not-found", "raw-digest-refused", "denied-by-policy", ...PAYLOAD_PROBLEMS],
+    problems: ["key-not-found", "raw-digest-refused", "denied-by-policy", ...PAYLOAD_PROBLEMS],
     roles: ["wallet-service"],
     body: web3signer.Web3SignerBody,
     ownKey: true,
