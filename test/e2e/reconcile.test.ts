@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import {
   createPublicClient,
   createTestClient,
@@ -501,9 +502,8 @@ describe("a year of a small custodian", function () {
     const url = `http://127.0.0.1:${(between.address() as AddressInfo).port}`;
     const flags = ["--as", at("watcher.json"), "--node", url, "--client", "blue-harbor", "--confirmations", "3"];
     const child = spawn(process.execPath, [PROGRAM, "reconcile", ...flags, "--every", "1s", "--json"]);
-    const [reports, faults] = [child.stdout, child.stderr].map((input) =>
-      createInterface({ input })[Symbol.asyncIterator](),
-    ) as [AsyncIterator<string>, AsyncIterator<string>];
+    const linesOf = (input: Readable): AsyncIterator<string> => createInterface({ input })[Symbol.asyncIterator]();
+    const [reports, faults] = [linesOf(child.stdout), linesOf(child.stderr)];
     const next = async (lines: AsyncIterator<string>): Promise<string> => (await lines.next()).value as string;
     try {
       const times = [await next(reports), await next(reports)];
