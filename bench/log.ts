@@ -22,7 +22,8 @@ const ROUNDS = 5;
 const REQUESTS_A_TURN = 600;
 const IN_FLIGHT = 32;
 const PROOFS = 2_000;
-const CHECKED = 3_000;
+/** Enough for what is compiled while it runs to be compiled, as in any log that is worth the wait. */
+const CHECKED = 12_000;
 
 export type LogReport = {
   readonly leaves: number;
