@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Json } from "./json.ts";
 import { CallerName, ClientId, KeyName, SubAccountName } from "./names.ts";
-import { REQUEST_STATES, type RequestState } from "./request.ts";
+import { BATCH_MAX, REQUEST_STATES, type RequestState } from "./request.ts";
 
 /*
  * The bodies of the HTTP API. One schema = one type, for the vault, which checks, and for the SDK, which is checked.
@@ -81,9 +81,6 @@ export const SigningRequestBody = z.strictObject({
     .describe("the caller's own words for this withdrawal; kept, never interpreted"),
 });
 export type SigningRequestBody = z.infer<typeof SigningRequestBody>;
-
-/** As many as one caller's signature and one answer carry. */
-export const BATCH_MAX = 100;
 
 export const BatchBody = z.strictObject({
   requests: z.array(SigningRequestBody).min(1).max(BATCH_MAX).describe("each is decided on its own, in this order"),

@@ -26,3 +26,6 @@ export const isFinal = (state: RequestState): boolean => FINAL.has(state);
 export type RequestId = string & { readonly __brand: "RequestId" };
 
 export type RequestName = { readonly client: ClientId; readonly caller: CallerName; readonly key: KeyName };
+
+/** As many as one caller's signature and one answer carry. */
+export const BATCH_MAX = 100;

@@ -10,9 +10,11 @@ import {
   splitTarget,
 } from "../domain/http-signature.ts";
 import { AnswerVerifier, type ReceivedAnswer } from "./answers.ts";
+import { askInParts, type BatchAnswer, type BatchItem } from "./batch.ts";
 import { privateKeyOf, readCallerFile, type CallerFile } from "./caller-file.ts";
 
 export { newCaller, readCallerFile, type CallerFile } from "./caller-file.ts";
+export type { BatchItem } from "./batch.ts";
 export type { Problem, SigningRequestBody, SigningRequestView } from "../domain/api.ts";
 export { GatewayError } from "../domain/errors.ts";
 
@@ -86,6 +88,26 @@ export class GatewayClient {
     options: { idempotencyKey: string },
   ): Promise<SigningRequestView> {
     return this.call<SigningRequestView>("POST", `/v1/clients/${client}/signing-requests`, { body, ...options });
+  }
+
+  /**
+   * Asks for many signatures at once; each is decided on its own, and a refusal of one is its own. Repeats itself as
+   * `sign` does, and where one of them is not yet final for a reason that passes.
+   * @param options.idempotencyKey one for the whole list, which stays the same list in the same order
+   * @returns in their order; one that is `pending` or `ready` goes on when the same is asked again
+   * @throws {RefusedError} nothing of it was taken
+   */
+  async signBatch(
+    client: string,
+    requests: readonly (SigningRequestBody | Record<string, unknown>)[],
+    { idempotencyKey }: { idempotencyKey: string },
+  ): Promise<BatchItem[]> {
+    const target = `/v1/clients/${client}/signing-requests/batch`;
+    const ask = async (part: readonly unknown[], key: string): Promise<readonly BatchAnswer[]> => {
+      const options = { body: { requests: part }, idempotencyKey: key };
+      return (await this.call<{ answers: BatchAnswer[] }>("POST", target, options)).answers;
+    };
+    return askInParts(ask, requests, idempotencyKey, RETRY_AFTER_MS);
   }
 
   async get<T>(target: string): Promise<T> {

@@ -101,4 +101,32 @@ describe("a wallet service's own tests", function () {
     assert.deepEqual(second, first);
     if (before) assert.deepEqual(before.request?.result, first.request?.result);
   });
+
+  it("a list from the shell: each has its own outcome, again the same, and one that is refused is exit 1", async () => {
+    const list = join(gateway.folder, "list.json");
+    const caller = join(gateway.folder, "callers/acme-fund/payouts.json");
+    const transfer = (to: string) => ({
+      key: "hot-1",
+      payload: {
+        type: "evm-transaction",
+        transaction: { to, value: "1", gas: "21000", maxFeePerGas: "30000000000", maxPriorityFeePerGas: "1" },
+      },
+    });
+    writeFileSync(list, JSON.stringify([transfer(TREASURY), transfer(STRANGER), transfer(TREASURY)]));
+    const sign = () =>
+      run(["request", "sign", "--batch", list, "--idempotency-key", "list-1", "--as", caller, "--json"]);
+    const [first, again] = [await sign(), await sign()];
+    assert.equal(first.code, 1, first.stderr);
+    assert.equal(again.stdout, first.stdout);
+    const { answers } = JSON.parse(first.stdout) as { answers: { status: number; request: SigningRequestView }[] };
+    assert.deepEqual(
+      answers.map(({ status, request }) => [status, request.state]),
+      [
+        [201, "signed"],
+        [403, "denied"],
+        [201, "signed"],
+      ],
+    );
+    assert.equal((await run(["request", "sign", "--idempotency-key", "x", "--as", caller])).code, 2);
+  });
 });

@@ -3,21 +3,26 @@ import type { Command } from "commander";
 import { GatewayError } from "../../domain/errors.ts";
 import type { SigningRequestView } from "../../domain/api.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
-import { output, table } from "../output.ts";
+import type { GatewayClient } from "../../sdk/client.ts";
+import { EXIT, output, table } from "../output.ts";
 
 /** `request …`: what a wallet service does, for people and scripts. */
 export function requestCommands(program: Command): void {
   const request = program.command("request").description("signing requests");
   request
-    .command("sign <file>")
+    .command("sign [file]")
     .description("ask for a signature; FILE holds the request body as JSON (`-` for standard input)")
-    .requiredOption("--idempotency-key <key>", "one for each withdrawal; the same key again never signs twice")
+    .option("--batch <file>", "instead of one: a JSON list of request bodies, each decided on its own")
+    .requiredOption("--idempotency-key <key>", "one for each withdrawal or list; the same key again never signs twice")
     .addOption(clientOption())
     .addOption(asOption())
     .addOption(jsonOption())
-    .action(async (file: string, options: CommonOptions & { idempotencyKey: string }) => {
+    .action(async (file: string | undefined, options: SignOptions) => {
+      if ((file === undefined) === (options.batch === undefined))
+        throw new GatewayError("usage", "expected one request as FILE, or a list of them with `--batch`");
       const gateway = gatewayOf(options);
-      const view = await gateway.sign(clientOf(gateway, options), readBody(file), {
+      if (options.batch !== undefined) return signBatch(gateway, options.batch, options);
+      const view = await gateway.sign(clientOf(gateway, options), readBody(file!), {
         idempotencyKey: options.idempotencyKey,
       });
       output(options.json).result(view, requestText(view));
@@ -75,6 +80,29 @@ export function requestCommands(program: Command): void {
       ]);
       output(options.json).result(listed, rows.length > 0 ? table(rows) : "no requests");
     });
+}
+
+type SignOptions = CommonOptions & { idempotencyKey: string; batch?: string };
+
+/** Exit 1 where one of them was refused: the others are what they are. */
+async function signBatch(gateway: GatewayClient, file: string, options: SignOptions): Promise<void> {
+  const requests = readBody(file) as unknown;
+  if (!Array.isArray(requests) || requests.length === 0)
+    throw new GatewayError("usage", `expected a JSON list of request bodies in \`${file}\``);
+  const { idempotencyKey } = options;
+  const answers = await gateway.signBatch(clientOf(gateway, options), requests as Record<string, unknown>[], {
+    idempotencyKey,
+  });
+  const rows = answers.map(({ request, problem }, index) => [
+    `${index + 1}`,
+    request?.state ?? "refused",
+    request?.id ?? "",
+    problem
+      ? `${problem.code}: ${problem.detail}`
+      : (request?.result?.transactionHash ?? request?.result?.signature ?? ""),
+  ]);
+  output(options.json).result({ answers }, table(rows));
+  if (answers.some(({ problem }) => problem)) process.exitCode = EXIT.refused;
 }
 
 function readBody(file: string): Record<string, unknown> {
