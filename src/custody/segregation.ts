@@ -1,3 +1,6 @@
+import type { Exposure } from "./exposure.ts";
+import type { Break } from "./reconcile.ts";
+
 /*
  * Is each client's property apart from the house's and from every other client's (I13)? A report over what the log says
  * and what the tokens show now: breaches by name, and figures that a risk model can take. What is not known is said.
@@ -19,12 +22,34 @@ export type SegregatedKey = {
 
 export type SegregatedPosition = {
   readonly asset: string;
+  /** Absent where no registry names the asset any more. */
+  readonly chain?: string;
   readonly decimals: number;
   /** In the smallest unit, as all amounts here. */
   readonly closing: bigint;
   readonly encumbered: bigint;
-  /** Sent to addresses with the venues' tag, less what was returned from them. */
-  readonly atVenues: bigint;
+  /** Sent there less what was returned, and what may be there where a limit says so. */
+  readonly venues: readonly Exposure[];
+};
+
+/** An observer's newest recorded reconciliation. */
+export type Reconciliation = {
+  readonly leaf: number;
+  /** ms since 1970. */
+  readonly at: number;
+  readonly by: string;
+  /** That it has read. */
+  readonly chains: readonly string[];
+  readonly breaks: readonly Pick<Break, "asset" | "cause" | "difference" | "since">[];
+  readonly signedOutside: readonly string[];
+  /** Whether its leaf names all that it found. */
+  readonly complete: boolean;
+};
+
+/** Of an omnibus client: how its positions are divided. */
+export type Division = {
+  readonly subAccounts: readonly { readonly subAccount: string; readonly asset: string; readonly closing: bigint }[];
+  readonly unallocated: readonly { readonly asset: string; readonly closing: bigint }[];
 };
 
 export type SegregatedClient = {
@@ -34,8 +59,9 @@ export type SegregatedClient = {
   readonly legalBasis: { readonly kind: string; readonly reference: string } | undefined;
   readonly keys: readonly SegregatedKey[];
   readonly positions: readonly SegregatedPosition[];
-  /** The newest reconciliation that was recorded without breaks. */
-  readonly reconciled: { readonly leaf: number; readonly at: number } | undefined;
+  /** Undefined: all of it is the client's own. */
+  readonly omnibus: Division | undefined;
+  readonly reconciliations: readonly Reconciliation[];
 };
 
 /** A withdrawal between two owners. */
@@ -57,6 +83,11 @@ export const BREACHES = [
   "owner-crossed",
   "legal-basis-missing",
   "position-below-zero",
+  "sub-account-below-zero",
+  "omnibus-short",
+  "venue-over-limit",
+  "break-open",
+  "signed-outside",
 ] as const;
 export type Breach = {
   readonly code: (typeof BREACHES)[number];
@@ -75,7 +106,7 @@ export type Figure = {
   readonly onOmnibus: bigint;
   readonly atVenues: bigint;
   readonly encumbered: bigint;
-  /** All of it where no reconciliation without breaks was recorded within a day before the report. */
+  /** Of what is on addresses: all of it where nobody has reconciled its chain within a day, else what has differed for longer. */
   readonly unreconciledForADay: bigint;
 };
 
@@ -95,6 +126,9 @@ export function segregationOf(
         ...new Set(keys.flatMap(({ accounts }) => accounts)),
       ]),
       ...clients.flatMap(breachesOf),
+      ...clients.flatMap(omnibusBreaches),
+      ...clients.flatMap(venueBreaches),
+      ...clients.flatMap((client) => reconciliationBreaches(client, at)),
       ...crossed.filter(({ named }) => !named).map(crossing),
     ],
     figures: clients.flatMap((client) => client.positions.map((position) => figureOf(client, position, at))),
@@ -151,23 +185,91 @@ const crossing = ({ leaf, client, other, account, side, request }: Crossed): Bre
       : `request ${request} pays ${account}, an account of \`${other}\`, and no rule names it`,
 });
 
-function figureOf({ client, reconciled }: SegregatedClient, position: SegregatedPosition, at: number): Figure {
-  const { asset, decimals, closing, encumbered } = position;
-  const onOwnAddresses = notBelowZero(closing);
-  const atVenues = notBelowZero(position.atVenues);
-  const isFresh = reconciled !== undefined && reconciled.at > at - DAY_MS;
+/** What sub-accounts are owed together, or one of them took, is more than there is. */
+function omnibusBreaches({ client, omnibus }: SegregatedClient): Breach[] {
+  const below = (omnibus?.subAccounts ?? [])
+    .filter(({ closing }) => closing < 0n)
+    .map(({ subAccount, asset, closing }) => ({
+      code: "sub-account-below-zero" as const,
+      client,
+      detail: `sub-account \`${subAccount}\` has ${closing} of the smallest unit of ${asset}: it took what is another's`,
+    }));
+  const short = (omnibus?.unallocated ?? [])
+    .filter(({ closing }) => closing < 0n)
+    .map(({ asset, closing }) => ({
+      code: "omnibus-short" as const,
+      client,
+      detail: `sub-accounts are owed ${-closing} of the smallest unit of ${asset} more than there is`,
+    }));
+  return [...below, ...short];
+}
+
+const venueBreaches = ({ client, positions }: SegregatedClient): Breach[] =>
+  positions.flatMap(({ asset, venues }) =>
+    venues
+      .filter(({ amount, max }) => max !== undefined && amount > max)
+      .map(({ venue, amount, max }) => ({
+        code: "venue-over-limit" as const,
+        client,
+        detail: `${amount} of the smallest unit of ${asset} are at \`${venue}\`, where at most ${max} may be`,
+      })),
+  );
+
+/** As the newest word of each observer has it, however old that is. */
+function reconciliationBreaches({ client, reconciliations }: SegregatedClient, at: number): Breach[] {
+  const found = reconciliations.flatMap(({ leaf, breaks, signedOutside }): Breach[] => [
+    ...breaks
+      .filter(({ since }) => isOld(since, at))
+      .map(({ asset, cause, difference, since }) => ({
+        code: "break-open" as const,
+        client,
+        leaf,
+        detail: `${asset} ${cause} ${difference} of the smallest unit, since ${new Date(since).toISOString()}`,
+      })),
+    ...signedOutside.map((what) => ({ code: "signed-outside" as const, client, leaf, detail: what })),
+  ]);
+  // Two observers who see the same have found one thing.
+  return [...new Map(found.map((breach) => [`${breach.code} ${breach.detail}`, breach])).values()];
+}
+
+const isOld = (since: number, at: number): boolean => since <= at - DAY_MS;
+
+function figureOf(
+  { client, omnibus, reconciliations }: SegregatedClient,
+  position: SegregatedPosition,
+  at: number,
+): Figure {
+  const { asset, decimals, closing, encumbered, venues } = position;
+  const onAddresses = notBelowZero(closing);
+  const atVenues = venues.reduce((sum, { amount }) => sum + amount, 0n);
   return {
     client,
     asset,
     decimals,
-    total: onOwnAddresses + atVenues,
-    onOwnAddresses,
-    // Every account is one client's: there are none here that several share.
-    onOmnibus: 0n,
+    total: onAddresses + atVenues,
+    onOwnAddresses: omnibus ? 0n : onAddresses,
+    onOmnibus: omnibus ? onAddresses : 0n,
     atVenues,
     encumbered,
-    unreconciledForADay: isFresh ? 0n : onOwnAddresses,
+    unreconciledForADay: unreconciled(onAddresses, position, reconciliations, at),
   };
+}
+
+/** Of several observers of the last day the one counts that has found most; a break without an amount is one of all. */
+function unreconciled(
+  amount: bigint,
+  { asset, chain }: SegregatedPosition,
+  reconciliations: readonly Reconciliation[],
+  at: number,
+): bigint {
+  const fresh = reconciliations.filter((each) => !isOld(each.at, at) && each.chains.some((read) => read === chain));
+  if (fresh.length === 0 || fresh.some(({ complete }) => !complete)) return amount;
+  const differing = fresh
+    .flatMap(({ breaks }) => breaks)
+    .filter((found) => found.asset === asset && isOld(found.since, at))
+    .map(({ difference }) => (difference === 0n ? amount : difference < 0n ? -difference : difference));
+  const most = differing.reduce((one, other) => (one > other ? one : other), 0n);
+  return most < amount ? most : amount;
 }
 
 const notBelowZero = (amount: bigint): bigint => (amount > 0n ? amount : 0n);

@@ -280,7 +280,10 @@ describe("assurance for others", function () {
     });
 
     it("what was reconciled within the day no longer counts as unreconciled", async () => {
-      await post("acme-fund", "watcher", "reports", { kind: "reconciliation", sha256: "00".repeat(32), outcome: "ok" });
+      await post("acme-fund", "watcher", "reports", {
+        ...{ kind: "reconciliation", sha256: "00".repeat(32), outcome: "ok" },
+        summary: { [CHAIN]: `1 0x${"00".repeat(32)}` },
+      });
       await ok(["segregation", "report", "--out", at("segregation.json"), ...auditor()]);
       const { figures } = json<SegregationReport>(at("segregation.json"));
       assert.deepEqual(

@@ -6,17 +6,22 @@ import {
   segregationOf,
   shareText,
   type Breach,
+  type Division,
   type Figure,
+  type Reconciliation,
   type SegregatedClient,
   type SegregatedKey,
   type SegregatedPosition,
 } from "../../custody/segregation.ts";
+import { exposuresOf, type Venue } from "../../custody/exposure.ts";
 import type { Register } from "../../custody/register.ts";
 import type { CompiledPolicy } from "../../policy/compile.ts";
+import { bookNamed } from "../../policy/match.ts";
 import { RefusedError, type GatewayClient } from "../../sdk/client.ts";
 import { verifyStatement } from "../../sdk/statement.ts";
 import { table } from "../output.ts";
-import type { KnownClient, LogFacts } from "./log-facts.ts";
+import { beforeIn, signed } from "../reconcile/report.ts";
+import type { KnownClient, LogFacts, OpenedLeaf } from "./log-facts.ts";
 
 /* The segregation report: from the log, and from what the tokens show when they are asked now. */
 
@@ -62,14 +67,29 @@ export type SegregationReport = {
   readonly notKnown: readonly string[];
 };
 
-type ReportedClient = Omit<SegregatedClient, "positions" | "legalBasis" | "reconciled"> & {
+type Held = { readonly asset: string; readonly amount: string };
+type ReportedClient = Omit<SegregatedClient, "positions" | "legalBasis" | "reconciliations" | "omnibus"> & {
   readonly legalBasis: SegregatedClient["legalBasis"] | null;
-  readonly reconciled: { readonly leaf: number; readonly at: string } | null;
+  /** Each observer's newest. */
+  readonly reconciliations: readonly {
+    readonly leaf: number;
+    readonly at: string;
+    readonly by: string;
+    readonly breaks: number;
+  }[];
+  /** What each sub-account holds, in units of the asset. */
+  readonly omnibus: {
+    readonly subAccounts: readonly (Held & { readonly subAccount: string })[];
+    readonly unallocated: readonly Held[];
+  } | null;
 };
 /** Amounts in units of the asset, shares in percent of `total`. */
-type StatedFigure = { readonly client: string; readonly asset: string; readonly total: string } & Readonly<
-  Record<(typeof PARTS)[number], { readonly amount: string; readonly share: string }>
->;
+type StatedFigure = {
+  readonly client: string;
+  readonly asset: string;
+  readonly total: string;
+  readonly venues: readonly { readonly venue: string; readonly amount: string; readonly max?: string }[];
+} & Readonly<Record<(typeof PARTS)[number], { readonly amount: string; readonly share: string }>>;
 const PARTS = ["onOwnAddresses", "onOmnibus", "atVenues", "encumbered", "unreconciledForADay"] as const;
 
 /**
@@ -89,16 +109,12 @@ export function segregationReport(
     gateway: facts.header.origin,
     at: new Date(facts.at).toISOString(),
     checkpoint: { size, root },
-    clients: clients.map(({ positions: _, legalBasis, reconciled, ...client }) => ({
-      ...client,
-      legalBasis: legalBasis ?? null,
-      reconciled: reconciled ? { leaf: reconciled.leaf, at: new Date(reconciled.at).toISOString() } : null,
-    })),
+    clients: clients.map((client) => reported(client, facts.decimalsOf(client.client))),
     breaches,
     namedCrossings: facts.crossings
       .filter(({ named }) => named)
       .map(({ leaf, client, other }) => ({ leaf, client, other })),
-    figures: figures.map(statedFigure),
+    figures: figures.map((figure) => statedFigure(figure, venuesIn(clients, figure))),
     notKnown: notKnown(facts, clients, attested),
   };
 }
@@ -112,9 +128,6 @@ function segregated(
   const policy = facts.policyOf(client);
   const shown = typeof attested === "object" ? (readStatementText(attested.text)!.content as Attested).keys : [];
   const now = new Map(shown.map((key) => [key.key, key]));
-  const reconciled = leaves.findLast(
-    ({ type, kind, outcome }) => type === "reported" && kind === "reconciliation" && outcome === "ok",
-  );
   return {
     client,
     owner: policy?.owner ?? "client",
@@ -125,7 +138,8 @@ function segregated(
       ...provenNow(now.get(key), publicKey, typeof attested === "object"),
     })),
     positions: positionsOf(register, policy, facts.decimalsOf(client), venueTag),
-    reconciled: reconciled && { leaf: reconciled.index, at: reconciled.at },
+    omnibus: divisionOf(register, policy),
+    reconciliations: reconciliationsIn(leaves, client),
   };
 }
 
@@ -147,36 +161,109 @@ function provenNow(
   };
 }
 
+/** Of a client whose policy says so, or ever did: what was booked to sub-accounts stays theirs. */
+function divisionOf(register: Register, policy: CompiledPolicy | undefined): Division | undefined {
+  if (!policy?.subAccounts && register.subAccounts.size === 0) return undefined;
+  const subAccounts = [...register.subAccounts].flatMap(([subAccount, part]) =>
+    part.positions().map(({ asset, closing }) => ({ subAccount, asset, closing })),
+  );
+  const unallocated = register.positions().map(({ asset }) => ({ asset, closing: register.unallocated(asset) }));
+  return { subAccounts, unallocated: unallocated.filter(({ closing }) => closing !== 0n) };
+}
+
+/** As their leaves have it, so that whoever has the log can find the same. */
+function reconciliationsIn(leaves: readonly OpenedLeaf[], client: string): Reconciliation[] {
+  const newest = new Map<string, OpenedLeaf>();
+  for (const leaf of leaves)
+    if (leaf.type === "reported" && leaf["kind"] === "reconciliation") newest.set(leaf["by"] as string, leaf);
+  return [...newest].map(([by, leaf]) => {
+    const { breaks, outside, chains } = beforeIn([leaf], client, by);
+    const summary = leaf["summary"] as Readonly<Record<string, unknown>>;
+    const said = Number(summary["breaks"] ?? 0) + Number(summary["signed outside"] ?? 0);
+    // Found, and not named: a chain that was rewritten, or more than a leaf has room for.
+    const complete = said === breaks.length + outside.size && (leaf["outcome"] === "ok" || said > 0);
+    const read = { chains: [...chains.keys()], breaks, signedOutside: [...outside.keys()], complete };
+    return { leaf: leaf.index, at: leaf.at, by, ...read };
+  });
+}
+
 function positionsOf(
   register: Register,
   policy: CompiledPolicy | undefined,
   decimals: (asset: AssetSymbol) => number,
   venueTag: string,
 ): SegregatedPosition[] {
-  const isVenue = (account: Account | undefined): boolean =>
-    account !== undefined && (policy?.addresses.get(account)?.tags.includes(venueTag) ?? false);
-  const atVenues = new Map<string, bigint>();
-  for (const { kind, leaf, asset, amount, request, counterparty } of register.movements) {
-    if (!isVenue(counterparty)) continue;
-    const debit = request === undefined ? undefined : register.debits.get(request);
-    // What was given back has no amounts any more; what was authorized again counts from then on.
-    const stands = kind === "credit" || (debit?.authorizedIn === leaf && debit.amounts.has(asset));
-    if (stands) atVenues.set(asset, (atVenues.get(asset) ?? 0n) + (kind === "credit" ? -amount : amount));
-  }
-  return register.positions().map(({ asset, closing, encumbered }) => ({
-    ...{ asset, closing, encumbered },
-    decimals: decimals(asset),
-    atVenues: atVenues.get(asset) ?? 0n,
-  }));
+  return register.positions().map(({ asset, closing, encumbered }) => {
+    const chain = policy?.registry.bySymbol.get(asset)?.chain;
+    return {
+      asset,
+      ...(chain === undefined ? {} : { chain }),
+      decimals: decimals(asset),
+      closing,
+      encumbered,
+      venues: policy ? exposuresOf(register, asset, venuesOf(policy, asset, venueTag)) : [],
+    };
+  });
 }
 
-function statedFigure(figure: Figure): StatedFigure {
+/** Where a limit counts what is outstanding, and what the address book tags as a venue besides. */
+function venuesOf({ limits, addresses }: CompiledPolicy, asset: AssetSymbol, venueTag: string): Venue[] {
+  const limited = limits
+    .filter(({ window, asset: of }) => window.kind === "outstanding" && of?.symbol === asset)
+    .map(({ name, max, to }) => ({
+      venue: name,
+      max,
+      isAt: (account: Account) => to !== undefined && bookNamed(to, { known: addresses.get(account), to: account }),
+    }));
+  const tagged = new Set(
+    [...addresses.values()].flatMap(({ names, tags }) => (tags.includes(venueTag) ? names.slice(0, 1) : [])),
+  );
+  const named = [...tagged].map((venue) => ({
+    venue,
+    isAt: (account: Account) => {
+      const known = addresses.get(account);
+      return known?.names[0] === venue && known.tags.includes(venueTag);
+    },
+  }));
+  return [...limited, ...named];
+}
+
+const venuesIn = (clients: readonly SegregatedClient[], of: Pick<Figure, "client" | "asset">) =>
+  clients.find(({ client }) => client === of.client)!.positions.find(({ asset }) => asset === of.asset)!.venues;
+
+function reported(
+  { positions: _, legalBasis, reconciliations, omnibus, ...client }: SegregatedClient,
+  decimals: (asset: AssetSymbol) => number,
+): ReportedClient {
+  const held = ({ asset, closing }: { readonly asset: string; readonly closing: bigint }): Held => ({
+    asset,
+    amount: signed(closing, decimals(asset as AssetSymbol)),
+  });
+  return {
+    ...client,
+    legalBasis: legalBasis ?? null,
+    omnibus: omnibus
+      ? {
+          subAccounts: omnibus.subAccounts.map((each) => ({ subAccount: each.subAccount, ...held(each) })),
+          unallocated: omnibus.unallocated.map(held),
+        }
+      : null,
+    reconciliations: reconciliations.map(({ leaf, at, by, breaks }) => ({
+      ...{ leaf, by, at: new Date(at).toISOString() },
+      breaks: breaks.length,
+    })),
+  };
+}
+
+function statedFigure(figure: Figure, venues: SegregatedPosition["venues"]): StatedFigure {
   const { client, asset, decimals, total } = figure;
-  const parts = PARTS.map((part) => [
-    part,
-    { amount: formatAmount(figure[part], decimals), share: shareText(figure[part], total) },
-  ]);
-  return { client, asset, total: formatAmount(total, decimals), ...Object.fromEntries(parts) } as StatedFigure;
+  const text = (amount: bigint) => formatAmount(amount, decimals);
+  const parts = PARTS.map((part) => [part, { amount: text(figure[part]), share: shareText(figure[part], total) }]);
+  const each = venues.map(({ venue, amount, max }) => ({
+    ...{ venue, amount: text(amount) },
+    ...(max === undefined ? {} : { max: text(max) }),
+  }));
+  return { client, asset, total: text(total), ...Object.fromEntries(parts), venues: each } as StatedFigure;
 }
 
 function notKnown(
@@ -196,7 +283,7 @@ function notKnown(
     ...(attested ? [] : ["what the tokens show now: they were not asked"]),
     ...away,
     ...unnamed,
-    "what venues hold: `atVenues` is what was sent there less what came back from the same addresses",
+    "what venues hold: `atVenues` is what was sent there less what an observer has seen come back from there",
     "figures are of each asset by itself: nothing here has a price",
   ];
 }
@@ -209,6 +296,7 @@ export const segregationText = (report: SegregationReport): string => {
     `${gateway}, ${at}, log of ${checkpoint.size} leaves`,
     ...clients.map(clientText),
     ...(figures.length === 0 ? [] : [figuresText(figures)]),
+    ...figures.flatMap(venueText),
     ...report.namedCrossings.map(({ leaf, client, other }) => `named by a rule: leaf ${leaf}, ${client} to ${other}`),
     ...report.notKnown.map((what) => `not known: ${what}`),
     ...breaches.map(
@@ -219,14 +307,22 @@ export const segregationText = (report: SegregationReport): string => {
   ].join("\n");
 };
 
-const clientText = ({ client, owner, token, legalBasis, keys, reconciled }: ReportedClient): string =>
+const clientText = ({ client, owner, token, legalBasis, keys, omnibus, reconciliations }: ReportedClient): string =>
   [
-    `${client} (${owner === "house" ? "the custodian's own" : legalBasis ? `${legalBasis.kind}: ${legalBasis.reference}` : "NO LEGAL BASIS"}), token ${token.label} ${token.serial}, reconciled ${reconciled?.at ?? "never"}`,
+    `${client}${omnibus ? ", OMNIBUS" : ""} (${owner === "house" ? "the custodian's own" : legalBasis ? `${legalBasis.kind}: ${legalBasis.reference}` : "NO LEGAL BASIS"}), token ${token.label} ${token.serial}, reconciled ${reconciliations.map(({ at, by }) => `${at} by ${by}`).join(", ") || "never"}`,
+    ...(omnibus?.subAccounts ?? []).map(({ subAccount, asset, amount }) => `  ${subAccount}: ${amount} ${asset}`),
+    ...(omnibus?.unallocated ?? []).map(({ asset, amount }) => `  unallocated: ${amount} ${asset}`),
     ...keys.flatMap(({ key, state, purpose, proven, accounts }) => [
       `  ${key}: ${state}, ${purpose}, ${proven === undefined ? "not asked now" : proven ? "proven now" : "REFUSED"}`,
       ...accounts.map((account) => `    ${account}`),
     ]),
   ].join("\n");
+
+const venueText = ({ client, asset, venues }: StatedFigure): string[] =>
+  venues.map(
+    ({ venue, amount, max }) =>
+      `${client} at ${venue}: ${amount} ${asset}${max === undefined ? "" : `, at most ${max}`}`,
+  );
 
 const figuresText = (figures: readonly StatedFigure[]): string => {
   const cell = ({ amount, share }: { amount: string; share: string }) =>

@@ -1,11 +1,32 @@
 import assert from "node:assert/strict";
-import { segregationOf, shareText, type Crossed, type SegregatedClient } from "../../../src/custody/segregation.ts";
+import {
+  BREACHES,
+  segregationOf,
+  shareText,
+  type Crossed,
+  type Reconciliation,
+  type SegregatedClient,
+  type SegregatedPosition,
+} from "../../../src/custody/segregation.ts";
+import type { AssetSymbol } from "../../../src/domain/chain.ts";
 
 // Goal: everything that is not apart is named, and nothing else is; figures never say more than is known.
 // Method: two clients that are apart; then one thing of them is changed.
 
 const AT = Date.parse("2026-11-20T12:00:00Z");
 const HOUR_MS = 3_600_000;
+
+const ether: SegregatedPosition = {
+  ...{ asset: "ETH", chain: "eip155:1", decimals: 18, closing: 90n, encumbered: 5n },
+  venues: [{ venue: "kraken", amount: 10n, max: 10n }],
+};
+const reconciliation = (change: Partial<Reconciliation> = {}): Reconciliation => ({
+  ...{ leaf: 9, at: AT - HOUR_MS, by: "watcher", chains: ["eip155:1"], breaks: [], signedOutside: [], complete: true },
+  ...change,
+});
+const differs = (difference: bigint, ageHours: number, asset = "ETH"): Reconciliation["breaks"][number] => ({
+  ...{ asset: asset as AssetSymbol, cause: "chain-under", difference, since: AT - ageHours * HOUR_MS },
+});
 
 const clientOf = (client: string, change: Partial<SegregatedClient> = {}): SegregatedClient => ({
   client,
@@ -19,8 +40,9 @@ const clientOf = (client: string, change: Partial<SegregatedClient> = {}): Segre
       accounts: [`eip155:1:${client}`],
     },
   ],
-  positions: [{ asset: "ETH", decimals: 18, closing: 90n, encumbered: 5n, atVenues: 10n }],
-  reconciled: { leaf: 9, at: AT - HOUR_MS },
+  positions: [ether],
+  omnibus: undefined,
+  reconciliations: [reconciliation()],
   ...change,
 });
 const codes = (clients: readonly SegregatedClient[], crossed: readonly Crossed[] = []) =>
@@ -49,6 +71,49 @@ describe("custody/segregation", () => {
     ],
     ["no legal basis", ["blue: legal-basis-missing"], { legalBasis: undefined }],
     ["a position below zero", ["blue: position-below-zero"], { positions: [{ ...acme.positions[0]!, closing: -1n }] }],
+    [
+      "a sub-account that took another's",
+      ["blue: sub-account-below-zero"],
+      { omnibus: { subAccounts: [{ subAccount: "alpha", asset: "ETH", closing: -1n }], unallocated: [] } },
+    ],
+    [
+      "sub-accounts that are owed more than there is",
+      ["blue: omnibus-short"],
+      { omnibus: { subAccounts: [], unallocated: [{ asset: "ETH", closing: -1n }] } },
+    ],
+    [
+      "sub-accounts that have what is theirs, and something that is nobody's yet",
+      [],
+      {
+        omnibus: {
+          subAccounts: [{ subAccount: "alpha", asset: "ETH", closing: 0n }],
+          unallocated: [{ asset: "ETH", closing: 1n }],
+        },
+      },
+    ],
+    [
+      "more at a venue than may be",
+      ["blue: venue-over-limit"],
+      { positions: [{ ...ether, venues: [{ venue: "kraken", amount: 11n, max: 10n }] }] },
+    ],
+    ["much at a venue without a limit", [], { positions: [{ ...ether, venues: [{ venue: "kraken", amount: 11n }] }] }],
+    ["a break for a day", ["blue: break-open"], { reconciliations: [reconciliation({ breaks: [differs(-2n, 24)] })] }],
+    ["a break since today", [], { reconciliations: [reconciliation({ breaks: [differs(-2n, 23)] })] }],
+    [
+      "a break that two observers see, one of them long ago",
+      ["blue: break-open"],
+      {
+        reconciliations: [
+          reconciliation({ breaks: [differs(-2n, 30)] }),
+          reconciliation({ by: "auditor", at: AT - 29 * HOUR_MS, breaks: [differs(-2n, 30)] }),
+        ],
+      },
+    ],
+    [
+      "what a key signed elsewhere",
+      ["blue: signed-outside"],
+      { reconciliations: [reconciliation({ signedOutside: ["nonces 3-3"] })] },
+    ],
     ["no legal basis of the house", [], { owner: "house", legalBasis: undefined }],
   ];
   for (const [what, expected, change] of breaches)
@@ -63,18 +128,54 @@ describe("custody/segregation", () => {
     assert.deepEqual(codes([clientOf("acme", { keys: [key, { ...key, key: "hot-2" }] })]), []);
   });
 
-  it("a position counts as reconciled for a day after a reconciliation without breaks, and else not at all", () => {
-    const unreconciled = (reconciled: SegregatedClient["reconciled"]) =>
-      segregationOf([clientOf("acme", { reconciled })], [], AT).figures[0]!.unreconciledForADay;
-    assert.equal(unreconciled({ leaf: 1, at: AT - 23 * HOUR_MS }), 0n);
-    assert.equal(unreconciled({ leaf: 1, at: AT - 25 * HOUR_MS }), 90n);
-    assert.equal(unreconciled(undefined), 90n);
+  const figureOf = (change: Partial<SegregatedClient>) => segregationOf([clientOf("acme", change)], [], AT).figures[0]!;
+
+  const unreconciled: [string, bigint, readonly Reconciliation[]][] = [
+    ["within a day, without a break: nothing", 0n, [reconciliation({ at: AT - 24 * HOUR_MS + 1 })]],
+    ["a day ago: all", 90n, [reconciliation({ at: AT - 24 * HOUR_MS })]],
+    ["never: all", 90n, []],
+    ["on another chain: all", 90n, [reconciliation({ chains: ["eip155:10"] })]],
+    ["with a break of today: nothing", 0n, [reconciliation({ breaks: [differs(-7n, 23)] })]],
+    ["with a break of a day: what differs", 7n, [reconciliation({ breaks: [differs(-7n, 24)] })]],
+    ["with too much for a day: what differs", 7n, [reconciliation({ breaks: [differs(7n, 24)] })]],
+    ["with a break of another asset: nothing", 0n, [reconciliation({ breaks: [differs(7n, 24, "USDC")] })]],
+    ["with more than there is: all", 90n, [reconciliation({ breaks: [differs(-700n, 24)] })]],
+    ["not read for a day: all", 90n, [reconciliation({ breaks: [differs(0n, 24)] })]],
+    ["with more than its leaf says: all", 90n, [reconciliation({ complete: false })]],
+    [
+      "by two, of whom one has found more: that",
+      9n,
+      [reconciliation({ breaks: [differs(-7n, 24)] }), reconciliation({ by: "other", breaks: [differs(-9n, 24)] })],
+    ],
+    [
+      "by two, of whom one has long been silent: what the other says",
+      0n,
+      [reconciliation({ at: AT - 48 * HOUR_MS, breaks: [differs(-7n, 60)] }), reconciliation({ by: "other" })],
+    ],
+  ];
+  for (const [what, expected, reconciliations] of unreconciled)
+    it(`unreconciled for a day, when reconciled ${what}`, () =>
+      assert.equal(figureOf({ reconciliations }).unreconciledForADay, expected));
+
+  it("what several own together is on omnibus and not on own addresses", () => {
+    const pooled = figureOf({ omnibus: { subAccounts: [], unallocated: [] } });
+    assert.deepEqual([pooled.onOwnAddresses, pooled.onOmnibus, pooled.atVenues, pooled.total], [0n, 90n, 10n, 100n]);
+    const apart = figureOf({});
+    assert.deepEqual([apart.onOwnAddresses, apart.onOmnibus, apart.encumbered], [90n, 0n, 5n]);
+  });
+
+  it("every breach has a case here", () => {
+    const met = new Set([...breaches.flatMap(([, expected]) => expected), "acme: owner-crossed"]);
+    assert.deepEqual(
+      BREACHES.filter((code) => ![...met].some((each) => each.endsWith(`: ${code}`))),
+      [],
+    );
   });
 
   it("what is at venues is part of the total; what is below zero is nothing", () => {
     const [figure] = segregationOf([acme], [], AT).figures;
     assert.deepEqual([figure!.total, figure!.onOwnAddresses, figure!.atVenues], [100n, 90n, 10n]);
-    const below = { ...acme.positions[0]!, closing: -5n, atVenues: -3n };
+    const below = { ...acme.positions[0]!, closing: -5n, venues: [] };
     assert.equal(segregationOf([clientOf("acme", { positions: [below] })], [], AT).figures[0]!.total, 0n);
     assert.deepEqual([shareText(1n, 3n), shareText(90n, 100n), shareText(0n, 0n)], ["33.33", "90.00", "-"]);
   });
