@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { copyFileSync, cpSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,16 +36,16 @@ const BEGIN = new Date("2026-11-20T12:00:00Z");
 const HOUR_MS = 3_600_000;
 const CLIENTS = ["acme-fund", "blue-harbor"] as const;
 
-const policy = (version: number, more = ""): string => `apiVersion: portcullis/v1
+const POLICY = `apiVersion: portcullis/v1
 kind: ClientPolicy
 client: acme-fund
 legalBasis: { kind: trust, reference: "Custody agreement of 2026-03-01, section 4" }
-version: ${version}
+version: 1
 use: [shared/assets.yaml]
 callers:
   payouts: { role: wallet-service, keys: ["ed25519:M6VqVUrtA/kadQU9EtD0ORaImZtOy1kR/HPbKRYegRM="] }
   watcher: { role: observer, keys: ["ed25519:rE+HDdsI1jl4pUTVAqZMhR+1ashqyyHECzFcmYkssJU="] }
-${more}addressBook:
+addressBook:
   treasury: { address: "eip155:31337:${TREASURY}" }
 fee: { ETH-LOCAL: { max: "0.02" } }
 rules:
@@ -44,6 +53,12 @@ rules:
 limits:
   eth-daily: { sum: ETH-LOCAL, max: "50", window: { rolling: 24h } }
 `;
+
+/** The other client is two funds in the same accounts. */
+const OMNIBUS = POLICY.replace(
+  "client: acme-fund",
+  "client: blue-harbor\nomnibus: { subAccounts: [alpha, beta] }",
+).replace("{ rolling: 24h }", "{ rolling: 24h }, per: sub-account");
 
 describe("an evidence pack", function () {
   this.timeout(120_000);
@@ -69,7 +84,7 @@ describe("an evidence pack", function () {
   };
 
   before(async () => {
-    gateway = await startGateway({ policy: policy(1), clients: [...CLIENTS], clock: BEGIN });
+    gateway = await startGateway({ policy: [POLICY, OMNIBUS], clock: BEGIN });
     folder = mkdtempSync(join(tmpdir(), "portcullis-evidence-"));
     const observer = gateway.as("acme-fund", "watcher");
     const deposit = {
@@ -185,6 +200,10 @@ describe("an evidence pack", function () {
       [["segregation", true]],
     );
     assert.equal(json<Report>("pack/verification.json").ok, true);
+    assert.deepEqual(
+      filesIn(at("pack/statements")).filter((path) => path.endsWith(".json")),
+      ["acme-fund.json", "blue-harbor.alpha.json", "blue-harbor.beta.json", "blue-harbor.json"],
+    );
     assert.match(readFileSync(at("pack/statements/acme-fund.csv"), "utf8"), /credit,ETH-LOCAL,20,/);
     assert.match(readFileSync(at("pack/policies/acme-fund/2/acme-next.yaml"), "utf8"), /alice/);
     const controls = readFileSync(at("pack/controls.md"), "utf8");
@@ -236,6 +255,13 @@ describe("an evidence pack", function () {
       return (error as Error).message;
     }
   };
+
+  it("with a link in a file's place is refused", () => {
+    const pack = copied("linked");
+    rmSync(join(pack, "keys.json"));
+    symlinkSync(at("pack/keys.json"), join(pack, "keys.json"));
+    assert.deepEqual(codes(verify(pack)), ["file-differs keys.json"]);
+  });
 
   it("with a file missing, added or renamed is refused", () => {
     const pack = copied("files");

@@ -1,5 +1,6 @@
 import { statementCsv, statementHtml, type Statement as AccountStatement } from "../../custody/statement.ts";
 import { GatewayError } from "../../domain/errors.ts";
+import type { SubAccountName } from "../../domain/names.ts";
 import { readStatementText, type Statement } from "../../domain/statement.ts";
 import type { LogFacts, OpenedLeaf, PolicyVersion } from "../assurance/log-facts.ts";
 import { segregationReport } from "../assurance/segregation.ts";
@@ -21,6 +22,7 @@ export type Sources = {
   readonly verification: Report;
   /** What each client's token showed when the pack was made; of one that was away: why. */
   readonly attestations: ReadonlyMap<string, Statement | string>;
+  /** By the name of the account: see `accountsIn`. */
   readonly statements: ReadonlyMap<string, Statement>;
   /** Hashes of the reports that are in the pack, as files of that name. */
   readonly reports: ReadonlySet<string>;
@@ -28,10 +30,25 @@ export type Sources = {
 
 export const LOG = "log.jsonl";
 export const attestationPath = (client: string): string => `attestations/${client}.json`;
-export const statementPath = (client: string): string => `statements/${client}.json`;
+export const statementPath = (account: string): string => `statements/${account}.json`;
 export const reportPath = (sha256: string): string => `reports/${sha256}.json`;
 
 export const jsonText = (value: unknown): string => `${JSON.stringify(value, undefined, 1)}\n`;
+
+export type AccountOf = { readonly client: string; readonly subAccount?: SubAccountName };
+
+/** Every client's, and every sub-account's of an omnibus client, by a name that is a file's too. */
+export const accountsIn = (facts: LogFacts): ReadonlyMap<string, AccountOf> =>
+  new Map(
+    facts.all().flatMap(({ client }): [string, AccountOf][] => {
+      const subAccounts = [...(facts.policyOf(client)?.subAccounts ?? [])];
+      const own = subAccounts.map((subAccount): [string, AccountOf] => [
+        `${client}.${subAccount}`,
+        { client, subAccount },
+      ]);
+      return [[client, { client }], ...own];
+    }),
+  );
 
 /** @returns text by path */
 export function derivedFiles(sources: Sources): ReadonlyMap<string, string> {
@@ -50,7 +67,7 @@ export function derivedFiles(sources: Sources): ReadonlyMap<string, string> {
     ["events.json", jsonText(eventsOf(within))],
     ["reports.json", jsonText(reportsOf(within, sources.reports))],
     ["segregation.json", jsonText(segregationReport(facts, attestations, venueTag))],
-    ...[...statements].flatMap(([client, signed]) => readableStatement(client, signed)),
+    ...[...statements].flatMap(([account, signed]) => readableStatement(account, signed)),
   ]);
 }
 
@@ -179,12 +196,12 @@ const reportsOf = (leaves: readonly OpenedLeaf[], held: ReadonlySet<string>) =>
       return { leaf: index, at: iso(at), client, kind, outcome, by, sha256, file };
     });
 
-function readableStatement(client: string, signed: Statement): [string, string][] {
-  const account = accountIn(signed);
-  const path = statementPath(client).replace(/\.json$/, "");
+function readableStatement(account: string, signed: Statement): [string, string][] {
+  const stated = accountIn(signed);
+  const path = statementPath(account).replace(/\.json$/, "");
   return [
-    [`${path}.csv`, statementCsv(account)],
-    [`${path}.html`, statementHtml(account, signed)],
+    [`${path}.csv`, statementCsv(stated)],
+    [`${path}.html`, statementHtml(stated, signed)],
   ];
 }
 
@@ -209,7 +226,7 @@ ${period.from} to ${period.to} (the end is not included), from its log of ${fact
 | \`access.json\` | who may do what at the end of the period, and every change within it |
 | \`events.json\` | approvals, freezes, emergencies, keys, liens and troubles of the period; all other leaves counted |
 | \`reports.json\`, \`reports/\` | reconciliations and other reports that were recorded, and those whose text is here |
-| \`statements/\` | each client's account over the period, signed; the same as CSV and as a page |
+| \`statements/\` | each client's account over the period (and each sub-account's of an omnibus client), signed; the same as CSV and as a page |
 | \`segregation.json\` | whose is what: breaches, figures |
 | \`controls.md\` | which file speaks to which control of CCSS, SOC 2, MiCA and the NYDFS, and to what it does not |
 

@@ -10,12 +10,14 @@ import { exportUpToNow, receiptFor, recordReport } from "../assurance/gateway-lo
 import { LogFacts, type OpenedLeaf } from "../assurance/log-facts.ts";
 import { attestAll } from "../assurance/segregation.ts";
 import {
+  accountsIn,
   attestationPath,
   derivedFiles,
   jsonText,
   LOG,
   reportPath,
   statementPath,
+  type AccountOf,
   type Period,
   type Sources,
 } from "./derived.ts";
@@ -54,12 +56,14 @@ export async function makePack(gateway: GatewayClient, order: PackOrder): Promis
 
 async function fillPack(gateway: GatewayClient, order: PackOrder): Promise<MadePack> {
   const { folder, period, venueTag, key, progress } = order;
-  const clients = await clientsOf(gateway);
-  progress("asking the tokens");
-  const attestations = await attestAll(gateway, clients);
-  const statements = await stateAll(gateway, clients, period, progress);
-  // Last, so that the leaves of the statements are in it.
   const log = join(folder, LOG);
+  await exportUpToNow(gateway, log);
+  const asked = new LogFacts(log);
+  progress("asking the tokens");
+  const clients = asked.all().map(({ client }) => client);
+  const attestations = await attestAll(gateway, clients);
+  const statements = await stateAll(gateway, accountsIn(asked), period, progress);
+  // Again, so that the leaves of the statements are in it.
   await exportUpToNow(gateway, log);
   const verification = verifyLog(log, key, progress);
   const facts = new LogFacts(log);
@@ -78,21 +82,16 @@ async function fillPack(gateway: GatewayClient, order: PackOrder): Promise<MadeP
 
 const fileOf = (shown: Statement | string) => (typeof shown === "string" ? { unavailable: shown } : shown);
 
-async function clientsOf(gateway: GatewayClient): Promise<string[]> {
-  const { clients } = await gateway.get<{ clients: { client: string }[] }>("/v1/clients");
-  return clients.map(({ client }) => client);
-}
-
 async function stateAll(
   gateway: GatewayClient,
-  clients: readonly string[],
+  accounts: ReadonlyMap<string, AccountOf>,
   period: Period,
   progress: (text: string) => void,
 ): Promise<ReadonlyMap<string, Statement>> {
   const statements = new Map<string, Statement>();
-  for (const client of clients) {
-    progress(`statement of ${client}`);
-    statements.set(client, await stateOne(gateway, client, period));
+  for (const [name, account] of accounts) {
+    progress(`statement of ${name}`);
+    statements.set(name, await stateOne(gateway, account, period));
   }
   return statements;
 }
@@ -101,7 +100,12 @@ const PENDING_WAIT_MS = 500;
 const PENDING_TRIES = 20;
 
 /** The last second has no checkpoint yet, and a statement holds a receipt. */
-async function stateOne(gateway: GatewayClient, client: string, body: Period): Promise<Statement> {
+async function stateOne(
+  gateway: GatewayClient,
+  { client, ...subAccount }: AccountOf,
+  period: Period,
+): Promise<Statement> {
+  const body = { ...period, ...subAccount };
   const idempotencyKey = randomUUID();
   for (let tried = 1; ; tried++) {
     try {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+import { closeSync, existsSync, lstatSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { join, sep } from "node:path";
 import { z } from "zod";
 import { GatewayError } from "../../domain/errors.ts";
@@ -121,6 +121,8 @@ export function checkFiles(folder: string, { files }: Manifest): PackFinding[] {
     ...[...found].flatMap((path): PackFinding[] => {
       const file = named.get(path);
       if (!file) return [{ code: "file-unexpected", file: path, message: "the manifest does not name it" }];
+      if (!lstatSync(join(folder, path)).isFile())
+        return [{ code: "file-differs", file: path, message: "it is no file" }];
       const { sha256 } = fileHash(join(folder, path));
       return sha256 === file.sha256
         ? []

@@ -8,7 +8,17 @@ import type { NoteKey } from "../../tlog/note.ts";
 import { LogFacts } from "../assurance/log-facts.ts";
 import { linesOf } from "../log/format.ts";
 import { LogVerifier, type Report } from "../log/verify.ts";
-import { accountIn, attestationPath, derivedFiles, LOG, reportPath, statementPath, type Sources } from "./derived.ts";
+import {
+  accountIn,
+  accountsIn,
+  attestationPath,
+  derivedFiles,
+  LOG,
+  reportPath,
+  statementPath,
+  type AccountOf,
+  type Sources,
+} from "./derived.ts";
 import { checkFiles, checkManifest, readManifest, sha256Of, type Manifest, type PackFinding } from "./manifest.ts";
 
 /*
@@ -94,7 +104,9 @@ function sourcesIn(folder: string, { from, to, venueTag, files }: Manifest, veri
   return {
     ...{ period: { from, to }, venueTag, facts, verification },
     attestations: new Map(clients.map((client) => [client, attestationOf(json(attestationPath(client)))])),
-    statements: new Map(clients.map((client) => [client, Statement.parse(json(statementPath(client)))])),
+    statements: new Map(
+      [...accountsIn(facts).keys()].map((name) => [name, Statement.parse(json(statementPath(name)))]),
+    ),
     reports: new Set(reportHashes(facts).filter((sha256) => there.has(reportPath(sha256)))),
   };
 }
@@ -129,9 +141,9 @@ function signedFindings({ gateway }: Manifest, sources: Sources): PackFinding[] 
             checkAttestation(shown, { key, gateway, client }),
           ),
     ),
-    ...[...statements].flatMap(([client, signed]) =>
-      finding("statement-invalid", statementPath(client), () =>
-        checkAccount(signed, { key, gateway, client }, sources),
+    ...[...accountsIn(facts)].flatMap(([name, account]) =>
+      finding("statement-invalid", statementPath(name), () =>
+        checkAccount(statements.get(name)!, { key, gateway, ...account }, sources),
       ),
     ),
   ];
@@ -160,18 +172,18 @@ function checkAttestation(shown: Statement, { key, gateway, client }: Place): st
 /** Signed, recorded, and what the log says: the account is computed again from the client's leaves. */
 function checkAccount(
   signed: Statement,
-  { key, gateway, client }: Place,
+  { key, gateway, client, subAccount }: Place & AccountOf,
   { facts, period }: Sources,
 ): string | undefined {
   verifyStatement(signed, key);
   const { gateway: of, ...said } = accountIn(signed);
-  if (of !== gateway || said.client !== client || said.from !== period.from || said.to !== period.to)
-    return `it is of another gateway, client or period than the pack`;
+  const isOf = of === gateway && said.client === client && said.subAccount === subAccount;
+  if (!isOf || said.from !== period.from || said.to !== period.to) return "it is of another gateway, account or period";
   const sha256 = sha256Of(signed.text);
   const { leaves } = facts.clients.get(client)!;
   if (!leaves.some((leaf) => leaf.type === "stated" && leaf["sha256"] === sha256)) return "no leaf holds its hash";
   const [from, to] = [Date.parse(period.from), Date.parse(period.to)];
-  const again = statementOf(client, leaves, { from, to }, facts.decimalsOf(client));
+  const again = statementOf(client, leaves, { from, to }, facts.decimalsOf(client), subAccount);
   const isSame = Object.entries(again).every(([name, value]) =>
     isDeepStrictEqual(value, (said as Readonly<Record<string, unknown>>)[name]),
   );
