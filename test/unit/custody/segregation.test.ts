@@ -175,6 +175,8 @@ describe("custody/segregation", () => {
   it("what is at venues is part of the total; what is below zero is nothing", () => {
     const [figure] = segregationOf([acme], [], AT).figures;
     assert.deepEqual([figure!.total, figure!.onOwnAddresses, figure!.atVenues], [100n, 90n, 10n]);
+    // What is pledged is a part of what is there, and no more of it.
+    assert.equal(figure!.encumbered, 5n);
     const below = { ...acme.positions[0]!, closing: -5n, venues: [] };
     assert.equal(segregationOf([clientOf("acme", { positions: [below] })], [], AT).figures[0]!.total, 0n);
     assert.deepEqual([shareText(1n, 3n), shareText(90n, 100n), shareText(0n, 0n)], ["33.33", "90.00", "-"]);
