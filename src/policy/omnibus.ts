@@ -29,7 +29,7 @@ export function wrongSubAccount(policy: CompiledPolicy, intent: Intent, facts: D
       : no(`\`${policy.client}\` has no sub-accounts: a request for \`${subAccount}\` is none of its`);
   const unbooked = intent.operations.find((operation) => !isBooked(operation));
   if (unbooked)
-    return no(`what \`${unbooked.kind}\` may move can be booked to no sub-account: an omnibus client signs none`);
+    return no(`what this \`${unbooked.kind}\` may move can be booked to no sub-account: an omnibus client signs none`);
   if (subAccount === undefined)
     return movesNothing(intent)
       ? []
@@ -40,9 +40,13 @@ export function wrongSubAccount(policy: CompiledPolicy, intent: Intent, facts: D
   return no(`\`${caller}\` asks for \`${bound}\` alone, found \`${subAccount}\``);
 }
 
-/** What a transfer takes is known when it is authorized; a text that can be read takes nothing. Of all else nobody knows. */
+/**
+ * What a transfer takes is known when it is authorized; a text that can be read takes nothing. Of all else nobody knows. An
+ * item of a collection is somebody's very own, and ledgers count amounts.
+ */
 const isBooked = (operation: Operation): boolean =>
-  operation.kind === "transfer" || (operation.kind === "message" && operation.format !== "opaque");
+  (operation.kind === "transfer" && operation.tokenId === undefined) ||
+  (operation.kind === "message" && operation.format !== "opaque");
 
 const movesNothing = ({ operations, fee }: Intent): boolean =>
   fee.max === 0n && operations.every(({ kind }) => kind === "message");

@@ -7,6 +7,8 @@ export type AccountOptions = {
   readonly key: string;
   /** The caller's own words for what is signed; kept with each request, never interpreted. */
   readonly reference?: string;
+  /** Of an omnibus client: whose assets it moves. */
+  readonly subAccount?: string;
   /** How long to wait for people to approve, ms. Default 0: `ApprovalNeededError` at once. */
   readonly approvalMs?: number;
 };
@@ -61,8 +63,9 @@ export class GatewayAccount {
 
   /** @throws {RefusedError | ApprovalNeededError | GatewayError} */
   async sign(payload: Record<string, unknown> & { readonly type: string }): Promise<Result> {
-    const { client, key, reference, approvalMs = 0 } = this.#options;
-    const body = { key, payload, ...(reference === undefined ? {} : { reference }) };
+    const { client, key, reference, subAccount, approvalMs = 0 } = this.#options;
+    const whose = subAccount === undefined ? {} : { subAccount };
+    const body = { key, payload, ...whose, ...(reference === undefined ? {} : { reference }) };
     const digest = createHash("sha256")
       .update(JSON.stringify([client, body]))
       .digest("hex");

@@ -128,7 +128,7 @@ export function requestText(view: SigningRequestView): string {
     ...(missing?.notBefore === undefined ? [] : [`  not before  ${new Date(missing.notBefore).toISOString()}`]),
   ];
   return [
-    `request ${view.id}: ${view.state}`,
+    `request ${view.id}: ${view.state}${view.subAccount === undefined ? "" : `, of sub-account ${view.subAccount}`}`,
     ...(breakGlass === undefined ? [] : [breakGlassText(breakGlass)]),
     ...(view.result
       ? [

@@ -61,6 +61,9 @@ export class OmnibusCheck {
 
 type Place = { readonly leaf: number; readonly client: string };
 
+const isReadable = (operation: Intent["operations"][number]): boolean =>
+  operation.kind === "message" && operation.format !== "opaque";
+
 const named = ({ subAccount }: Asked): string | undefined =>
   subAccount === undefined ? undefined : "names a sub-account, and its policy has none";
 
@@ -70,7 +73,7 @@ function misnamed(
   { operations, fee }: Intent,
 ): string | undefined {
   for (const operation of operations)
-    if (operation.kind !== "transfer" && !(operation.kind === "message" && operation.format !== "opaque"))
+    if (operation.kind === "transfer" ? operation.tokenId !== undefined : !isReadable(operation))
       return `authorizes \`${operation.kind}\`, which can be booked to no sub-account`;
   const isText = fee.max === 0n && operations.every(({ kind }) => kind === "message");
   if (subAccount === undefined) return isText ? undefined : "names no sub-account, and its policy has several";

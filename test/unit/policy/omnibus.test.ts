@@ -2,6 +2,12 @@ import assert from "node:assert/strict";
 import { compileClient } from "../../../src/policy/compile.ts";
 import { diffPolicies } from "../../../src/policy/diff.ts";
 import { parsePolicy, tryParsePolicy } from "../../../src/policy/parse.ts";
+import type { DecisionFacts } from "../../../src/domain/decision.ts";
+import type { Account, AssetSymbol, ChainId } from "../../../src/domain/chain.ts";
+import type { Intent } from "../../../src/domain/intent.ts";
+import type { ClientId } from "../../../src/domain/names.ts";
+import { wrongSubAccount } from "../../../src/policy/omnibus.ts";
+import { madeUpAccount } from "../../../src/policy/world.ts";
 import { checkAccount } from "./fixture.ts";
 
 // Goal: an omnibus document says who the owners are, and limits each of them; what changes for them is never taken for a
@@ -131,6 +137,33 @@ describe("policy/omnibus", () => {
     assert.equal(diff({ limits: { ...each, daily } }, { limits: each }).verdict, "loosening");
     const both = { ...each, other: { ...daily, max: "50", per: "sub-account" } };
     assert.equal(diff({ limits: both }, { limits: each }).verdict, "loosening");
+  });
+
+  it("only what can be booked is signed: amounts and readable words, no item, no allowance, nothing unread", () => {
+    const policy = compiled({});
+    const [own, to] = ["own", "to"].map((what) => madeUpAccount("eip155:1" as ChainId, what)) as [Account, Account];
+    const decided = (operation: object, subAccount?: string) => {
+      const operations = [{ from: own, ...operation }] as unknown as Intent["operations"];
+      const fee = { asset: "ETH" as AssetSymbol, max: 0n };
+      const intent: Intent = { chain: "eip155:1" as ChainId, account: own, operations, fee, claims: [] };
+      const owners = new Map([[own, "acme" as ClientId]]);
+      const facts = { now: 1, client: "acme", caller: "desk", key: "hot-1", subAccount, owners };
+      return wrongSubAccount(policy, intent, facts as unknown as DecisionFacts).map(({ code }) => code);
+    };
+    const amount = { kind: "transfer", asset: "ETH", to, amount: 1n };
+    assert.deepEqual(decided(amount, "alpha"), []);
+    assert.deepEqual(decided(amount), ["sub-account"]);
+    assert.deepEqual(decided({ kind: "message", format: "text" }), []);
+    const unbooked = [
+      { ...amount, asset: "ART", tokenId: "7" },
+      { ...amount, kind: "allowance" },
+      { kind: "message", format: "opaque" },
+      { kind: "call", to, selector: "0xa694fc3a" },
+      { kind: "delegate", to },
+      { kind: "typed-data", domain: {}, primaryType: "Order" },
+      { kind: "raw-digest" },
+    ];
+    for (const operation of unbooked) assert.deepEqual(decided(operation, "alpha"), ["sub-account"], operation.kind);
   });
 
   it("a second key of a caller is no word about sub-accounts", () => {
