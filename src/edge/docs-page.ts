@@ -98,7 +98,10 @@ function body(type: string, { schema, examples = {} }: Content[string]): string 
 
 function answers({ responses }: Operation): string {
   const rows = Object.entries(responses).map(([status, { description, content = {} }]) => {
-    const types = Object.entries(content).map(([type, { schema }]) => folded(`\`${type}\``, described(schema)));
+    const types = Object.entries(content).flatMap(([type, { schema, examples = {} }]) => [
+      folded(`\`${type}\``, described(schema)),
+      ...Object.values(examples).map(({ value }) => folded("an answer, as it was recorded", block(value))),
+    ]);
     return `<tr><td>${escaped(status)}</td><td>${prose(description)}${types.join("")}</td></tr>`;
   });
   return `<table>${rows.join("")}</table>`;

@@ -53,5 +53,5 @@ function itemOf(answer: BatchAnswer): BatchItem {
   const { status, body } = answer;
   if (!isProblem(answer)) return { status, request: body as SigningRequestView };
   const { request, ...problem } = body as Problem & { readonly request?: SigningRequestView };
-  return { status, problem: problem as Problem, ...(request === undefined ? {} : { request }) };
+  return { status, problem, ...(request === undefined ? {} : { request }) };
 }

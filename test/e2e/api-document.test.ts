@@ -3,7 +3,9 @@
 // Method: between the tests and a real edge stands ajv with the document as the edge serves it, closed: a field that the
 // document does not name is a violation. Requests are generated from the document.
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import fc from "fast-check";
+import { EXAMPLE_ANSWERS } from "../../src/vault/api/example-answers.ts";
 import { openApiDocument } from "../../src/vault/api/openapi.ts";
 import { ROUTES } from "../../src/vault/api/routes.ts";
 import { DocumentCheck, type ApiDocument, type Operation } from "../support/api-document.ts";
@@ -160,11 +162,29 @@ describe("the OpenAPI document", function () {
     }
   });
 
-  it("its examples are done as they stand there", async () => {
-    await vault.apply("acme", { ...acmePolicy, ...policy, version: "3", callers: vault.clientCallers });
-    const directory = await testVault({ policy });
-    const fresh = await served(directory);
-    try {
+  describe("its examples", () => {
+    let another: TestVault;
+    let fresh: ServedVault;
+    before(async () => {
+      another = await testVault({ policy });
+      fresh = await served(another);
+    });
+    after(async () => {
+      await fresh.close();
+      await another.close();
+    });
+    const ask = async (caller: string, method: string, target: string, body?: object): Promise<WireAnswer> => {
+      const answer = await fresh.call(caller, method, target, body, method === "GET" ? undefined : newKey());
+      check.assertAnswer(method, target, answer);
+      return answer;
+    };
+    /** Answers of this day, by operation and status: those that the document shows are such. */
+    const day: Record<string, unknown> = {};
+    const keep = (method: string, target: string, answer: WireAnswer): void => {
+      day[`${check.find(method, target)!.operationId} ${answer.status}`] ??= json(answer);
+    };
+
+    it("of requests are done as they stand there", async () => {
       let sent = 0;
       const inOrder = check
         .operations()
@@ -172,21 +192,57 @@ describe("the OpenAPI document", function () {
       for (const { method, path, operation } of inOrder) {
         for (const { value } of Object.values(operation.requestBody?.content["application/json"]?.examples ?? {})) {
           assert.ok(check.takes(operation, new URLSearchParams(), value), operation.operationId);
-          const caller = path.includes("signing") || path.endsWith("evaluations") ? "payouts" : "operator";
-          const answer = await fresh.call(caller, method, targetOf(path), value as object, newKey());
-          assert.ok(
-            [200, 201].includes(answer.status),
-            `${operation.operationId}: ${answer.body.toString().slice(0, 300)}`,
-          );
-          check.assertAnswer(method, targetOf(path), answer);
+          const caller = /signing|evaluations$|^\/rpc/.test(path) ? "payouts" : "operator";
+          if (path.endsWith("/freeze")) await askTheRest();
+          const answer = await ask(caller, method, targetOf(path), value as object);
+          assert.ok([200, 201].includes(answer.status), `${operation.operationId}: ${answer.body.toString()}`);
+          keep(method, targetOf(path), answer);
           sent += 1;
         }
       }
-      assert.ok(sent >= 7);
-    } finally {
-      await fresh.close();
-      await directory.close();
+      assert.ok(sent >= 8);
+    });
+
+    /** Before anything is frozen: what is refused, what waits, and what is there. */
+    async function askTheRest(): Promise<void> {
+      const refused = await ask("payouts", "POST", REQUESTS, transferBody(99_000_000));
+      const waits = await ask("payouts", "POST", REQUESTS, {
+        ...transferBody(6_000_000),
+        reference: "withdrawal 4714",
+      });
+      for (const answer of [refused, waits]) keep("POST", REQUESTS, answer);
+      const one = `${REQUESTS}/${json(waits)["id"]}`;
+      for (const [caller, target] of [
+        ["payouts", one],
+        ["alice", `${one}/approvals`],
+        ["payouts", `${REQUESTS}?limit=1&state=signed`],
+        ["payouts", `${ACME}/keys`],
+        ["payouts", `${ACME}/freeze`],
+        ["operator", "/v1/clients"],
+      ] as const)
+        keep("GET", target, await ask(caller, "GET", target));
     }
+
+    it("of answers are what a gateway answers (PORTCULLIS_WRITE=1 records them)", async () => {
+      if (process.env["PORTCULLIS_WRITE"]) writeFileSync(ANSWERS, await asSource(day));
+      else assert.deepEqual(shapeOf(EXAMPLE_ANSWERS), shapeOf(day));
+      const shown = check
+        .operations()
+        .flatMap(({ method, path, operation }) =>
+          Object.entries(operation.responses).flatMap(([status, { content }]) =>
+            Object.entries(content).flatMap(([type, { examples = {} }]) =>
+              Object.values(examples).map(({ value }) => ({ method, target: targetOf(path), status, type, value })),
+            ),
+          ),
+        );
+      assert.equal(shown.length, Object.keys(EXAMPLE_ANSWERS).length);
+      for (const { method, target, status, type, value } of shown)
+        check.assertAnswer(method, target, {
+          status: Number(status),
+          headers: { "content-type": type },
+          body: Buffer.from(JSON.stringify(value)),
+        });
+    });
   });
 
   for (const { method, path, operation } of new DocumentCheck(openApiDocument(ROUTES)).operations()) {
@@ -212,6 +268,34 @@ describe("the OpenAPI document", function () {
     });
   }
 });
+
+const ANSWERS = new URL("../../src/vault/api/example-answers.ts", import.meta.url);
+
+/** As the file stands in the sources. */
+async function asSource(answers: object): Promise<string> {
+  const head = `import type { Json } from "../../domain/json.ts";
+
+/*
+ * Answers of the OpenAPI document's examples, by operation and status, as a gateway gave them: recorded, and held against
+ * a gateway of the day, by test/e2e/api-document.test.ts.
+ */
+
+export const EXAMPLE_ANSWERS: Readonly<Record<string, Json>> = `;
+  const { format, resolveConfig } = await import("prettier");
+  const config = await resolveConfig(ANSWERS);
+  return format(`${head}${JSON.stringify(answers)};`, { ...config, parser: "typescript" });
+}
+
+/** Names and kinds, without what differs from day to day; of a list what its first member is. */
+function shapeOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.slice(0, 1).map(shapeOf);
+  if (typeof value !== "object" || value === null) return value === null ? null : typeof value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .map(([name, member]) => [/^eip155:/.test(name) ? "account" : name, shapeOf(member)] as const)
+      .toSorted(([one], [other]) => (one < other ? -1 : 1)),
+  );
+}
 
 const targetOf = (path: string): string =>
   path.replace("{client}", "acme").replace("{id}", "0".repeat(32)).replace("{key}", "hot-9").replace("{path}", "0/000");

@@ -4,28 +4,12 @@ import { foundry } from "viem/chains";
 import { startGateway, type TestGateway } from "../../src/sdk/testing.ts";
 import { startAnvil, type Anvil } from "../support/anvil.ts";
 import { cast } from "../support/cast.ts";
+import { smallPolicy, TREASURY } from "../support/small-policy.ts";
 
 // Goal: `cast` is pointed at the proxy and works: it sends, bumps a transaction that is stuck, and cancels another.
 // Method: the program itself, unchanged, `--unlocked`; a node that mines only when it is told.
 
-const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-
-const POLICY = `apiVersion: portcullis/v1
-kind: ClientPolicy
-client: acme-fund
-version: 1
-use: [shared/assets.yaml]
-callers:
-  payouts: { role: wallet-service, keys: ["ed25519:M6VqVUrtA/kadQU9EtD0ORaImZtOy1kR/HPbKRYegRM="] }
-addressBook:
-  treasury: { address: "eip155:31337:${TREASURY}" }
-fee: { ETH-LOCAL: { max: "0.02" } }
-rules:
-  - { id: payouts, allow: [transfer], from: [hot-1], to: [treasury], amount: { ETH-LOCAL: { max: "10" } } }
-  - { id: sweep, allow: [transfer], from: [hot-1], to: [own], amount: { ETH-LOCAL: any } }
-limits:
-  eth-daily: { sum: ETH-LOCAL, max: "10", window: { rolling: 24h } }
-`;
+const POLICY = smallPolicy({ rules: ["sweep"] });
 
 describe("cast, unchanged", function () {
   let anvil: Anvil;

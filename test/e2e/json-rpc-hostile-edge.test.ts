@@ -13,27 +13,13 @@ import { VaultLink } from "../../src/edge/vault-link.ts";
 import { connect } from "../../src/sdk/client.ts";
 import { startGateway, type TestGateway } from "../../src/sdk/testing.ts";
 import { send, type WireAnswer } from "../support/wire.ts";
+import { smallPolicy, TREASURY } from "../support/small-policy.ts";
 
 // Goal: whoever owns the edge passes nothing off as the vault's answer, and what he fills in decides nothing.
 // Method: a liar between the proxy and the gateway, who answers by himself; then the real edge, with a node that lies.
 
-const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const EVIL = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720";
-const POLICY = `apiVersion: portcullis/v1
-kind: ClientPolicy
-client: acme-fund
-version: 1
-use: [shared/assets.yaml]
-callers:
-  payouts: { role: wallet-service, keys: ["ed25519:M6VqVUrtA/kadQU9EtD0ORaImZtOy1kR/HPbKRYegRM="] }
-addressBook:
-  treasury: { address: "eip155:31337:${TREASURY}" }
-fee: { ETH-LOCAL: { max: "0.02" } }
-rules:
-  - { id: payouts, allow: [transfer], from: [hot-1], to: [treasury], amount: { ETH-LOCAL: { max: "10" } } }
-limits:
-  eth-daily: { sum: ETH-LOCAL, max: "10", window: { rolling: 24h } }
-`;
+const POLICY = smallPolicy();
 
 type Reply = {
   readonly id: unknown;

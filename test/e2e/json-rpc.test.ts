@@ -15,34 +15,15 @@ import { foundry } from "viem/chains";
 import { startGateway, type TestGateway } from "../../src/sdk/testing.ts";
 import { FIRST_ACCOUNT_KEY, startAnvil, type Anvil } from "../support/anvil.ts";
 import { run } from "../support/program.ts";
+import { smallPolicy, TREASURY } from "../support/small-policy.ts";
 
 // Goal: what signs today with a node's `eth_*` methods is pointed at Portcullis, unchanged, and its transfers are mined.
 // Method: the libraries themselves, through the signing proxy, on a real node.
 
-const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const STRANGER = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720";
 const MINUTE_MS = 60_000;
 
-const POLICY = `apiVersion: portcullis/v1
-kind: ClientPolicy
-client: acme-fund
-version: 1
-use: [shared/assets.yaml]
-callers:
-  payouts: { role: wallet-service, keys: ["ed25519:M6VqVUrtA/kadQU9EtD0ORaImZtOy1kR/HPbKRYegRM="] }
-  alice: { role: approver, keys: ["ed25519:rE+HDdsI1jl4pUTVAqZMhR+1ashqyyHECzFcmYkssJU="] }
-groups: { officers: [alice] }
-addressBook:
-  treasury: { address: "eip155:31337:${TREASURY}" }
-fee: { ETH-LOCAL: { max: "0.02" } }
-rules:
-  - { id: payouts, allow: [transfer], from: [hot-1], to: [treasury], amount: { ETH-LOCAL: { max: "10" } } }
-  - { id: large, allow: [transfer], from: [hot-1], to: [treasury], amount: { ETH-LOCAL: { over: "10", max: "50" } }, approvals: { officers: 1 } }
-  - { id: words, allow: [message], from: [hot-1], to: [anyone], format: [text] }
-  - { id: orders, allow: [typed-data], from: [hot-1], to: [anyone], domain: { name: Exchange, chainId: "31337" }, primaryType: [Order], unbounded: true }
-limits:
-  eth-daily: { sum: ETH-LOCAL, max: "150", window: { rolling: 24h } }
-`;
+const POLICY = smallPolicy({ rules: ["large", "words", "orders"], daily: 150 });
 
 type Reply = {
   readonly id: unknown;

@@ -15,11 +15,11 @@ import { ApprovalNeededError, ethersSigner, type GatewaySigner } from "../../src
 import { startGateway, type TestGateway } from "../../src/sdk/testing.ts";
 import { viemAccount } from "../../src/sdk/viem.ts";
 import { FIRST_ACCOUNT_KEY, startAnvil, type Anvil } from "../support/anvil.ts";
+import { smallPolicy, TREASURY } from "../support/small-policy.ts";
 
 // Goal: a viem wallet client and an ethers wallet work with a key of the gateway as they do with a key of their own.
 // Method: the libraries themselves on a real node; each library checks what the other's account has signed.
 
-const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const STRANGER = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720";
 const EXCHANGE = { name: "Exchange", version: "1", chainId: 31337, verifyingContract: TREASURY } as const;
 const ORDER = {
@@ -31,26 +31,7 @@ const ORDER = {
 } as const;
 const order = { to: STRANGER, amount: 2n ** 70n, data: "0x0102" } as const;
 
-const POLICY = `apiVersion: portcullis/v1
-kind: ClientPolicy
-client: acme-fund
-version: 1
-use: [shared/assets.yaml]
-callers:
-  payouts: { role: wallet-service, keys: ["ed25519:M6VqVUrtA/kadQU9EtD0ORaImZtOy1kR/HPbKRYegRM="] }
-  alice: { role: approver, keys: ["ed25519:rE+HDdsI1jl4pUTVAqZMhR+1ashqyyHECzFcmYkssJU="] }
-groups: { officers: [alice] }
-addressBook:
-  treasury: { address: "eip155:31337:${TREASURY}" }
-fee: { ETH-LOCAL: { max: "0.02" } }
-rules:
-  - { id: payouts, allow: [transfer], from: [hot-1], to: [treasury], amount: { ETH-LOCAL: { max: "10" } } }
-  - { id: large, allow: [transfer], from: [hot-1], to: [treasury], amount: { ETH-LOCAL: { over: "10", max: "50" } }, approvals: { officers: 1 } }
-  - { id: words, allow: [message], from: [hot-1], to: [anyone], format: [text] }
-  - { id: orders, allow: [typed-data], from: [hot-1], to: [anyone], domain: { name: Exchange, chainId: "31337" }, primaryType: [Order], unbounded: true }
-limits:
-  eth-daily: { sum: ETH-LOCAL, max: "30", window: { rolling: 24h } }
-`;
+const POLICY = smallPolicy({ rules: ["large", "words", "orders"], daily: 30 });
 
 describe("accounts of the SDK", function () {
   let anvil: Anvil;

@@ -10,29 +10,15 @@ import { RefusedError } from "../../src/sdk/client.ts";
 import { startGateway, type TestGateway } from "../../src/sdk/testing.ts";
 import { transfer } from "../../src/cli/tour.ts";
 import { run } from "../support/program.ts";
+import { smallPolicy, TREASURY } from "../support/small-policy.ts";
 
 // Goal: another team's tests get a real gateway with a clock that they move, which nobody can take for a real one, and
 // of which nothing stays.
 // Method: the kit as others import it; processes and folders are looked for from outside.
 
-const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const HOUR_MS = 3_600_000;
 
-const POLICY = `apiVersion: portcullis/v1
-kind: ClientPolicy
-client: any-client
-version: 1
-use: [shared/assets.yaml]
-callers:
-  payouts: { role: wallet-service, keys: ["ed25519:M6VqVUrtA/kadQU9EtD0ORaImZtOy1kR/HPbKRYegRM="] }
-addressBook:
-  treasury: { address: "eip155:31337:${TREASURY}" }
-fee: { ETH-LOCAL: { max: "0.02" } }
-rules:
-  - { id: payouts, allow: [transfer], from: [hot-1], to: [treasury], amount: { ETH-LOCAL: { max: "10" } } }
-limits:
-  eth-daily: { sum: ETH-LOCAL, max: "15", window: { rolling: 24h } }
-`;
+const POLICY = smallPolicy({ client: "any-client", daily: 15 });
 
 /** Processes that were started with something of that folder. */
 const commandsWith = (folder: string): string[] =>

@@ -21,33 +21,23 @@ import { connect } from "../../src/sdk/client.ts";
 import { startGateway, type TestGateway } from "../../src/sdk/testing.ts";
 import { startProxy, type RunningProxy } from "../../src/cli/proxy.ts";
 import { startAnvil, type Anvil } from "../support/anvil.ts";
+import { smallPolicy, TREASURY } from "../support/small-policy.ts";
 
 // Goal: a client of Web3Signer's ETH1 API finds every path of it, and no door beside: what cannot be read is not signed.
 // Method: its requests, through the signing proxy; the answers held against Web3Signer's own document; ethers reads what
 // was signed, and a node mines it.
 
-const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /** Web3Signer's own OpenAPI document; it lies beside this checkout where there is one. */
 const DOCUMENT = fileURLToPath(
   new URL("../../../shared/vectors/signers-replay/web3signer-eth1-openapi.yaml", import.meta.url),
 );
 
-const policyOf = (client: string, callers: readonly string[]): string => `apiVersion: portcullis/v1
-kind: ClientPolicy
-client: ${client}
-version: 1
-use: [shared/assets.yaml]
-callers:
-${callers.map((name) => `  ${name}: { role: wallet-service, keys: ["${newKey()}"] }`).join("\n")}
-addressBook:
-  treasury: { address: "eip155:31337:${TREASURY}" }
-fee: { ETH-LOCAL: { max: "0.02" } }
-rules:
-  - { id: payouts, allow: [transfer], from: [hot-1], to: [treasury], amount: { ETH-LOCAL: { max: "10" } } }
-  - { id: words, allow: [message], from: [hot-1], to: [anyone], format: [text] }
-limits:
-  eth-daily: { sum: ETH-LOCAL, max: "10", window: { rolling: 24h } }
-`;
+const policyOf = (client: string, callers: readonly string[]): string =>
+  smallPolicy({
+    client,
+    callers: callers.map((name) => `${name}: { role: wallet-service, keys: ["${newKey()}"] }`),
+    rules: ["words"],
+  });
 
 /** The gateway puts others in its place; one key proves one identity already here. */
 function newKey(): string {

@@ -40,6 +40,7 @@ export const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Json>>>> 
       ],
     },
   },
+  postRpcClient: { "which accounts are there?": { jsonrpc: "2.0", id: 1, method: "eth_accounts" } },
   postClientsClientEvaluations: { "what would be decided?": { key: "hot-1", payload: TRANSFER } },
   postClientsClientFreeze: { "one key": { key: "hot-1", reason: "the service that uses it behaves oddly" } },
   postClientsClientKeys: {

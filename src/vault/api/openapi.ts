@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { HealthcheckAnswer, ProblemAnswer, ReadinessAnswer, RefusedRequestAnswer } from "../../domain/answers.ts";
 import type { Json } from "../../domain/json.ts";
+import { EXAMPLE_ANSWERS } from "./example-answers.ts";
 import { EXAMPLES } from "./examples.ts";
 import { PROBLEMS, type ProblemCode } from "./problem-list.ts";
 import type { CallerRoute, MediaType, OpenRoute, Route } from "./routes.ts";
@@ -127,7 +128,7 @@ function operation(route: Route, schemas: Schemas): JsonObject {
       : { security: [{ caller: [] }], description: `Roles: ${route.roles.join(", ")}.` }),
     parameters: parametersOf(route, schemas),
     ...requestBodyOf(route, schemas, name),
-    responses: { ...answersOf(route, schemas, name), ...problemsOf(route, schemas) },
+    responses: { ...answersOf(route, schemas, name), ...problemsOf(route, schemas, name) },
   };
 }
 
@@ -193,10 +194,12 @@ function withExamples(body: z.ZodType, schemas: Schemas, name: string): JsonObje
   return examples.length === 0 ? { schema } : { schema, examples: Object.fromEntries(examples) as JsonObject };
 }
 
-const json = (description: string, schema: JsonObject, type = "application/json"): JsonObject => ({
+const json = (description: string, schema: JsonObject, type = "application/json", example?: Json): JsonObject => ({
   description,
-  content: { [type]: { schema } },
+  content: { [type]: { schema, ...(example === undefined ? {} : { examples: { recorded: { value: example } } }) } },
 });
+
+const recorded = (name: string, status: string): Json | undefined => EXAMPLE_ANSWERS[`${name} ${status}`];
 
 const MEANING: Readonly<Record<number, string>> = {
   200: "it is so",
@@ -206,20 +209,20 @@ const MEANING: Readonly<Record<number, string>> = {
 
 const isMediaType = (of: z.ZodType | MediaType): of is MediaType => typeof of === "string";
 
-const answersOf = ({ answers }: Route, schemas: Schemas, _name: string): Record<string, JsonObject> =>
+const answersOf = ({ answers }: Route, schemas: Schemas, name: string): Record<string, JsonObject> =>
   Object.fromEntries(
     Object.entries(answers).map(([status, of]) => [
       status,
       isMediaType(of)
         ? { description: MEANING[Number(status)]!, content: { [of.replace(/; .*/, "")]: { schema: bytesSchema(of) } } }
-        : json(MEANING[Number(status)]!, schemas.answer(of)),
+        : json(MEANING[Number(status)]!, schemas.answer(of), "application/json", recorded(name, status)),
     ]),
   );
 
 const bytesSchema = (of: MediaType): JsonObject => (of.startsWith("text/") ? { type: "string" } : {});
 
 /** By status: the codes that it may come with. */
-function problemsOf(route: Route, schemas: Schemas): Record<string, JsonObject> {
+function problemsOf(route: Route, schemas: Schemas, name: string): Record<string, JsonObject> {
   const byStatus = new Map<number, ProblemCode[]>();
   for (const code of new Set(codesOf(route))) {
     const { status } = PROBLEMS[code];
@@ -230,7 +233,9 @@ function problemsOf(route: Route, schemas: Schemas): Record<string, JsonObject> 
       .toSorted(([one], [other]) => one - other)
       .map(([status, codes]) => {
         const description = codes.map((code) => `\`${code}\``).join(", ");
-        return [String(status), json(description, schemas.answer(problemSchema(route)), "application/problem+json")];
+        const schema = schemas.answer(problemSchema(route));
+        const example = recorded(name, String(status));
+        return [String(status), json(description, schema, "application/problem+json", example)];
       }),
   );
 }
