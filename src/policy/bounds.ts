@@ -79,12 +79,14 @@ function edges(band: Band, decimals: number): [low: bigint, high: bigint | undef
   ];
 }
 
-/** What is signed, but is no transaction. */
+/** What is signed, but is no transaction; of messages only an anchor of the log is in one. */
 const PAYS_NO_FEE: readonly string[] = ["message", "typed-data", "raw-digest"];
+const isUnpaid = ({ allow, format }: AllowRule): boolean =>
+  allow.every((kind) => PAYS_NO_FEE.includes(kind)) && !format?.includes("anchor");
 
 /** Where the rule can make a transaction: the chains of its assets, or of its destinations, or all. */
 function chainsOf(rule: AllowRule, declared: Declared): ReadonlySet<string> {
-  if (rule.allow.every((kind) => PAYS_NO_FEE.includes(kind))) return new Set();
+  if (isUnpaid(rule)) return new Set();
   const onlyMoves = rule.allow.every((kind) => kind === "transfer" || kind === "allowance");
   const chains = onlyMoves
     ? Object.keys(rule.amount ?? {}).map((symbol) => declared.assets.get(symbol)!.value.chain)

@@ -26,7 +26,7 @@ callers:
   other: { role: wallet-service, keys: ["ed25519:rE+HDdsI1jl4pUTVAqZMhR+1ashqyyHECzFcmYkssJU="] }
 fee: { ETH-LOCAL: { max: "0.01" } }
 rules:
-  - { id: anchor, allow: [message], format: [anchor], by: [anchors], from: [hot-1] }
+  - { id: anchor, allow: [message], format: [anchor], by: [anchors], from: [hot-1], chain: ["eip155:31337"] }
 limits:
   anchors: { count: transactions, max: "24", window: { rolling: 24h } }
 `;

@@ -294,6 +294,12 @@ describe("a policy document", () => {
       "policy.yaml:13:5 expected a `fee` cap for `ETH`, which rule `payouts` can spend on `eip155:1`, found none",
     ],
     [
+      "a chain without a fee cap, on which the log is anchored",
+      /^fee: .*\n((?:.*\n)*?)rules:\n/m,
+      "$1rules:\n  - {id: anchor, allow: [message], format: [text, anchor]}\n",
+      "policy.yaml:13:5 expected a `fee` cap for `ETH`, which rule `anchor` can spend on `eip155:1`, found none",
+    ],
+    [
       "a file that is not there",
       "[assets.yaml]",
       "[asset.yaml]",
