@@ -51,7 +51,10 @@ export type StoredRequest = { readonly id: string; readonly state: string; reado
 export const requestsOf = (folder: string, client: string): StoredRequest[] =>
   inStore(folder, (database) =>
     database
-      .prepare<[string], StoredRequest>("SELECT id, state, idempotency_key FROM requests WHERE client = ? ORDER BY id")
+      .prepare<[string], StoredRequest>(
+        `SELECT id, coalesce(outcomes.state, requests.state) AS state, idempotency_key
+         FROM requests LEFT JOIN outcomes USING (decision_leaf) WHERE client = ? ORDER BY id`,
+      )
       .all(client),
   );
 

@@ -206,4 +206,19 @@ export const MIGRATIONS: readonly string[] = [
   UPDATE requests SET reference = json_extract(record, '$.reference');
   CREATE INDEX requests_by_reference ON requests (client, reference, id) WHERE reference IS NOT NULL;
   `,
+  `
+  -- An outcome is written beside its request, not into it: a row that grows takes its whole page along, and others.
+  CREATE TABLE outcomes (
+    decision_leaf INTEGER PRIMARY KEY,
+    state         TEXT NOT NULL,
+    changed_at    INTEGER NOT NULL,
+    outcome       TEXT NOT NULL,
+    seal          TEXT
+  ) STRICT;
+  INSERT INTO outcomes (decision_leaf, state, changed_at, outcome, seal)
+    SELECT decision_leaf, state, changed_at, outcome, outcome_seal FROM requests WHERE outcome IS NOT NULL;
+  UPDATE requests SET state = 'authorized' WHERE outcome IS NOT NULL;
+  ALTER TABLE requests DROP COLUMN outcome;
+  ALTER TABLE requests DROP COLUMN outcome_seal;
+  `,
 ];

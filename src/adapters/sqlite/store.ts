@@ -111,9 +111,9 @@ const requestRow = (row: Row): SealedRequest => ({
   key: row["key"]!,
   idempotencyKey: row["idempotency_key"]!,
   bodyHash: row["body_hash"]!,
-  state: row["state"]!,
+  state: row["ended"] ?? row["state"]!,
   submittedAt: row["submitted_at"]!,
-  changedAt: row["changed_at"]!,
+  changedAt: row["ended_at"] ?? row["changed_at"]!,
   reference: row["reference"] ?? null,
   record: row["record"]!,
   decisionLeaf: row["decision_leaf"]!,
@@ -124,12 +124,15 @@ const requestRow = (row: Row): SealedRequest => ({
   outcomeSeal: row["outcome_seal"] ?? null,
 });
 
-/** A decision is written once, in its leaf. */
-const REQUESTS = "SELECT requests.*, leaves.opening AS decision FROM requests JOIN leaves ON idx = decision_leaf";
+/** A decision is written once, in its leaf; an outcome beside the request whose authorization it ends. */
+const REQUESTS = `SELECT requests.*, leaves.opening AS decision, outcomes.state AS ended, outcomes.changed_at AS ended_at,
+    outcomes.outcome, outcomes.seal AS outcome_seal
+  FROM requests JOIN leaves ON idx = requests.decision_leaf
+    LEFT JOIN outcomes ON outcomes.decision_leaf = requests.decision_leaf`;
 
 const listed = (further: string): string =>
   `${REQUESTS} WHERE requests.client = @client ${further} AND (@caller IS NULL OR caller = @caller)
-     AND (@state IS NULL OR state = @state) AND (@key IS NULL OR key = @key)
+     AND (@state IS NULL OR coalesce(outcomes.state, requests.state) = @state) AND (@key IS NULL OR key = @key)
      AND (@since IS NULL OR submitted_at >= @since) AND (@until IS NULL OR submitted_at < @until)
      AND (@before IS NULL OR id < @before)
    ORDER BY id DESC LIMIT @limit`;
@@ -442,7 +445,12 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       return row && requestRow(row);
     },
     requestStanding: async (client, id) => {
-      const row = one("SELECT state, decision_leaf FROM requests WHERE client = ? AND id = ?", client, id);
+      const row = one(
+        `SELECT coalesce(outcomes.state, requests.state) AS state, decision_leaf
+         FROM requests LEFT JOIN outcomes USING (decision_leaf) WHERE client = ? AND id = ?`,
+        client,
+        id,
+      );
       return row && { state: row["state"]!, decisionLeaf: row["decision_leaf"]! };
     },
     requestByIdempotencyKey: async (client, caller, idempotencyKey) => {
@@ -462,11 +470,11 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         ...{ client, caller, state, key, since, until, before, limit },
         ...(reference === null ? {} : { reference }),
       }).map(requestRow),
-    insertRequest: async (row) =>
+    insertRequest: async (row) => {
       run(
         `INSERT INTO requests (id, client, caller, key, idempotency_key, body_hash, state, submitted_at, changed_at, record,
-           decision_leaf, outcome, leaf, seal, outcome_seal, reference)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           decision_leaf, leaf, seal, reference)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         row.id,
         row.client,
         row.caller,
@@ -478,12 +486,20 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
         row.changedAt,
         row.record,
         row.decisionLeaf,
-        row.outcome,
         row.leaf,
         row.seal,
-        row.outcomeSeal,
         row.reference,
-      ),
+      );
+      if (row.outcome !== null)
+        run(
+          "INSERT INTO outcomes (decision_leaf, state, changed_at, outcome, seal) VALUES (?, ?, ?, ?, ?)",
+          row.decisionLeaf,
+          row.state,
+          row.changedAt,
+          row.outcome,
+          row.outcomeSeal,
+        );
+    },
     updateRequest: async (row) =>
       run(
         `UPDATE requests SET state = ?, changed_at = ?, record = ?, decision_leaf = ?, leaf = ?, seal = ?
@@ -499,8 +515,10 @@ function transactionOn(database: Database, clock: () => number, memory: StoreMem
       ),
     recordOutcome: async ({ client, id, state, changedAt, decisionLeaf, outcome, outcomeSeal }) => {
       const changed = change(
-        `UPDATE requests SET state = ?, changed_at = ?, outcome = ?, outcome_seal = ?
-         WHERE client = ? AND id = ? AND state = 'authorized' AND decision_leaf = ?`,
+        `INSERT INTO outcomes (decision_leaf, state, changed_at, outcome, seal)
+         SELECT decision_leaf, ?, ?, ?, ? FROM requests
+         WHERE client = ? AND id = ? AND state = 'authorized' AND decision_leaf = ?
+         ON CONFLICT DO NOTHING`,
         state,
         changedAt,
         outcome,

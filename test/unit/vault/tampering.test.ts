@@ -195,20 +195,32 @@ const TAMPERINGS: readonly Tampering[] = [
   },
   {
     what: "a signed request stands as it stood before it was signed",
-    tamper: (database, { requests }) => insert(database, "requests", requests),
+    tamper: (database, { requests }) => {
+      insert(database, "requests", requests);
+      sql("DELETE FROM outcomes")(database, {} as Past);
+    },
     ask: again,
     honest: SIGNED,
   },
   {
     what: "a signed request has no outcome",
-    tamper: sql("UPDATE requests SET state = 'authorized', outcome = NULL, outcome_seal = NULL WHERE state = 'signed'"),
+    tamper: sql("DELETE FROM outcomes"),
+    ask: again,
+    honest: SIGNED,
+  },
+  {
+    what: "a signed request has another's outcome",
+    tamper: sql(
+      `UPDATE outcomes SET outcome = other.outcome, seal = other.seal FROM outcomes AS other
+       WHERE other.decision_leaf <> outcomes.decision_leaf`,
+    ),
     ask: again,
     honest: SIGNED,
   },
   {
     what: "the bytes of a request are others",
     tamper: sql(
-      "UPDATE requests SET record = replace(record, 'unsigned\":\"', 'unsigned\":\"00') WHERE state = 'signed'",
+      "UPDATE requests SET record = replace(record, 'unsigned\":\"', 'unsigned\":\"00') WHERE state = 'authorized'",
     ),
     ask: again,
     honest: SIGNED,
