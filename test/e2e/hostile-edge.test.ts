@@ -315,10 +315,21 @@ describe("a hostile edge", function () {
       Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${running.child.pid}/status`, "utf8"))![1]) * 1024;
     const peak = (): number =>
       Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${running.child.pid}/status`, "utf8"))![1]) * 1024;
+    /** As an edge does: on a machine that is busy the queue of those who knock may be full for a moment. */
+    const connectAgain = async (): ReturnType<typeof vault.connect> => {
+      for (let tries = 100; ; tries--) {
+        try {
+          return await vault.connect();
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== "EAGAIN" || tries === 0) throw error;
+          await sleep(50);
+        }
+      }
+    };
     afterEach(async () => {
       for (const socket of edge.sockets.splice(1)) socket.destroy();
       const answer = await genuine.send(people.payouts, "GET", REQUESTS).catch(async () => {
-        genuine = await vault.connect(); // it was the one that was heard least
+        genuine = await connectAgain(); // it was the one that was heard least
         return genuine.send(people.payouts, "GET", REQUESTS);
       });
       assert.equal(answer.status, 200, "another connection is answered");
@@ -355,7 +366,7 @@ describe("a hostile edge", function () {
       for (let opened = 0; opened < 10_000; opened += 250) {
         await Promise.all(Array.from({ length: 250 }, () => edge.open().catch(() => undefined)));
         if (opened % 1000 === 0)
-          assert.equal((await (await vault.connect()).send(people.payouts, "GET", REQUESTS)).status, 200);
+          assert.equal((await (await connectAgain()).send(people.payouts, "GET", REQUESTS)).status, 200);
       }
     });
 
