@@ -40,6 +40,24 @@ describe("vault/sign", () => {
     assert.deepEqual(done, SIGN_STEPS);
   });
 
+  it("decided again after a minute, with other help, it is the first one's bytes: never a second transaction", async () => {
+    const left = { gas: undefined, maxFeePerGas: undefined, maxPriorityFeePerGas: undefined };
+    const help = (price: bigint) => ({ gas: 1n, maxFeePerGas: price, maxPriorityFeePerGas: 1n });
+    const digests: string[] = [];
+    hsm.fault = (digest, signature) => {
+      digests.push(Buffer.from(digest).toString("hex"));
+      if (digests.length === 1) throw new GatewayError("hsm-unavailable", "the HSM is away");
+      return signature;
+    };
+    const ask = (price: bigint) => sign(vault.gateway, { ...submission(5, "again", left), assist: help(price) });
+    assert.equal((await ask(2n)).state, "authorized");
+    await sign(vault.gateway, submission(6, "another")); // the next nonce is taken meanwhile
+    vault.clock.now += 61_000;
+    assert.equal((await ask(3n)).state, "signed");
+    assert.equal(digests[2], digests[0]);
+    assert.equal((await types()).filter((type) => type === "authorized").length, 3);
+  });
+
   it("when the HSM is asked, the authorization is durable; when the signature leaves, its outcome is", async () => {
     let atSigning: string[] = [];
     hsm.fault = async (_digest, signature) => {
