@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import { GatewayError } from "../domain/errors.ts";
 import { HOUSE, type ClientId, type KeyName } from "../domain/names.ts";
 import type { CompiledHouse, CompiledPolicy } from "../policy/compile.ts";
@@ -130,20 +129,23 @@ export class Directory {
     return refresh;
   }
 
-  /** Looks again for tokens that were away, for PINs that another vault has changed, and for its freezes. */
+  /** Looks again for tokens that were away, and for what another vault has changed: PINs, policies, keys, freezes. */
   async retry(): Promise<void> {
-    await this.#followFreezes();
+    await this.#followChanges();
     for (const entry of this.clients()) {
       if (!entry.token || this.#needsLogin(entry)) await this.#refreshOrKeep(entry.row.id);
     }
   }
 
-  /** Whoever decides finds them out by itself; this is for those who look. */
-  async #followFreezes(): Promise<void> {
-    for (const row of await this.#store.read((reader) => reader.clients())) {
-      const known = row.id === HOUSE ? this.#house : this.#clients.get(row.id);
-      if (!known || isDeepStrictEqual(known.row.freezes, row.freezes)) continue;
-      await (row.id === HOUSE ? this.refreshHouse() : this.refreshClient(row.id));
+  /**
+   * What another vault has changed, whoever decides finds out by itself. This is for those who only look, and for callers
+   * whom nobody here knows yet, or should not know any more.
+   */
+  async #followChanges(): Promise<void> {
+    for (const known of [this.house, ...this.clients()]) {
+      const { id } = known.row;
+      if (this.#unfit.has(id) || (await this.#store.read((reader) => reader.revision(id))) === known.revision) continue;
+      await (id === HOUSE ? this.refreshHouse() : this.#refreshOrKeep(id));
     }
   }
 

@@ -104,5 +104,16 @@ describe("vault/directory", () => {
       assert.equal((await vault.call("operator", "POST", "/v1/clients", { client: "blue" }, newKey())).status, 201);
       assert.deepEqual(await ask("GET", "/v1/clients/blue/keys", "operator"), [200, undefined]);
     });
+
+    it("a caller whom it removed reads nothing, and one whom it declared is known, once it has looked again", async () => {
+      const { payouts: _removed, ...others } = vault.clientCallers as Record<string, object>;
+      const read = () => ask("GET", "/v1/clients/acme/keys", "payouts");
+      await vault.apply("acme", { ...acmePolicy, callers: others, version: "2" });
+      await here.directory.retry();
+      assert.deepEqual(await read(), [401, "unknown-caller"]);
+      await vault.apply("acme", { ...acmePolicy, callers: vault.clientCallers, version: "3" });
+      await here.directory.retry();
+      assert.deepEqual(await read(), [200, undefined]);
+    });
   });
 });
