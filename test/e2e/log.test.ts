@@ -154,7 +154,7 @@ describe("the log, end to end", function () {
     const size = readFileSync(at("before"), "utf8").split("\n")[1]!;
     assert.deepEqual(await go.run("checkpoint", vkey, at("before")), { ok: true, said: size });
     const refused = await go.run("checkpoint", vkey, changed("before", `\n${size}\n`, `\n${size}0\n`));
-    assert.deepEqual([refused.ok, refused.said], [false, "invalid signature for key " + vkey.replace(/\+[^+]*$/, "")]);
+    assert.deepEqual([refused.ok, refused.said], [false, `invalid signature for key ${vkey.split("+", 2).join("+")}`]);
   });
 
   it("Go accepts the receipt, and none of another leaf, or at another place", async () => {
