@@ -15,9 +15,9 @@ export type PoolOptions = {
 };
 
 /** As many as a vault has, unless told otherwise. */
-const SIGNERS = { count: 2, hangMs: 5_000 };
+const SIGNERS = { count: 3, hangMs: 5_000 };
 
-const WARM_UP_SECONDS = 1.5;
+const WARM_UP_SECONDS = 3;
 
 /**
  * Signatures per second through the session pool alone: permits, turns, orders to the processes that sign; no HTTP, no

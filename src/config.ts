@@ -60,7 +60,7 @@ const Config = z
         .int()
         .min(0)
         .max(64)
-        .default(2)
+        .default(3)
         .describe("processes that sign for the vault, each one signature at a time; 0: the vault's own threads do"),
       queueLimit: z.int().min(1).max(10_000).default(256).describe("signatures that may wait for a session, per token"),
       logToken: TokenRef,

@@ -13,7 +13,7 @@ const NOISE_MS = 2;
 
 for (const [where, options] of [
   ["signed for by the vault's own threads", {}],
-  ["signed for by processes", { signers: { count: 2, hangMs: 5_000 } }],
+  ["signed for by processes", { signers: { count: 3, hangMs: 5_000 } }],
 ] as const)
   describe(`two clients on one HSM, ${where}`, () => {
     let scratch: ScratchHsm;

@@ -58,10 +58,9 @@ export class Signers {
     return this.#processes.filter(({ isServing }) => isServing).sort((one, other) => one.underWay - other.underWay);
   }
 
-  /** Where several tokens are in use, none is on all signers at once: one that hangs or is slow leaves others theirs. */
+  /** No token is on all signers at once: one that hangs or is slow leaves the others one. */
   get shareMax(): number {
-    const { count } = this.#options;
-    return this.#logins.size > 1 ? Math.max(1, count - 1) : count;
+    return Math.max(1, this.#options.count - 1);
   }
 
   get count(): number {
