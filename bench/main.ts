@@ -33,6 +33,7 @@ type EndToEnd = {
 };
 
 const RAW_SECONDS = 3;
+const CEILING_TURNS = 5;
 const POOL_CONCURRENCY = 8;
 const WARM_UP_REQUESTS = 4000;
 const LEVELS = [
