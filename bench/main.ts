@@ -172,7 +172,9 @@ async function ceilings(key: Awaited<ReturnType<typeof keyOf>>): Promise<Pick<Re
   };
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
 
 type Report = {
   readonly policy: PolicyReport;
