@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { Filling } from "../chains/evm/fields.ts";
 import { drawnBy, touchedBy, type Holdings, type Touched } from "../custody/liens.ts";
 import { formatAmount } from "../domain/amount.ts";
@@ -142,8 +142,10 @@ export function carrying({ carrier }: Submission, claimed: Claimed): Claimed {
 }
 
 /** Sorts by time, as cursors want it; 80 random bits, so that nobody guesses another's. */
-const requestId = (now: number): RequestId =>
-  `${now.toString(16).padStart(12, "0")}${randomBytes(10).toString("hex")}` as RequestId;
+function requestId(now: number): RequestId {
+  const uuid = randomUUID(); // its first and its last group are random throughout
+  return `${now.toString(16).padStart(12, "0")}${uuid.slice(0, 8)}${uuid.slice(-12)}` as RequestId;
+}
 
 /** The nonce that the caller left out is the next of its account, as this transaction sees it; it never skips (I12). */
 async function understandNow(

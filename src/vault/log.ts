@@ -1,4 +1,4 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHash, createHmac, hash } from "node:crypto";
 import { encodeJson } from "../domain/json.ts";
 import { HOUSE } from "../domain/names.ts";
 import type { ClientRow, LeafRef, LeafRow, StoreTransaction } from "./ports.ts";
@@ -40,14 +40,8 @@ export type LeafType =
   | "restored"
   | "padding";
 
-const sha256 = (...parts: (string | Uint8Array)[]): Buffer => {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest();
-};
-
 /** RFC 6962, section 2.1: the leaf hash is separated from inner nodes by a zero byte. */
-const LEAF_PREFIX = Uint8Array.of(0);
+const LEAF_PREFIX = "\0";
 
 /**
  * What the Merkle tree holds of a leaf: outsiders learn how many there are and when they were written, no more.
@@ -61,9 +55,9 @@ export const leafSalt = (saltKey: Uint8Array, number: number): Buffer =>
   createHmac("sha256", saltKey).update(`portcullis/leaf-salt/v1\n${number}`).digest();
 
 const commitmentOf = (saltKey: Uint8Array, { number, opening }: Pick<LeafRow, "number" | "opening">): Buffer =>
-  sha256(leafSalt(saltKey, number), opening);
+  createHash("sha256").update(leafSalt(saltKey, number)).update(opening).digest();
 const entryHash = (index: number, at: number, commitment: Uint8Array): Buffer =>
-  sha256(LEAF_PREFIX, leafEntry(index, at, commitment));
+  hash("sha256", LEAF_PREFIX + leafEntry(index, at, commitment), "buffer");
 
 /** What a leaf with this content hashes to, in its place. */
 export const hashOfLeaf = (

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Decision } from "../domain/decision.ts";
 import { contentOf } from "./approvals.ts";
 import { tellBreakGlass } from "./break-glass.ts";
@@ -175,7 +175,7 @@ export async function lapse(
 
 /** Of what the caller signed. Some ways in know a request again by less than that: then the row's is another. */
 const bodyHashOf = ({ bodyHash }: RequestRow, { evidence }: RequestRecord): string =>
-  evidence["body"] === undefined ? bodyHash : createHash("sha256").update(evidence["body"]).digest("hex");
+  evidence["body"] === undefined ? bodyHash : hash("sha256", evidence["body"], "hex");
 
 /** Writes leaf and row of a decision. @param said what the leaf says besides @param type where it is not the state's own */
 export async function settle(

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { encodeJson } from "../../domain/json.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { parseSignatureInput, splitTarget } from "../../domain/http-signature.ts";
@@ -45,14 +45,13 @@ const compiled = ROUTES.map((route) => {
 
 /** @throws {GatewayError} `not-found`, `method-not-allowed` */
 function match(method: string, path: string): Matched {
-  const onPath = compiled.flatMap(({ route, names, pattern }) => {
-    const found = pattern.exec(path);
-    return found
-      ? [{ route, parameters: Object.fromEntries(names.map((name, index) => [name, found[index + 1]!])) }]
-      : [];
-  });
-  const matched = onPath.find(({ route }) => route.method === method);
-  if (matched) return { ...matched, client: (matched.parameters["client"] ?? HOUSE) as ClientId };
+  for (const { route, names, pattern } of compiled) {
+    const found = route.method === method ? pattern.exec(path) : null;
+    if (!found) continue;
+    const parameters = Object.fromEntries(names.map((name, index) => [name, found[index + 1]!]));
+    return { route, parameters, client: (parameters["client"] ?? HOUSE) as ClientId };
+  }
+  const onPath = compiled.filter(({ pattern }) => pattern.test(path));
   if (onPath.length === 0)
     throw new GatewayError("not-found", "expected a path of this API", {
       hint: "/docs shows the paths",
@@ -219,7 +218,7 @@ async function handle(
     query: parseQuery(route, query),
     idempotencyKey: idempotencyKeyOf(route, request),
     body: parseBody(route, request.body),
-    bodyHash: createHash("sha256").update(request.body).digest("hex"),
+    bodyHash: hash("sha256", request.body, "hex"),
     evidence: evidenceOf(request),
     assist: request.assist ?? [],
     asksNodes: request.assist?.length === 0,

@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
+import { createHash, generateKeyPairSync, hash, sign, type KeyObject } from "node:crypto";
 import {
   answerCertificateText,
   answerSignatureBase,
@@ -44,7 +44,7 @@ export class AnswerSigner {
   /** @returns the headers that make this body with this status an answer of the vault to that request */
   headers(status: number, body: Uint8Array, requestSignatureHeader: string | undefined): Record<string, string> {
     this.#renewSometimes();
-    const contentDigest = `sha-256=:${createHash("sha256").update(body).digest("base64")}:`;
+    const contentDigest = `sha-256=:${hash("sha256", body, "base64")}:`;
     const requestSignature = requestSignatureHeader === undefined ? undefined : parseSignature(requestSignatureHeader);
     const input = answerSignatureInput(requestSignature?.label, {
       created: Math.floor(Date.now() / 1000),

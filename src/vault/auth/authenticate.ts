@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual, verify, type KeyObject } from "node:crypto";
+import { hash, timingSafeEqual, verify, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
 import { GatewayError } from "../../domain/errors.ts";
 import {
@@ -118,7 +118,7 @@ function checkComponents({ components }: ParsedSignatureInput, { method, headers
 }
 
 function checkDigest({ headers, body }: ReceivedRequest): void {
-  const expected = Buffer.from(`sha-256=:${createHash("sha256").update(body).digest("base64")}:`);
+  const expected = Buffer.from(`sha-256=:${hash("sha256", body, "base64")}:`);
   const found = Buffer.from(headers["content-digest"] ?? "");
   if (found.length !== expected.length || !timingSafeEqual(found, expected)) {
     throw refusal("digest-mismatch", "expected `Content-Digest` to be the SHA-256 of the body");
