@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { approvalCommands } from "./commands/approval.ts";
 import { assetCommands } from "./commands/assets.ts";
 import { callerCommands } from "./commands/caller.ts";
@@ -25,8 +26,14 @@ import { storeCommands } from "./commands/store.ts";
 import type { Host } from "./host.ts";
 import { newProgram, runProgram } from "./run-program.ts";
 
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
 export async function runCli(argv: string[], host: Host): Promise<void> {
-  const program = newProgram("portcullis", "Signing gateway for those who hold crypto assets for others");
+  const program = newProgram("portcullis", "Signing gateway for those who hold crypto assets for others").version(
+    version,
+  );
   processCommands(program, host);
   devCommand(program, host);
   storeCommands(program, host);
