@@ -88,6 +88,7 @@ export async function supervise(
     spawn(
       process.execPath,
       [
+        YOUNG_GENERATION,
         ...program,
         "vault",
         "--config",
@@ -125,6 +126,9 @@ export async function supervise(
     },
   };
 }
+
+/** Hundreds of requests on their way outlive V8's own 16 MiB, and would be copied twice: a tenth of a batch's time. */
+const YOUNG_GENERATION = "--max-semi-space-size=32";
 
 const poolThreads = ({ hsm }: Config): number => (hsm.signers > 0 ? 4 : Math.max(4, hsm.sessionsPerToken));
 
