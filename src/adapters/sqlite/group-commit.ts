@@ -7,7 +7,7 @@ type Outcome = { job: Job; value?: unknown; error?: unknown; failed: boolean };
 const GATHERING_TURNS = 4;
 /**
  * As many as share one COMMIT at the most: bounds how long the first waits for the last. Signers have what the first are
- * about to sign while the next are decided: batches of 50 come out a sixth faster than in groups without a bound.
+ * about to sign while the next are decided (decision 127).
  */
 const GROUP_MAX = 12;
 

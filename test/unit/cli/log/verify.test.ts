@@ -17,6 +17,7 @@ import { logTokenInSoftware } from "../../../support/software-hsm.ts";
 import { textbookLeaf, textbookRoot } from "../../../support/textbook-tree.ts";
 import {
   acmePolicy,
+  ADDRESSES,
   GATEWAY,
   newKey,
   REQUESTS,
@@ -522,6 +523,31 @@ describe("log verify", () => {
       const other = noteKey(GATEWAY, "ed25519", await logTokenInSoftware().publicKey("checkpoint"));
       assert.deepEqual(codes(verified(lines, { key: other })), ["checkpoint-invalid", "wrong-key"]);
     });
+  });
+
+  it("a call by JSON-RPC is known again by less than its bytes, and its signed bytes are held against its leaf all the same", async () => {
+    const other = await testVault();
+    try {
+      const [account] = other.key.accounts;
+      const transaction = {
+        from: account!.split(":").at(-1),
+        to: ADDRESSES[0],
+        value: "0x1",
+        gas: "0x5208",
+        nonce: "0x0",
+        maxFeePerGas: "0x0",
+        maxPriorityFeePerGas: "0x0",
+      };
+      const call = { jsonrpc: "2.0", id: 1, method: "eth_signTransaction", params: [transaction] };
+      const { body } = await other.call("payouts", "POST", "/rpc/acme", call);
+      assert.ok("result" in (body as object), JSON.stringify(body));
+      await (await checkpointsOf(other)).round();
+      const report = verified(await exported(other), { key: parseVkey(other.gateway.logKey) });
+      assert.deepEqual(report.findings, []);
+      assert.ok(report.signatures > 0);
+    } finally {
+      await other.close();
+    }
   });
 
   describe("log export", () => {
