@@ -35,6 +35,7 @@ import { sealedStore } from "./vault/sealed-store.ts";
 import { serveVault } from "./vault/server.ts";
 import { Snapshots } from "./vault/snapshot.ts";
 import type { SignStep } from "./vault/sign.ts";
+import { PerMinute } from "./vault/per-minute.ts";
 import { UnpaidRequests } from "./vault/unpaid.ts";
 import { requestChanges } from "./vault/waiting.ts";
 import { Witnessing } from "./vault/witnessing.ts";
@@ -132,7 +133,7 @@ export async function startVault({
     unpaid: new UnpaidRequests(config.vault.unpaid),
     witnessing: new Witnessing(witnessesIn(config), () => parseVkey(checkpoints.vkey)),
     registers: new Registers(),
-    refusals: new Map(),
+    refusals: new PerMinute(() => ({ leaves: 0 })),
     strangers: new Map(),
     changed: requestChanges(),
     fault,

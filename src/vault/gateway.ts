@@ -1,6 +1,7 @@
 import type { GatewayError } from "../domain/errors.ts";
 import type { CallerName, ClientId } from "../domain/names.ts";
 import type { Directory } from "./directory.ts";
+import type { PerMinute } from "./per-minute.ts";
 import type { Pins } from "./pins.ts";
 import type { Hsm, LogToken, Store, TokenHealth } from "./ports.ts";
 import type { Registers } from "./registers.ts";
@@ -42,8 +43,8 @@ export type Gateway = SignDependencies & {
   readonly registers: Registers;
   /** Clients whose rows did not fit the log, with the reason: nothing is signed for them (I19). */
   readonly stopped: ReadonlyMap<ClientId, GatewayError>;
-  /** Refusals of proven callers that became leaves within a minute, by caller: more are not recorded. */
-  readonly refusals: Map<string, { readonly minute: number; readonly count: number }>;
+  /** Refusals of proven callers that became leaves: more than the bound are not recorded. */
+  readonly refusals: PerMinute<{ leaves: number }>;
   /** Requests that were nobody's, by the code of their refusal: counted, since strangers could fill the log. */
   readonly strangers: Map<string, number>;
   /** Wakes those who wait for a request's next state. */

@@ -1,4 +1,5 @@
 import { GatewayError } from "../domain/errors.ts";
+import { PerMinute } from "./per-minute.ts";
 
 /*
  * What a caller makes the vault write and keep without an authorization: denied and pending requests, each with the
@@ -13,42 +14,29 @@ export type UnpaidBounds = {
   readonly bytesPerMinute: number;
 };
 
-type Spent = { minute: number; requests: number; bytes: number };
-
-const MINUTE_MS = 60_000;
-
 export class UnpaidRequests {
   readonly #bounds: UnpaidBounds;
-  readonly #now: () => number;
-  /** By caller: as many as policies declare. */
-  readonly #spent = new Map<string, Spent>();
+  readonly #spent: PerMinute<{ requests: number; bytes: number }>;
 
-  constructor(bounds: UnpaidBounds, now: () => number = Date.now) {
+  constructor(bounds: UnpaidBounds, now?: () => number) {
     this.#bounds = bounds;
-    this.#now = now;
+    this.#spent = new PerMinute(() => ({ requests: 0, bytes: 0 }), now);
   }
 
   /** @throws {GatewayError} `too-many-denied`: nothing was recorded, and the idempotency key is still free */
   requireRoom(caller: string): void {
-    const { requests, bytes } = this.#of(caller);
+    const { requests, bytes } = this.#spent.of(caller);
     if (requests < this.#bounds.requestsPerMinute && bytes < this.#bounds.bytesPerMinute) return;
     throw new GatewayError(
       "too-many-denied",
       "this caller had more requests denied or left pending within a minute than the gateway records; nothing was done",
-      { hint: "see why they are denied, and repeat the request in the next minute" },
+      { hint: "see why they are denied, and repeat the request a minute later" },
     );
   }
 
   count(caller: string, bytes: number): void {
-    const spent = this.#of(caller);
+    const spent = this.#spent.of(caller);
     spent.requests += 1;
     spent.bytes += bytes;
-  }
-
-  #of(caller: string): Spent {
-    const minute = Math.floor(this.#now() / MINUTE_MS);
-    let spent = this.#spent.get(caller);
-    if (spent?.minute !== minute) this.#spent.set(caller, (spent = { minute, requests: 0, bytes: 0 }));
-    return spent;
   }
 }

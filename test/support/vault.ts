@@ -26,6 +26,7 @@ import { changePolicy } from "../../src/vault/policies.ts";
 import type { Hsm, KeyRow, LogToken, PolicyRow, RowStore, Store } from "../../src/vault/ports.ts";
 import { Registers } from "../../src/vault/registers.ts";
 import { recoveryOf } from "../../src/vault/recovery.ts";
+import { PerMinute } from "../../src/vault/per-minute.ts";
 import { UnpaidRequests, type UnpaidBounds } from "../../src/vault/unpaid.ts";
 import { requestChanges } from "../../src/vault/waiting.ts";
 import { Witnessing } from "../../src/vault/witnessing.ts";
@@ -206,7 +207,7 @@ export async function testVault(options: TestVaultOptions = {}): Promise<TestVau
       unpaid: new UnpaidRequests(options.unpaid ?? { requestsPerMinute: Infinity, bytesPerMinute: Infinity }),
       witnessing: new Witnessing(undefined, () => parseVkey(logKey)),
       registers: new Registers(),
-      refusals: new Map(),
+      refusals: new PerMinute(() => ({ leaves: 0 })),
       strangers: new Map(),
       changed: requestChanges(),
       fault: (error) => void faults.push(error),

@@ -265,12 +265,9 @@ const REFUSAL_LEAVES_PER_MINUTE = 60;
 
 /** A proven caller that was refused leaves a trace. Strangers leave none: they could fill the disk (DESIGN section 3). */
 async function recordRefusal(gateway: Gateway, caller: Caller, request: ReceivedRequest, code: string): Promise<void> {
-  const minute = Math.floor(Date.now() / 60_000);
-  const { refusals } = gateway;
-  const seen = refusals.get(`${caller.of}/${caller.name}`);
-  const count = seen?.minute === minute ? seen.count + 1 : 1;
-  refusals.set(`${caller.of}/${caller.name}`, { minute, count });
-  if (count > REFUSAL_LEAVES_PER_MINUTE) return;
+  const recorded = gateway.refusals.of(`${caller.of}/${caller.name}`);
+  if (recorded.leaves === REFUSAL_LEAVES_PER_MINUTE) return;
+  recorded.leaves += 1;
   const owner = caller.of === HOUSE ? gateway.directory.house.row : gateway.directory.get(caller.of).row;
   const content = { caller: caller.name, code, method: request.method, path: splitTarget(request.target).path };
   await gateway.store
