@@ -1,9 +1,9 @@
 import { readdirSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { setPriority } from "node:os";
+import { constants, getPriority, setPriority } from "node:os";
 
 /** Low enough that the thread which answers goes first, high enough that the pool still gets what is left. */
-const POOL_NICE = 10;
+const LOWER_BY = 10;
 
 /**
  * Lets the main thread go before libuv's pool where processors are short: a signature that SoftHSM computes takes a third
@@ -14,7 +14,9 @@ const POOL_NICE = 10;
 export async function yieldToMainThread(poolSize: number): Promise<number[]> {
   await stat("/"); // libuv starts all of its threads with the first job, and Node has started its own before
   const threads = poolThreads(poolSize);
-  for (const thread of threads) setPriority(thread, POOL_NICE); // on Linux, of one thread
+  // On Linux, of one thread. From where the operator has put the process: nobody but root may go up again.
+  const nice = Math.min(getPriority() + LOWER_BY, constants.priority.PRIORITY_LOW);
+  for (const thread of threads) setPriority(thread, nice);
   return threads;
 }
 

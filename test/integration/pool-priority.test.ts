@@ -34,9 +34,11 @@ type Report = {
 };
 
 describe("priority of the pool", () => {
-  it("the threads that compute are the ones that were lowered, and the main thread is not", () => {
-    const text = runWithPool("3");
-    const { main, pool, threads } = JSON.parse(text) as Report;
+  for (const lowered of [0, 12])
+    it(`the threads that compute are lowered, and no other; started ${lowered} lower`, () => check(lowered));
+
+  function check(lowered: number): void {
+    const { main, pool, threads } = JSON.parse(runWithPool("3", lowered)) as Report;
     const own = threads.find(({ thread }) => thread === main)!.nice;
     const busiest = threads
       .filter(({ thread }) => thread !== main)
@@ -47,11 +49,12 @@ describe("priority of the pool", () => {
       busiest.map(({ thread }) => thread).toSorted((a, b) => a - b),
       pool,
     );
-    for (const { thread, nice } of threads) assert.equal(nice > own, pool.includes(thread), `thread ${thread}`);
-  });
+    for (const { thread, nice } of threads)
+      assert.equal(nice, pool.includes(thread) ? Math.min(own + 10, 19) : own, `thread ${thread}`);
+  }
 });
 
-function runWithPool(size: string): string {
+function runWithPool(size: string, lowered: number): string {
   const folder = mkdtempSync(join(tmpdir(), "portcullis-pool-"));
   try {
     const source = readFileSync(new URL("../../src/pool-priority.ts", import.meta.url), "utf8");
@@ -59,7 +62,8 @@ function runWithPool(size: string): string {
     writeFileSync(join(folder, "pool-priority.mjs"), outputText);
     writeFileSync(join(folder, "main.mjs"), PROGRAM);
     const env = { PATH: process.env["PATH"], UV_THREADPOOL_SIZE: size };
-    return execFileSync(process.execPath, [join(folder, "main.mjs")], { env, encoding: "utf8" });
+    const command = ["-n", String(lowered), process.execPath, join(folder, "main.mjs")];
+    return execFileSync("nice", command, { env, encoding: "utf8" });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

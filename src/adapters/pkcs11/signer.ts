@@ -1,5 +1,5 @@
 import { readSync, writeSync } from "node:fs";
-import { setPriority } from "node:os";
+import { constants, getPriority, setPriority } from "node:os";
 import pkcs11, { type Handle } from "pkcs11js";
 import type { Curve } from "../../vault/ports.ts";
 import { CURVES, SIGNATURE_BYTES } from "./attributes.ts";
@@ -160,7 +160,7 @@ class Signer {
 const NOTHING = new Uint8Array();
 
 /** SoftHSM computes here, while the vault's main thread decides and answers for everybody: that goes first. */
-const NICE = 10;
+const LOWER_BY = 10;
 
 function serve(signer: Signer): void {
   writeWhole(encodeSignerFrame(0, ANSWER.done, NOTHING)); // it has started
@@ -191,7 +191,7 @@ function writeWhole(bytes: Buffer): void {
 
 // A terminal's interrupt reaches every process at once: the vault ends its signers when it has no more work for them.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
-setPriority(NICE);
+setPriority(Math.min(getPriority() + LOWER_BY, constants.priority.PRIORITY_LOW));
 const signer = new Signer(process.argv[2]!);
 try {
   serve(signer);
