@@ -50,6 +50,8 @@ const PROGRAM = fileURLToPath(new URL("../../bin/portcullis.js", import.meta.url
 /** What a policy given as a text may name in `use`. */
 const SHARED = fileURLToPath(new URL("../../policies/shared", import.meta.url));
 
+const PORTS_WITHIN_MS = 60_000;
+
 const HOUSE_CALLERS = ["officer", "operator", "auditor"];
 
 /** Starts a gateway. Several run side by side; none outlives the program that has started it. @throws {GatewayError} */
@@ -78,7 +80,7 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
       crash: async () => {
         await running.kill();
         const ports = ["--port", new URL(url).port, "--proxy-port", new URL(proxyUrl).port];
-        running = await run([...kept, ...ports]);
+        running = await again([...kept, ...ports]);
       },
       stop: async () => {
         await running.stop();
@@ -116,7 +118,10 @@ async function run(flags: readonly string[]): Promise<Running> {
   failed.catch(() => undefined);
   const [line] = (await Promise.race([once(createInterface({ input: child.stdout }), "line"), failed])) as [string];
   const ready = JSON.parse(line) as Ready & { error?: { message: string } };
-  if (ready.error) throw notStarted(ready.error.message);
+  if (ready.error) {
+    await ended; // by then it has said why
+    throw notStarted(`${ready.error.message}\n${said.join("")}`);
+  }
   return {
     ready,
     kill: async () => {
@@ -130,6 +135,17 @@ async function run(flags: readonly string[]): Promise<Running> {
       await ended;
     },
   };
+}
+
+/** Ports of one that has ended may be another program's for a while: somebody asked for any that is free. */
+async function again(flags: readonly string[]): Promise<Running> {
+  for (const deadline = Date.now() + PORTS_WITHIN_MS; ; await sleep(500)) {
+    try {
+      return await run(flags);
+    } catch (error) {
+      if (!String(error).includes("EADDRINUSE") || Date.now() > deadline) throw error;
+    }
+  }
 }
 
 const notStarted = (why: string): GatewayError =>

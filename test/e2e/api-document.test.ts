@@ -34,7 +34,6 @@ const policy = {
 };
 
 describe("the OpenAPI document", function () {
-  this.timeout(120_000);
   let vault: TestVault;
   let gateway: ServedVault;
   let check: DocumentCheck;

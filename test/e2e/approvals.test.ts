@@ -92,7 +92,7 @@ describe("portcullis approval, with a gateway", function () {
       id,
       "--yes",
       "--expires",
-      new Date(Date.now() + 60_000).toISOString(),
+      new Date(Date.now() + 3_600_000).toISOString(),
     );
     assert.deepEqual([twice.code, twice.stderr.includes("approval-repeated")], [1, true], twice.stderr);
     const operator = await approval("dave", "approve", id, "--yes");

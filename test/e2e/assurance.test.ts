@@ -46,7 +46,6 @@ limits:
 `;
 
 describe("assurance for others", function () {
-  this.timeout(120_000);
   let gateway: TestGateway;
   let node: Anvil;
   let folder: string;

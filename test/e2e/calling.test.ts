@@ -23,7 +23,6 @@ const PYTHON = "/usr/bin/python3";
 
 describe("docs/calling.md", function () {
   // Go from 1.20 on compiles its standard library for the first program.
-  this.timeout(180_000);
   let vault: TestVault;
   let gateway: ServedVault;
   let folder: string;

@@ -61,7 +61,6 @@ const OMNIBUS = POLICY.replace(
 ).replace("{ rolling: 24h }", "{ rolling: 24h }, per: sub-account");
 
 describe("an evidence pack", function () {
-  this.timeout(120_000);
   let gateway: TestGateway;
   let folder: string;
   let vkey: string;

@@ -17,7 +17,6 @@ import { assertTranscript, type Typed } from "../support/transcript.ts";
 const HOUR_MS = 3_600_000;
 
 describe("governance, with a gateway", function () {
-  this.timeout(90_000);
   let gateway: TestGateway;
   let work: string;
 

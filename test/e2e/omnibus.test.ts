@@ -48,7 +48,6 @@ limits:
 `;
 
 describe("an omnibus client", function () {
-  this.timeout(120_000);
   let gateway: TestGateway;
   let node: Anvil;
   let folder: string;

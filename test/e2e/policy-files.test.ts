@@ -76,7 +76,7 @@ describe("portcullis policy, on files", function () {
         assert.match(stdout, /^hostile\.yaml:1:\d+: error invalid: expected /);
         assert.equal(code, 1);
       }
-      assert.ok(performance.now() - before < 15_000);
+      assert.ok(performance.now() - before < 90_000);
     });
     it("no file: exit 1; no argument: exit 2", async () => {
       assert.equal((await policy("check", "nothing.yaml")).code, 1);

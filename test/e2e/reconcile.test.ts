@@ -100,7 +100,7 @@ function dice(seed: number): (sides: number) => number {
 }
 
 describe("a year of a small custodian", function () {
-  this.timeout(process.env["SOAK"] === undefined ? 240_000 : 1_200_000);
+  this.timeout(process.env["SOAK"] === undefined ? 600_000 : 1_200_000);
   const roll = dice(20_261_123);
   const rich = privateKeyToAccount(FIRST_ACCOUNT_KEY);
   let anvil: Anvil;

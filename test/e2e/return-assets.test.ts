@@ -54,7 +54,6 @@ limits:
 type Run = { complete: boolean; done: { text: string; state: string; request?: string }[]; left: { text: string }[] };
 
 describe("return-assets, practised", function () {
-  this.timeout(120_000);
   let anvil: Anvil;
   let gateway: TestGateway;
   let own: Hex;

@@ -19,7 +19,6 @@ type Status = {
 };
 
 describe("portcullis store", function () {
-  this.timeout(120_000);
   const command = async <T>(vault: KillableVault, name: string) => {
     const { code, stdout } = await run(["store", name, "--config", join(vault.folder, "portcullis.yaml"), "--json"]);
     return { code, said: JSON.parse(stdout) as T };

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parse, stringify } from "yaml";
 import { connect } from "../../src/sdk/client.ts";
 import { transfer } from "../../src/cli/tour.ts";
 import { run, start, type Started } from "../support/program.ts";
 import { startDevGateway, type DevGateway } from "../support/gateway.ts";
+import { eventually } from "../support/processes.ts";
 import { startWitness, type Witness } from "../support/witness.ts";
 
 // Goal: witnesses outside see every checkpoint, and others can ask for their cosignatures; the edge only carries.
@@ -16,7 +16,6 @@ import { startWitness, type Witness } from "../support/witness.ts";
 const TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
 describe("witnesses", function () {
-  this.timeout(90_000);
   let folder: string;
   let serving: Started<{ url: string }> | undefined;
   let witnesses: Witness[] = [];
@@ -58,17 +57,13 @@ describe("witnesses", function () {
     (await (await fetch(`${serving!.ready.url}/readyz`)).json()) as {
       log?: { witnesses: number; witnessed?: { size: number } };
     };
-  const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
-    for (const deadline = Date.now() + 20_000; !(await holds()); await sleep(100))
-      if (Date.now() > deadline) assert.fail(`${what} did not come to pass`);
-  };
   const checkpoint = (): Promise<string> =>
     fetch(`${serving!.ready.url}/v1/log/checkpoint`).then((answer) => answer.text());
   const sizeOf = (note: string): number => Number(note.split("\n")[1]);
   const pay = (idempotencyKey: string) =>
     as("acme-fund/payouts").sign("acme-fund", transfer("hot-1", TREASURY, 1n), { idempotencyKey });
   const witnessed = (size: number) =>
-    until(`a checkpoint of ${size} leaves with all cosignatures`, async () => {
+    eventually(`a checkpoint of ${size} leaves with all cosignatures`, async () => {
       const note = await checkpoint();
       return sizeOf(note) >= size && witnesses.every(({ name }) => note.includes(`\u2014 ${name} `));
     });
@@ -89,7 +84,7 @@ describe("witnesses", function () {
     const auditor = ["--as", at("gateway/callers/house/auditor.json")];
     // The gateway appends leaves of its own as time passes: a checkpoint of this moment is cosigned a moment later.
     const passes = async (...args: string[]) => (await run([...args, ...asked])).code === 0;
-    await until("a receipt with enough cosignatures", async () => {
+    await eventually("a receipt with enough cosignatures", async () => {
       rmSync(at("receipt"), { force: true });
       const prove = ["log", "prove", request.id, "--client", "acme-fund", "--out", at("receipt")];
       const proved = await run([...prove, ...auditor]);
@@ -100,7 +95,7 @@ describe("witnesses", function () {
     const verified = await run(["log", "verify", at("log.jsonl"), "--json", ...asked]);
     assert.equal(verified.code, 0, verified.stdout);
     assert.ok((JSON.parse(verified.stdout) as { witnessed: number }).witnessed > request.leaves.outcome!.index);
-    await until("a newest checkpoint with enough cosignatures", () =>
+    await eventually("a newest checkpoint with enough cosignatures", () =>
       passes("log", "checkpoint", "--url", serving!.ready.url),
     );
 
@@ -123,14 +118,14 @@ describe("witnesses", function () {
     const before = (await readiness()).log!.witnessed!.size;
     const { leaves } = await pay("third");
     const size = leaves.outcome!.index + 1;
-    await until(
+    await eventually(
       "a cosignature of the one that is there",
       async () => (await checkpoint()).includes("\u2014 one.example ") && witnesses[0]!.known() >= size,
     );
     assert.ok((await readiness()).log!.witnessed!.size < size && before < size, "one of three is not enough");
     witnesses[1]!.answerWith = witnesses[2]!.answerWith = undefined;
     await witnessed(size);
-    await until("the quorum", async () => ((await readiness()).log?.witnessed?.size ?? 0) >= size);
+    await eventually("the quorum", async () => ((await readiness()).log?.witnessed?.size ?? 0) >= size);
   });
 
   it("an edge that has forgotten what they know asks, and proves from there", async () => {

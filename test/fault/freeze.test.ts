@@ -37,7 +37,7 @@ function assertNoneAfter(
 }
 
 describe("a freeze of a gateway whose token is slow", function () {
-  this.timeout(SOAK ? 3_600_000 : 120_000);
+  this.timeout(SOAK ? 3_600_000 : 600_000);
   let faulty: FaultyHsm;
   let kept: KeptGateway;
   let gateway: DevGateway;
@@ -78,7 +78,9 @@ describe("a freeze of a gateway whose token is slow", function () {
     const wallet = gateway.as(BUSY, "payouts");
     const officer = gateway.as("house", "officer");
     const keys: string[] = [];
-    for (let race = 0; race < RACES; race++) {
+    const withheld = () => types().get("withheld") ?? 0;
+    // Until a freeze has come while the key was used: on a machine that is busy, some more may have to be tried.
+    for (let race = 0; race < RACES || withheld() === 0; race++) {
       const posts = Array.from({ length: 6 }, async (): Promise<Answered> => {
         const idempotencyKey = randomUUID();
         keys.push(idempotencyKey);
@@ -98,7 +100,6 @@ describe("a freeze of a gateway whose token is slow", function () {
       const signatures = [signedBy(officer.caller, unfreezing(officer.caller.gateway, BUSY, freeze!))];
       await officer.call("POST", `${path}/unfreeze`, { body: { signatures }, idempotencyKey: randomUUID() });
     }
-    assert.ok((types().get("withheld") ?? 0) > 0, "no freeze came while the key was used");
     faulty.clear();
     for (const idempotencyKey of keys) {
       let view: SigningRequestView;
@@ -135,7 +136,7 @@ describe("a freeze of a gateway whose token is slow", function () {
     const listed = await run(["client", "list", "--as", callerFile("house", "operator")]);
     assert.match(listed.stdout, new RegExp(`${BUSY} +FROZEN: client`));
     await unfreeze();
-    await withdraw(gateway, BUSY, 5_000);
+    await withdraw(gateway, BUSY);
   });
 
   it("two officers sign on two machines: one prints a signature, the other sends both", async () => {
@@ -152,12 +153,12 @@ describe("a freeze of a gateway whose token is slow", function () {
     const line = signed.stdout.trim().split("\n").at(-1)!;
     const both = ["--signature", line, "--as", callerFile("house", "officer")];
     assert.equal((await run(["unfreeze", "--everybody", ...both])).code, 0);
-    await withdraw(gateway, BUSY, 5_000);
+    await withdraw(gateway, BUSY);
   });
 });
 
 describe("a freeze by one of two vaults on one PostgreSQL", function () {
-  this.timeout(SOAK ? 3_600_000 : 120_000);
+  this.timeout(SOAK ? 3_600_000 : 600_000);
   let postgres: PostgresServer;
   let vaults: KillableVault;
   const running: RunningProcess[] = [];

@@ -35,7 +35,7 @@ const CUTS = SOAK ? 200 : 12;
 const KILLS = SOAK ? 300 : 3;
 
 describe("three vaults on one PostgreSQL", function () {
-  this.timeout(SOAK ? 3_600_000 : 180_000);
+  this.timeout(SOAK ? 3_600_000 : 600_000);
   let postgres: PostgresServer;
   let database: PostgresStore;
   let vaults: KillableVault;

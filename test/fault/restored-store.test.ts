@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CallerFile } from "../../src/sdk/caller-file.ts";
 import { KillableVault, type Connection, type RunningProcess, type SocketAnswer } from "../support/killable-vault.ts";
 import { checkLog } from "../support/log-check.ts";
+import { eventually } from "../support/processes.ts";
 import { run } from "../support/program.ts";
 import {
   assertVerifies,
@@ -23,7 +24,6 @@ import { REQUESTS } from "../support/vault.ts";
 // Method: a real vault on SQLite, killed; its files changed as an administrator in a hurry would; started again.
 
 describe("a store that was restored", function () {
-  this.timeout(120_000);
   let vault: KillableVault;
   let running: RunningProcess | undefined;
   let connection: Connection;
@@ -52,8 +52,7 @@ describe("a store that was restored", function () {
     const answer = await withdraw();
     assert.equal(answer.status, 201, answer.body.toString());
     const { outcome } = answer.json["leaves"] as { outcome: { index: number } };
-    for (let n = 0; n < 100 && anchored() <= outcome.index; n++) await sleep(100);
-    assert.ok(anchored() > outcome.index, "no checkpoint came");
+    await eventually("a checkpoint covers it", () => anchored() > outcome.index);
   }
 
   before(async () => {
@@ -123,8 +122,7 @@ describe("a store that was restored", function () {
     assert.equal(recovered.code, 0, recovered.stdout);
     const [{ json: frozen }, since] = [await withdraw(), Date.now()];
     assert.deepEqual([frozen["code"], frozen["by"]], ["client-frozen", "restored"]);
-    for (let n = 0; n < 100 && anchored() <= before; n++) await sleep(100);
-    assert.ok(anchored() > before, "the next checkpoint is above all that was promised");
+    await eventually("the next checkpoint is above all that was promised", () => anchored() > before);
 
     const unfrozen = await run(["unfreeze", "--client", "acme", ...officer]);
     assert.equal(unfrozen.code, 0, unfrozen.stdout);

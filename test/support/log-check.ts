@@ -3,12 +3,10 @@ import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import Database from "better-sqlite3";
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import pg from "pg";
 import type { PostgresStore } from "../../src/config.ts";
 import type { LeafRow, Store } from "../../src/vault/ports.ts";
+import { inStoreCopy } from "./store-copy.ts";
 
 /*
  * The log as an outsider would check it: from the rows alone, with another hash library and none of the writer's code.
@@ -36,22 +34,15 @@ export const logOf = (store: Store): Promise<LogRows> =>
     saltKeys: new Map((await reader.clients()).map(({ id, saltKey }) => [id as string, saltKey])),
   }));
 
-/** The log as a vault that is dead has left it: read from a copy, so that the next one finds what the last one left. */
-export function logIn(path: string): LogRows {
-  const folder = mkdtempSync(join(tmpdir(), "portcullis-log-"));
-  try {
-    for (const suffix of ["", "-wal"]) {
-      if (existsSync(`${path}${suffix}`)) copyFileSync(`${path}${suffix}`, join(folder, `copy.db${suffix}`));
-    }
-    const database = new Database(join(folder, "copy.db"), { fileMustExist: true });
+/** The log as a vault has left it, or is about to: read from a copy, so that the next one finds what the last one left. */
+export const logIn = (path: string): LogRows =>
+  inStoreCopy(path, (copy) => {
+    const database = new Database(copy, { fileMustExist: true });
     const clients = database.prepare("SELECT id, salt_key FROM clients").all() as { id: string; salt_key: Buffer }[];
     const rows = database.prepare('SELECT idx AS "index", * FROM leaves ORDER BY idx').all() as LeafRow[];
     database.close();
     return { leaves: rows, saltKeys: new Map(clients.map(({ id, salt_key }) => [id, salt_key])) };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
+  });
 
 /** The same in PostgreSQL: what is still being written there is waited for, as the next vault would. */
 export async function logInPostgres({ host, port, database, user }: PostgresStore): Promise<LogRows> {

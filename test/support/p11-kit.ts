@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "./processes.ts";
 import type { ScratchFolder } from "./softhsm.ts";
 
 /** Debian (package p11-kit-modules) on either architecture, Fedora. */
@@ -34,11 +34,7 @@ export class P11KitServer {
     const { modulePath, environment } = this.#folder;
     const command = ["server", "--foreground", "--name", this.#socket, "--provider", modulePath, "pkcs11:"];
     this.#process = spawn("p11-kit", command, { env: { ...process.env, ...environment }, stdio: "ignore" });
-    const deadline = performance.now() + 5_000;
-    while (!existsSync(this.#socket)) {
-      if (performance.now() > deadline) throw new Error("p11-kit server did not open its socket");
-      await delay(5);
-    }
+    await eventually("p11-kit server has opened its socket", () => existsSync(this.#socket));
   }
 
   /** SIGKILL, as a crash of the HSM's process would look; its socket file stays behind and is removed here. */

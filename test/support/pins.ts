@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readBootSecret } from "../../src/adapters/files/boot-secret.ts";
@@ -11,6 +11,7 @@ import { openRowKey, Seals } from "../../src/vault/seals.ts";
 import { sealedStore } from "../../src/vault/sealed-store.ts";
 import { Pins } from "../../src/vault/pins.ts";
 import type { ClientId } from "../../src/domain/names.ts";
+import { copyStore } from "./store-copy.ts";
 
 /**
  * A client's PIN, as whoever has the boot secret, the store and the gateway's token can read it. From a copy of the store,
@@ -20,12 +21,10 @@ export async function pinOf(gatewayFolder: string, client: string): Promise<stri
   const { hsm: options, vault } = readConfig(join(gatewayFolder, "portcullis.yaml"));
   const before = process.env["SOFTHSM2_CONF"];
   Object.assign(process.env, options.environment);
-  const copy = mkdtempSync(join(tmpdir(), "portcullis-pin-"));
-  for (const name of ["portcullis.db", "portcullis.db-wal"]) {
-    const original = join(gatewayFolder, "vault", name);
-    if (existsSync(original)) copyFileSync(original, join(copy, name));
-  }
-  const rows = openSqliteStore(join(copy, "portcullis.db"));
+  const folder = mkdtempSync(join(tmpdir(), "portcullis-pin-"));
+  const copy = join(folder, "copy.db");
+  copyStore(join(gatewayFolder, "vault", "portcullis.db"), copy);
+  const rows = openSqliteStore(copy);
   const hsm = await openHsm({ modulePath: options.module, sessionsPerToken: 1, queueLimit: 4, redeem: redeemPermit });
   try {
     const sealer = await hsm.openGatewayToken(options.gatewayToken, readBootSecret(vault.bootSecret));
@@ -35,7 +34,7 @@ export async function pinOf(gatewayFolder: string, client: string): Promise<stri
   } finally {
     await hsm.close();
     await rows.close();
-    rmSync(copy, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
     if (before === undefined) delete process.env["SOFTHSM2_CONF"];
     else process.env["SOFTHSM2_CONF"] = before;
   }

@@ -80,11 +80,14 @@ export function listeningPorts(pid: number): number[] {
   });
 }
 
-/** Polls until it holds, as long as a busy machine may take unless told otherwise. @throws {Error} naming what did not come */
+/** How long the busiest machine may take for anything: only what hangs meets it. */
+export const PATIENCE_MS = 120_000;
+
+/** Polls until it holds. @throws {Error} naming what did not come */
 export async function eventually<T>(
   what: string,
   attempt: () => T | undefined | false | Promise<T | undefined | false>,
-  withinMs = 30_000,
+  withinMs = PATIENCE_MS,
 ): Promise<T> {
   for (const deadline = Date.now() + withinMs; ; await sleep(25)) {
     const found = await attempt();

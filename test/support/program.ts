@@ -11,7 +11,7 @@ export type Ran = { readonly code: number; readonly stdout: string; readonly std
 /** Runs a command to its end, as from a shell; does not throw when it ends with another code than 0. */
 export function run(args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): Promise<Ran> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [PROGRAM, ...args], { ...options, timeout: 90_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [PROGRAM, ...args], { ...options, timeout: 240_000 }, (error, stdout, stderr) => {
       resolve({ code: error ? Number(error.code ?? -1) : 0, stdout, stderr });
     });
   });
