@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -32,6 +33,19 @@ const commandsWith = (folder: string): string[] =>
       }
     })
     .filter((command) => command.includes(folder));
+
+/** As soon as nobody has it, unless whoever had it was faster. */
+async function takePort(port: number, isBack: () => boolean): Promise<Server | undefined> {
+  while (!isBack()) {
+    const server = createServer().listen(port, "127.0.0.1");
+    const isOurs = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (isOurs) return server;
+  }
+  return undefined;
+}
 
 describe("the kit for other teams' tests", function () {
   const running: TestGateway[] = [];
@@ -64,6 +78,21 @@ describe("the kit for other teams' tests", function () {
     const signed = await pay(gateway, 1n, "invoice-1");
     await gateway.crash();
     assert.deepEqual(await pay(gateway, 1n, "invoice-1"), signed);
+  });
+
+  it("after a crash it waits for its port, which another program may have been given meanwhile", async () => {
+    const gateway = await start();
+    const port = Number(new URL(gateway.url).port);
+    const crashed = gateway.crash();
+    let isBack = false;
+    crashed.then(() => (isBack = true)).catch(() => undefined);
+    const other = await takePort(port, () => isBack);
+    const tries = () => commandsWith(gateway.folder).some((command) => command.includes(` --port ${port} `));
+    if (other) await eventually("it tries to start", tries);
+    if (other) await eventually("in vain", () => !tries());
+    other?.close();
+    await crashed;
+    assert.equal((await pay(gateway, 1n, "invoice-1")).state, "signed");
   });
 
   it("a policy as a text, for as many clients as the test wants, and several gateways at once", async () => {
