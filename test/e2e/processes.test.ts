@@ -74,7 +74,7 @@ describe("processes of a development gateway", function () {
   it("told to end with 32 requests under way, it answers each or takes none of it, and a kept one goes on where it was", async () => {
     const kept = folder();
     const first = await dev("--keep", kept);
-    const pids = allOf(first);
+    const [pids, { edge }] = [allOf(first), processesOf(first.process.pid!)];
     const keys = Array.from({ length: 32 }, (_, index) => `payout-${index}`);
     const requests = keys.map((key) => requestAs(first, key));
     const connections = new Agent({ keepAlive: true });
@@ -88,10 +88,12 @@ describe("processes of a development gateway", function () {
         .finally(() => (lastAnsweredAt = Date.now())),
     );
     await Promise.race(outcomes); // some are answered, most are under way
+    const exited = once(first.process, "exit") as Promise<[number | null]>;
     first.process.kill("SIGTERM");
-    const [code] = (await once(first.process, "exit")) as [number | null];
-    const idleMs = Date.now() - lastAnsweredAt;
-    const answers = await Promise.all(outcomes);
+    await eventually("the edge has ended", () => !isRunning(edge));
+    const edgeEndedAt = Date.now();
+    const [[code], answers] = [await exited, await Promise.all(outcomes)];
+    const idleMs = edgeEndedAt - lastAnsweredAt;
     connections.destroy();
 
     assert.equal(code, 0);
