@@ -19,6 +19,7 @@ export class LanguageServer {
   readonly #process: ChildProcessByStdio<Writable, Readable, null>;
   readonly #answers = new Map<number, (result: unknown) => void>();
   readonly #diagnostics = new Map<string, (found: Diagnostic[]) => void>();
+  readonly #isConfigured = settled();
   readonly #schema: string;
   #received = Buffer.alloc(0);
   #nextId = 1;
@@ -35,6 +36,7 @@ export class LanguageServer {
     await server.#ask("initialize", { processId: process.pid, rootUri: null, capabilities: CAPABILITIES });
     server.#tell("initialized", {});
     server.#tell("workspace/didChangeConfiguration", { settings: server.#settings() });
+    await server.#isConfigured.promise; // what is opened before that is looked at without the schema
     return server;
   }
 
@@ -113,11 +115,18 @@ export class LanguageServer {
     if (method === "workspace/configuration" && id !== undefined) {
       const { items } = params as { items: { section: string }[] };
       const settings: Readonly<Record<string, unknown>> = this.#settings();
-      return this.#send({ id, result: items.map(({ section }) => settings[section] ?? null) });
+      this.#send({ id, result: items.map(({ section }) => settings[section] ?? null) });
+      return this.#isConfigured.resolve();
     }
     if (method !== undefined && id !== undefined) return this.#send({ id, result: null });
     if (id !== undefined) this.#answers.get(id)?.(result);
   }
+}
+
+function settled(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve!: () => void;
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
 }
 
 const at = (path: string, position: Position) => ({ textDocument: { uri: pathToFileURL(path).href }, position });
