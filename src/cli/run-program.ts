@@ -13,6 +13,7 @@ export const newProgram = (name: string, description: string): Command =>
 /** Runs what the arguments name; errors are printed, and become the exit code. */
 export async function runProgram(program: Command, argv: string[]): Promise<void> {
   inherit(program);
+  process.stdout.on("error", outputFailed);
   try {
     await program.parseAsync(argv);
   } catch (error) {
@@ -20,6 +21,13 @@ export async function runProgram(program: Command, argv: string[]): Promise<void
     // Commander has printed its own usage errors already.
     if (!(error instanceof CommanderError)) printError(error, argv.includes("--json"));
   }
+}
+
+/** Whoever has read enough, as `head` does, takes nothing from the verdict; what could not be written is a failure. */
+function outputFailed(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") return;
+  process.stderr.write(`output-failed: cannot write the result: ${error.message}\n`);
+  process.exitCode = EXIT.refused;
 }
 
 /** Subcommands end by throwing as well, so that exit codes have one place. */

@@ -13,6 +13,9 @@ import { parseNote, type NoteKey } from "../tlog/note.ts";
  * the log's public key where the reader wants to know that the checkpoint is one.
  */
 
+/** What nobody signed is printed too: one line, so that it cannot look like another verdict. */
+const Line = z.string().regex(/^[^\p{Cc}\u2028\u2029]{1,300}$/u, "expected one line without control characters");
+
 export const ControlBundle = z.strictObject({
   kind: z.literal("portcullis/control-proof/v1"),
   challenge: z.string(),
@@ -20,9 +23,9 @@ export const ControlBundle = z.strictObject({
   checkpoint: z.string(),
   proofs: z.array(
     z.strictObject({
-      client: z.string(),
-      key: z.string(),
-      account: z.string(),
+      client: Line,
+      key: Line,
+      account: Line,
       text: z.string(),
       /** `0x` and 65 bytes; null while the client's policy waits for people. */
       signature: z
@@ -34,7 +37,7 @@ export const ControlBundle = z.strictObject({
     }),
   ),
   /** Keys in scope that prove nothing here, and why. */
-  notCovered: z.array(z.strictObject({ client: z.string(), key: z.string(), why: z.string() })),
+  notCovered: z.array(z.strictObject({ client: Line, key: Line, why: Line })),
 });
 export type ControlBundle = z.infer<typeof ControlBundle>;
 

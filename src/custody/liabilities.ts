@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { z } from "zod";
 import { GatewayError } from "../domain/errors.ts";
+import { ClientId, SubAccountName } from "../domain/names.ts";
 import { leafOf, rootFrom, SumTree, type SumNode } from "./sum-tree.ts";
 
 /*
@@ -25,9 +26,19 @@ export const LiabilitySummary = z.strictObject({
 });
 export type LiabilitySummary = z.infer<typeof LiabilitySummary>;
 
+/** A client, or `client/sub-account`: also the name of a file, so nothing else. */
+const Owner = z.string().refine(
+  (text) => {
+    const [client, subAccount, ...rest] = text.split("/");
+    const isSubAccount = subAccount === undefined || SubAccountName.safeParse(subAccount).success;
+    return ClientId.safeParse(client).success && isSubAccount && rest.length === 0;
+  },
+  { message: "expected a client, or `client/sub-account`" },
+);
+
 /** One client's own: secret to it, for its salts open what the tree hides. */
 export const ProvenClient = z.strictObject({
-  client: z.string(),
+  client: Owner,
   positions: z.array(
     z.strictObject({
       asset: z.string(),
@@ -136,8 +147,9 @@ export const summaryHash = (summary: LiabilitySummary): string =>
  */
 export function verifyLiability(json: unknown): LiabilityProof {
   const parsed = LiabilityProof.safeParse(json);
-  if (!parsed.success) throw invalid(`expected a client's proof of liabilities: ${parsed.error.issues[0]!.message}`);
+  if (!parsed.success) throw invalid(`expected a client's proof of liabilities: ${issueIn(parsed.error)}`);
   const { client, summary, positions } = parsed.data;
+  if (positions.length === 0) throw invalid(`expected a position of client \`${client}\`, found none`);
   const roots = new Map(summary.assets.map((each) => [each.asset, each]));
   if (roots.size !== summary.assets.length) throw invalid("expected each asset once in the summary, found one twice");
   const seen = new Set<string>();
@@ -156,6 +168,11 @@ export function verifyLiability(json: unknown): LiabilityProof {
 }
 
 const invalid = (message: string): GatewayError => new GatewayError("liability-proof-invalid", message);
+
+function issueIn({ issues }: z.ZodError): string {
+  const [issue] = issues;
+  return issue!.path.length === 0 ? issue!.message : `\`${issue!.path.join(".")}\`: ${issue!.message}`;
+}
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 function groupBy<T>(values: Iterable<T>, by: (value: T) => string): Map<string, T[]> {

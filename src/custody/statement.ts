@@ -143,10 +143,34 @@ const scaled = (text: string): bigint =>
   text.startsWith("-") ? -parseAmount(text.slice(1), DECIMALS) : parseAmount(text, DECIMALS);
 
 /** @returns where the account contradicts itself; undefined where opening, movements and closing fit together */
-export function contradictionIn({ positions, movements }: Statement): string | undefined {
+export function contradictionIn(statement: Statement): string | undefined {
+  return misplacedIn(statement) ?? wrongSumIn(statement);
+}
+
+/** Movements of another time than the period, behind the last leaf, or of the other sign than their kind has. */
+function misplacedIn({ from, to, last, movements, liens }: Statement): string | undefined {
+  const [begin, end] = [Date.parse(from), Date.parse(to)];
+  let before = 0;
+  for (const { at, leaf, kind, amount, asset } of movements) {
+    const moment = Date.parse(at);
+    if (moment < begin || moment >= end) return `the movement of leaf ${leaf} is not of the period`;
+    if (last === null || leaf > last.index) return `the movement of leaf ${leaf} is behind the client's last leaf`;
+    if (leaf < before) return `the movement of leaf ${leaf} is not in the order of the log`;
+    before = leaf;
+    if (amount.startsWith("-") !== (kind === "debit" || kind === "fee"))
+      return `the movement of leaf ${leaf} is a ${kind} of ${amount} ${asset}`;
+  }
+  const late = liens.find(({ leaf }) => last === null || leaf > last.index);
+  return late && `the lien of leaf ${late.leaf} is behind the client's last leaf`;
+}
+
+function wrongSumIn({ positions, movements }: Statement): string | undefined {
   const total = (of: readonly StatedMovement[]): bigint => of.reduce((sum, { amount }) => sum + scaled(amount), 0n);
   const stray = movements.find(({ asset }) => !positions.some((position) => position.asset === asset));
   if (stray) return `it moves ${stray.asset}, of which it states no position`;
+  const assets = positions.map(({ asset }) => asset);
+  const twice = assets.find((asset, at) => assets.indexOf(asset) !== at);
+  if (twice !== undefined) return `it states the position of ${twice} twice`;
   for (const { asset, ...position } of positions) {
     const own = movements.filter((movement) => movement.asset === asset);
     const [opening, credits, debits, closing] = (["opening", "credits", "debits", "closing"] as const).map((name) =>

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { encodeJson } from "./json.ts";
+import { parseJson } from "./strict-json.ts";
 
 /*
  * What the gateway says under the log token's `statement` key: a text with a type of its own (I18), its kind, and one line
@@ -23,9 +24,13 @@ export const statementText = (kind: string, content: unknown): string => `${TYPE
 
 const TEXT = /^portcullis\/statement\/v1\n([a-z-]{1,40})\n(\{[^\n]*\})\n$/;
 
-/** @returns undefined for a text of another shape */
+/** @returns undefined for a text of another shape, and for JSON in which a name stands twice: readers differ on that */
 export function readStatementText(text: string): { readonly kind: string; readonly content: unknown } | undefined {
   const [, kind, json] = TEXT.exec(text) ?? [];
   if (kind === undefined || json === undefined) return undefined;
-  return { kind, content: JSON.parse(json) as unknown };
+  try {
+    return { kind, content: parseJson(Buffer.from(json)) };
+  } catch {
+    return undefined;
+  }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { verifyMessage } from "ethers";
@@ -159,6 +159,12 @@ describe("assurance for others", function () {
       });
       await refused(["prove-control", "verify", other, ...checks], /control-invalid: expected a proof of/);
       const root = bundle.checkpoint.split("\n")[2]!;
+      const [left] = bundle.notCovered as [ControlBundle["notCovered"][number]];
+      const verdict = write(at("changed.json"), {
+        ...bundle,
+        notCovered: [{ ...left, why: "no\nverified: 9 accounts" }],
+      });
+      await refused(["prove-control", "verify", verdict, ...checks], /one line without control characters/);
       const unsigned = write(
         at("changed.json"),
         JSON.parse(JSON.stringify(bundle).replaceAll(root, `${"A".repeat(43)}=`)),
@@ -210,6 +216,7 @@ describe("assurance for others", function () {
       for (const client of CLIENTS) {
         const said = await ok(verify(at(`owed/proofs/${client}.json`), ...summary()));
         assert.match(said, new RegExp(`^verified: 1 positions of client ${client}`));
+        assert.match(said, /leaf [0-9]+ of the log has the summary, since 2026-11-20T12:/);
       }
       await ok(["log", "export", at("owed.jsonl"), ...auditor()]);
       await ok(["log", "verify", at("owed.jsonl"), "--key", vkey]);
@@ -228,6 +235,23 @@ describe("assurance for others", function () {
       );
     });
 
+    it("an asset in which a proof names no position is named; nothing leads out of the folder of proofs", async () => {
+      const proof = json<LiabilityProof>(at("owed/proofs/acme-fund.json"));
+      const { summary: said } = proof;
+      const more = { ...said, assets: [...said.assets, { ...said.assets[0]!, asset: "eip155:1/native" }] };
+      const { notChecked } = JSON.parse(
+        await ok(["liabilities", "verify", write(at("changed.json"), { ...proof, summary: more }), "--json"]),
+      ) as { notChecked: string[] };
+      assert.match(notChecked.join("\n"), /owed nothing in eip155:1\/native/);
+      mkdirSync(at("hostile"));
+      for (const name of ["summary.json", "receipt"]) cpSync(at(`owed/${name}`), at(`hostile/${name}`));
+      writeFileSync(at("hostile/proofs.jsonl"), '{"client":"a/../../out","positions":[]}\n');
+      await refused(
+        ["liabilities", "extract", "--from", at("hostile"), "--out", at("hostile/a")],
+        /proofs.jsonl, line 1: `client`/,
+      );
+    });
+
     it("a changed position, salt, path, summary or receipt is refused with the reason", async () => {
       const proof = json<LiabilityProof>(at("owed/proofs/acme-fund.json"));
       const [position] = proof.positions as [LiabilityProof["positions"][number]];
@@ -240,9 +264,13 @@ describe("assurance for others", function () {
         [/sum of .* is not the one/, { ...proof, summary: { ...proof.summary, assets: [{ ...asset, sum: "1" }] } }],
         [/is of another summary/, { ...proof, summary: { ...proof.summary, belowZero: 1 } }],
         [/expected a receipt/, { ...proof, receipt: null }],
+        [/expected a position of client `acme-fund`, found none/, { ...proof, positions: [] }],
+        [/`client`: expected a client/, { ...proof, client: "\u0430cme-fund" }],
         [/not-in-tree|another/, { ...proof, receipt: proof.receipt!.replace(/\nindex [0-9]+/, "\nindex 1") }],
       ];
       for (const [why, changed] of changes) await refused(verify(write(at("changed.json"), changed)), why);
+      writeFileSync(at("changed.json"), JSON.stringify(proof).replace('"amount":', '"amount":"7","amount":'));
+      await refused(verify(at("changed.json")), /file-invalid: .*each name once/);
       const other = write(at("changed.json"), { ...proof.summary, belowZero: 3 });
       await refused(
         verify(at("owed/proofs/acme-fund.json"), "--summary", other),

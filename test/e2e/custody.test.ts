@@ -134,6 +134,19 @@ describe("a client's account", function () {
       [0, true],
       verified.stderr,
     );
+    const pages = ["--csv", at("movements.csv"), "--html", at("statement.html")];
+    const shown = await run(["statement", "verify", at("statement.json"), ...key, ...pages]);
+    assert.equal(shown.code, 0, shown.stderr);
+    for (const [flag, name] of [
+      ["--csv", "movements.csv"],
+      ["--html", "statement.html"],
+    ] as const) {
+      writeFileSync(at("other"), readFileSync(at(name), "utf8").replace(/\b20\b/, "21"));
+      const other = await run(["statement", "verify", at("statement.json"), ...key, flag, at("other")]);
+      assert.deepEqual([other.code, /other` says something else than the signed/.test(other.stderr)], [1, true]);
+    }
+    writeFileSync(at("changed.json"), JSON.stringify({ ...signed, signature: `${signed.signature}AA` }));
+    assert.equal((await run(["statement", "verify", at("changed.json"), ...key])).code, 1);
     writeFileSync(at("changed.json"), JSON.stringify({ ...signed, text: signed.text.replace('"20"', '"21"') }));
     const changed = await run(["statement", "verify", at("changed.json"), ...key]);
     assert.deepEqual([changed.code, /not signed by the gateway/.test(changed.stderr)], [1, true]);

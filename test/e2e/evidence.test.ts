@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { seal } from "../../src/cli/evidence/make.ts";
@@ -262,6 +262,15 @@ describe("an evidence pack", function () {
     assert.deepEqual(codes(verify(pack)), ["file-differs keys.json"]);
   });
 
+  it("is the same pack by whatever way its folder is named", () => {
+    for (const name of [
+      `${at("pack")}/`,
+      relative(process.cwd(), at("pack")),
+      `./${relative(process.cwd(), at("pack"))}`,
+    ])
+      assert.deepEqual(codes(verify(name)), [], name);
+  });
+
   it("with a file missing, added or renamed is refused", () => {
     const pack = copied("files");
     renameSync(join(pack, "keys.json"), join(pack, "keys.bak"));
@@ -283,6 +292,13 @@ describe("an evidence pack", function () {
       writeFileSync(join(pack, MANIFEST), JSON.stringify({ ...manifest, ...changed }));
     write({ to: "2027-01-01T00:00:00.000Z" });
     assert.deepEqual(codes(verify(pack)), [`manifest-differs ${MANIFEST}`]);
+    const [first, ...others] = manifest.files as [Manifest["files"][number], ...Manifest["files"]];
+    write({ files: [{ ...first, sha256: "0".repeat(64) }, first, ...others] });
+    assert.deepEqual(codes(verify(pack)), [`manifest-differs ${MANIFEST}`, `file-twice ${first.path}`]);
+    write({ files: [{ ...first, bytes: first.bytes + 1 }, ...others] });
+    assert.deepEqual(codes(verify(pack)), [`manifest-differs ${MANIFEST}`, `file-differs ${first.path}`]);
+    writeFileSync(join(pack, MANIFEST), JSON.stringify(manifest).replace("{", '{"from":"2020-01-01T00:00:00Z",'));
+    assert.throws(() => verify(pack), { code: "pack-invalid", message: /each name once/ });
     write({ more: 1 });
     assert.throws(() => verify(pack), { code: "pack-invalid" });
     write({ files: [{ path: "../../etc/passwd", bytes: 1, sha256: "0".repeat(64) }] });

@@ -1,5 +1,6 @@
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { z } from "zod";
 import {
   liabilityProof,
   LiabilitySummary,
@@ -10,6 +11,7 @@ import {
 import { GatewayError } from "../../domain/errors.ts";
 import { readJson, writeJson } from "../json-file.ts";
 import { linesOf } from "../log/format.ts";
+import { readText } from "../text-file.ts";
 
 /*
  * Proofs of liabilities on a disk: the summary, its receipt, and one line for each client. A file for each would take most
@@ -44,8 +46,8 @@ export function writeProofs(folder: string, { summary, clients, provenOf }: Liab
  * @throws {GatewayError} `client-not-found` where one of them is not among the proofs; `usage`
  */
 export function extractProofs(folder: string, out: string, clients: readonly string[]): string[] {
-  const summary = LiabilitySummary.parse(readJson(join(folder, SUMMARY)));
-  const receipt = readFileSync(join(folder, RECEIPT), "utf8");
+  const summary = readAs(LiabilitySummary, readJson(join(folder, SUMMARY)), join(folder, SUMMARY));
+  const receipt = readText(join(folder, RECEIPT));
   const wanted = new Set(clients);
   const written = new Map<string, string>();
   mkdirSync(out, { recursive: true, mode: 0o700 });
@@ -66,5 +68,25 @@ export function extractProofs(folder: string, out: string, clients: readonly str
 }
 
 function* provenIn(path: string): Generator<ProvenClient> {
-  for (const line of linesOf(path)) yield ProvenClient.parse(JSON.parse(line));
+  let number = 0;
+  for (const line of linesOf(path)) {
+    const where = `${path}, line ${++number}`;
+    yield readAs(ProvenClient, jsonIn(line, where), where);
+  }
+}
+
+function jsonIn(line: string, where: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new GatewayError("liabilities-invalid", `expected JSON in ${where}`);
+  }
+}
+
+/** @throws {GatewayError} `liabilities-invalid` */
+function readAs<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  throw new GatewayError("liabilities-invalid", `${where}: \`${path.join(".")}\`: ${message}`);
 }

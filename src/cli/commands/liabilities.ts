@@ -104,13 +104,17 @@ const summaryText = ({ gateway, checkpoint, assets, belowZero }: LiabilitySummar
 
 async function verifyProof(file: string, { key, summary, control, node, json }: VerifyFlags): Promise<void> {
   const proof = verifyLiability(readJson(file));
-  const leaf = key === undefined ? undefined : checkLiabilityReceipt(proof, parseVkey(key));
+  const found = key === undefined ? undefined : checkLiabilityReceipt(proof, parseVkey(key));
   if (summary !== undefined) requireSame(proof, readJson(summary));
   const held = control === undefined ? undefined : await heldFor(proof, control, key, node);
   const notChecked = [
-    ...(leaf === undefined ? ["that the log has the summary: `--key`"] : []),
+    ...(found === undefined ? ["that the log has the summary: `--key`"] : []),
     ...(summary === undefined ? ["that others see the same summary: `--summary`"] : []),
     ...(held === undefined ? ["that the client's own addresses hold as much: `--control` and `--node`"] : []),
+    ...(held === undefined ? [] : ["that the proofs of control are of today: `prove-control verify --challenge`"]),
+    ...notNamedIn(proof).map(
+      (asset) => `that ${proof.client} is owed nothing in ${asset}: this proof names no position`,
+    ),
   ];
   const short = held?.filter(({ enough }) => !enough) ?? [];
   const { client, positions } = proof;
@@ -119,19 +123,26 @@ async function verifyProof(file: string, { key, summary, control, node, json }: 
       ok: short.length === 0,
       client,
       positions: positions.map(({ asset, amount }) => ({ asset, amount })),
-      leaf: leaf ?? null,
+      leaf: found?.index ?? null,
+      at: found?.at ?? null,
       held: held ?? null,
       notChecked,
     },
     [
       `verified: ${positions.length} positions of client ${client} are counted under the published roots`,
       table(positions.map(({ asset, amount }) => [`  ${asset}`, amount])),
-      ...(leaf === undefined ? [] : [`leaf ${leaf} of the log has the summary`]),
+      ...(found === undefined ? [] : [`leaf ${found.index} of the log has the summary, since ${found.at}`]),
       ...(held ?? []).map(heldText),
       ...notChecked.map((what) => `not checked: ${what}`),
     ].join("\n"),
   );
   if (short.length > 0) process.exitCode = 1;
+}
+
+/** A position that was left out shows to nobody but its owner. */
+function notNamedIn({ positions, summary }: LiabilityProof): string[] {
+  const named = new Set(positions.map(({ asset }) => asset));
+  return summary.assets.map(({ asset }) => asset).filter((asset) => !named.has(asset));
 }
 
 const heldText = ({ asset, owed, held, enough }: Held): string =>

@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { Option, type Command } from "commander";
 import { GatewayError } from "../../domain/errors.ts";
 import { openCheckpoint } from "../../tlog/checkpoint.ts";
@@ -10,7 +10,7 @@ import type { ChainHost } from "../host.ts";
 import { confirmationsOption } from "../node-option.ts";
 import { anchorCommand } from "./log-anchor.ts";
 import { exportLog } from "../log/export.ts";
-import { linesOf } from "../log/format.ts";
+import { linesOf, sizeOf } from "../log/format.ts";
 import { promisesIn } from "../log/promises.ts";
 import { checkReceipt } from "../log/receipt.ts";
 import { publicLog } from "../log/public-log.ts";
@@ -21,6 +21,7 @@ import { readWitnesses, requireWitnessed } from "../log/witnessed.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output } from "../output.ts";
 import { progressOn } from "../progress.ts";
+import { readText } from "../text-file.ts";
 
 const keyOption = (): Option => new Option("--key <vkey>", "the log's key, as its operators published it");
 const many = (value: string, before: readonly string[]): string[] => [...before, value];
@@ -116,7 +117,7 @@ export function logCommands(program: Command, host: ChainHost): void {
         const witnesses = flags.witnesses === undefined ? undefined : readWitnesses(flags.witnesses);
         requireWitnessed("the newest checkpoint", note, key, witnesses);
         if (flags.after !== undefined)
-          await requireExtends(openCheckpoint(readFileSync(flags.after), key), newest, log);
+          await requireExtends(openCheckpoint(Buffer.from(readText(flags.after)), key), newest, log);
         if (flags.out !== undefined) writeFileSync(flags.out, note);
         const root = Buffer.from(newest.root).toString("base64");
         output(flags.json).result({ size: newest.size, root, note: note.toString() }, note.toString().trimEnd());
@@ -157,18 +158,21 @@ function verifyFile(file: string, key: NoteKey | undefined, flags: VerifyFlags, 
     ...witnesses,
     ...(key ? { key } : {}),
   });
-  for (const path of flags.checkpoint) verifier.keepCheckpoint(path, readFileSync(path, "utf8"));
-  for (const path of flags.receipt) verifier.keepReceipt(path, readFileSync(path, "utf8"));
+  for (const path of flags.checkpoint) verifier.keepCheckpoint(path, readText(path));
+  for (const path of flags.receipt) verifier.keepReceipt(path, readText(path));
   for (const path of flags.promise)
-    for (const promise of promisesIn(path, readFileSync(path, "utf8"))) verifier.keepPromise(promise.what, promise);
+    for (const promise of promisesIn(path, readText(path))) verifier.keepPromise(promise.what, promise);
   for (const anchored of anchors) verifier.keepAnchor(anchored);
   const progress = progressOn(process.stderr);
-  const all = statSync(file).size;
+  const all = sizeOf(file);
   let read = 0;
-  const lines = linesOf(file, (bytes) => {
+  const onBytes = (bytes: number): void => {
     read += bytes;
     progress.show(`${Math.floor((read / all) * 100)} %  ${verifier.leaves} leaves`);
-  });
+  };
+  const lines = linesOf(file, onBytes, () =>
+    verifier.leaveOut("the last line, which has no line end: it may be cut off"),
+  );
   for (const line of lines) {
     verifier.take(line);
     resumption?.take(line, verifier);
@@ -186,7 +190,7 @@ function verifyReceipts(key: NoteKey | undefined, { receipt, witnesses: path, js
   }
   const witnesses = path === undefined ? undefined : readWitnesses(path);
   const checked = receipt.map((file) => {
-    const text = readFileSync(file, "utf8");
+    const text = readText(file);
     requireWitnessed(`\`${file}\``, Buffer.from(parseProof(text).checkpoint), key, witnesses);
     return { file, ...checkReceipt(text, key) };
   });

@@ -7,15 +7,18 @@ import {
   statementHtml,
   type Statement as AccountStatement,
 } from "../../custody/statement.ts";
+import { readStatedAccount, type StatedAccount } from "../../custody/stated-account.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { readStatementText, type Statement } from "../../domain/statement.ts";
 import { GatewayFile } from "../../sdk/caller-file.ts";
 import { verifyStatement } from "../../sdk/statement.ts";
+import { openCheckpoint } from "../../tlog/checkpoint.ts";
 import { parseVkey, type NoteKey } from "../../tlog/note.ts";
 import { readJson } from "../json-file.ts";
 import { checkReceipt } from "../log/receipt.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output, table } from "../output.ts";
+import { readText } from "../text-file.ts";
 
 type Attested = {
   readonly gateway: string;
@@ -89,6 +92,8 @@ export function statementCommands(program: Command): void {
     .option("--gateway <file>", "gateway.json or a caller file, which names that key", "gateway.json")
     .option("--key <key>", "the key itself, `ed25519:…`, as leaf 0 has it")
     .option("--log-key <vkey>", "the log's key: that the log holds the account's last leaf is proven by its receipt")
+    .option("--csv <file>", "that this table is the statement's")
+    .option("--html <file>", "that this page is the statement's")
     .addOption(jsonOption())
     .action(verifyFile);
 }
@@ -97,35 +102,50 @@ type VerifyFlags = {
   readonly gateway: string;
   readonly key?: string;
   readonly logKey?: string;
+  readonly csv?: string;
+  readonly html?: string;
   readonly json: boolean;
 };
 
-function verifyFile(file: string, { gateway, key, logKey, json }: VerifyFlags): void {
-  const { kind, content } = verifyStatement(readJson(file), key ?? statementKeyIn(gateway));
+function verifyFile(file: string, flags: VerifyFlags): void {
+  const signed = readJson(file);
+  const { kind, content } = verifyStatement(signed, flags.key ?? statementKeyIn(flags.gateway));
   const isAccount = kind === "account-statement";
-  if (isAccount) requireAddsUp(content as AccountStatement);
-  if (isAccount && logKey !== undefined) requireLastLeaf(content as ReceiptedAccount, parseVkey(logKey));
-  const notChecked = isAccount && logKey === undefined ? ["that the log holds the last leaf: `--log-key`"] : [];
+  if (isAccount) requireAccount(readStatedAccount(content), signed as Statement, flags);
+  else if (flags.csv !== undefined || flags.html !== undefined)
+    throw invalid(`expected an account statement beside \`--csv\` or \`--html\`, found a ${kind}`);
+  const notChecked = isAccount && flags.logKey === undefined ? ["that the log holds the last leaf: `--log-key`"] : [];
   const lines = [statedText(kind, content), ...notChecked.map((what) => `not checked: ${what}`)];
-  output(json).result({ kind, content, notChecked }, `verified\n${lines.join("\n")}`);
+  output(flags.json).result({ kind, content, notChecked }, `verified\n${lines.join("\n")}`);
 }
 
-type ReceiptedAccount = AccountStatement & { readonly receipt: string | null };
+const invalid = (message: string): GatewayError => new GatewayError("statement-invalid", message);
 
-/** @throws {GatewayError} `statement-invalid` */
-function requireAddsUp(account: AccountStatement): void {
+/** @throws {GatewayError} `statement-invalid`; as `checkReceipt` and `openCheckpoint` do */
+function requireAccount(stated: StatedAccount, signed: Statement, { logKey, csv, html }: VerifyFlags): void {
+  const account = stated as unknown as AccountStatement;
   const contradiction = contradictionIn(account);
-  if (contradiction !== undefined) throw new GatewayError("statement-invalid", contradiction);
+  if (contradiction !== undefined) throw invalid(contradiction);
+  if (logKey !== undefined) requireInLog(stated, parseVkey(logKey));
+  if (csv !== undefined) requireSameText(csv, statementCsv(account));
+  if (html !== undefined) requireSameText(html, statementHtml(account, signed));
 }
 
-/** @throws {GatewayError} `statement-invalid`; as `checkReceipt` does */
-function requireLastLeaf({ client, last, receipt }: ReceiptedAccount, key: NoteKey): void {
+/** A table or page has no signature: it is made again, and is the same byte for byte. */
+function requireSameText(path: string, expected: string): void {
+  if (readText(path) === expected) return;
+  throw invalid(`\`${path}\` says something else than the signed statement, or says it in other bytes`);
+}
+
+function requireInLog({ gateway, client, last, receipt, checkpoint }: StatedAccount, key: NoteKey): void {
+  if (gateway !== key.name) throw invalid(`the statement is of gateway \`${gateway}\`, the key of \`${key.name}\``);
+  if (checkpoint !== null) openCheckpoint(Buffer.from(checkpoint), key);
   if (last === null) return;
-  if (receipt === null) throw new GatewayError("statement-invalid", "expected a receipt for the last leaf, found none");
+  if (receipt === null) throw invalid("expected a receipt for the last leaf, found none");
   const { index, opening } = checkReceipt(receipt, key);
   const said = opening as { readonly client: unknown; readonly number: unknown };
   if (index === last.index && said.client === client && said.number === last.number) return;
-  throw new GatewayError("statement-invalid", `the receipt is of leaf ${index}, which is not the account's last one`);
+  throw invalid(`the receipt is of leaf ${index}, which is not the account's last one`);
 }
 
 type StateFlags = CommonOptions & {

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { closeSync, existsSync, lstatSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
-import { join, sep } from "node:path";
+import { join, relative, sep } from "node:path";
 import { z } from "zod";
 import { GatewayError } from "../../domain/errors.ts";
+import { parseJson } from "../../domain/strict-json.ts";
 import type { NoteKey } from "../../tlog/note.ts";
 import { checkReceipt } from "../log/receipt.ts";
 
@@ -65,7 +66,7 @@ export function fileHash(path: string): { readonly bytes: number; readonly sha25
 export const filesIn = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => !entry.isDirectory())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
     .map((path) => path.split(sep).join("/"))
     .sort();
 
@@ -80,9 +81,9 @@ export function readManifest(folder: string): { readonly manifest: Manifest; rea
 function parseManifest(text: string): Manifest {
   let json: unknown;
   try {
-    json = JSON.parse(text);
-  } catch {
-    throw new GatewayError("pack-invalid", `\`${MANIFEST}\` is no JSON`);
+    json = parseJson(Buffer.from(text));
+  } catch (error) {
+    throw new GatewayError("pack-invalid", `\`${MANIFEST}\`: ${(error as Error).message}`);
   }
   const parsed = Manifest.safeParse(json);
   if (parsed.success) return parsed.data;
@@ -110,9 +111,11 @@ export function checkManifest(folder: string, sha256: string, key: NoteKey): num
 /** Every file is there as the manifest has it, and nothing else is. */
 export function checkFiles(folder: string, { files }: Manifest): PackFinding[] {
   const named = new Map(files.map((file) => [file.path, file]));
+  const twice = files.filter((file) => named.get(file.path) !== file);
   const found = new Set(filesIn(folder).filter((path) => path !== MANIFEST && path !== RECEIPT));
   const missing = files.filter(({ path }) => !found.has(path));
   return [
+    ...twice.map(({ path }) => ({ code: "file-twice", file: path, message: "the manifest names it more than once" })),
     ...missing.map(({ path }) => ({
       code: "file-missing",
       file: path,
@@ -123,10 +126,10 @@ export function checkFiles(folder: string, { files }: Manifest): PackFinding[] {
       if (!file) return [{ code: "file-unexpected", file: path, message: "the manifest does not name it" }];
       if (!lstatSync(join(folder, path)).isFile())
         return [{ code: "file-differs", file: path, message: "it is no file" }];
-      const { sha256 } = fileHash(join(folder, path));
-      return sha256 === file.sha256
-        ? []
-        : [{ code: "file-differs", file: path, message: `expected SHA-256 ${file.sha256}, found ${sha256}` }];
+      const { sha256, bytes } = fileHash(join(folder, path));
+      const differs = (message: string) => [{ code: "file-differs", file: path, message }];
+      if (sha256 !== file.sha256) return differs(`expected SHA-256 ${file.sha256}, found ${sha256}`);
+      return bytes === file.bytes ? [] : differs(`expected ${file.bytes} bytes, found ${bytes}`);
     }),
   ];
 }

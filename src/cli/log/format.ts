@@ -1,5 +1,6 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { GatewayError } from "../../domain/errors.ts";
+import { unreadable } from "../text-file.ts";
 
 /*
  * An exported log: JSON lines. A header; then every leaf in its order, before each `policy-applied` the documents that it
@@ -64,6 +65,7 @@ const malformed = (number: number) =>
 function isLine(value: unknown): value is Line {
   if (typeof value !== "object" || value === null) return false;
   const line = value as Record<string, unknown>;
+  if (Object.keys(line).length !== 1) return false;
   if ("leaf" in line) return isLeaf(line["leaf"] as Record<string, unknown>);
   if ("checkpoint" in line) return typeof line["checkpoint"] === "string";
   if ("policy" in line) return areTexts(line["policy"], ["client", "hash", "entry"]);
@@ -88,13 +90,38 @@ const areTexts = (value: unknown, names: readonly string[]): boolean =>
 const CHUNK_BYTES = 4 * 1024 * 1024;
 const LINE_END = 0x0a;
 
+/** @returns bytes @throws {GatewayError} `usage` */
+export function sizeOf(path: string): number {
+  try {
+    const found = statSync(path);
+    if (!found.isDirectory()) return found.size;
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  throw unreadable(path, { code: "EISDIR" });
+}
+
+function openFile(path: string): number {
+  sizeOf(path);
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
 /**
  * The lines of a file, one after the other, however large it is; a last one without its line end is left out, since an
  * export that was interrupted may have cut it.
  * @param onBytes told how much has been read
+ * @param onCut told that a last one was left out
  */
-export function* linesOf(path: string, onBytes: (bytes: number) => void = () => undefined): Generator<string> {
-  const file = openSync(path, "r");
+export function* linesOf(
+  path: string,
+  onBytes: (bytes: number) => void = () => undefined,
+  onCut: () => void = () => undefined,
+): Generator<string> {
+  const file = openFile(path);
   try {
     const chunk = Buffer.alloc(CHUNK_BYTES);
     let rest = Buffer.alloc(0);
@@ -108,6 +135,7 @@ export function* linesOf(path: string, onBytes: (bytes: number) => void = () => 
       }
       rest = Buffer.from(bytes.subarray(start));
     }
+    if (rest.length > 0) onCut();
   } finally {
     closeSync(file);
   }

@@ -17,7 +17,7 @@ export function reportText(report: Report): string {
       .map(([client, leaves]) => `${client} ${leaves}`)
       .join(", ")}`,
     `limits     ${count(report.limitsHeld, "sum", "sums")} recomputed and held against caps`,
-    `signatures ${report.signatures} of callers, officers and keys verified; ${count(report.receipts, "receipt", "receipts")}`,
+    `signatures ${report.signatures} of callers, officers and keys verified; ${count(report.receipts, "receipt", "receipts")}, ${count(report.promises, "promise", "promises")}`,
     ...report.anchors.map(
       ({ transaction, chain, block, at, size, client, sender }) =>
         `anchor     ${size} leaves in block ${block} of ${chain} at ${at}, by ${client ?? sender}: ${transaction}`,

@@ -6,6 +6,7 @@ import { parseProof, verifyProof } from "../../tlog/proof.ts";
 import { GrowingTree } from "../../tlog/tree.ts";
 import type { Findings } from "./findings.ts";
 import type { LeafLine } from "./format.ts";
+import { contentOf } from "./receipt.ts";
 
 /** What somebody kept and expects to find in the tree again. */
 type Kept = { readonly what: string; readonly note: string };
@@ -125,12 +126,7 @@ export class TreeCheck {
   keepReceipt(what: string, text: string): void {
     try {
       const proof = parseProof(text);
-      const content = JSON.parse(Buffer.from(proof.extra ?? []).toString()) as {
-        at: number;
-        salt: string;
-        opening: string;
-      };
-      const leaf = hashOf({ index: proof.index, client: "", number: 0, ...content });
+      const leaf = hashOf({ index: proof.index, client: "", number: 0, ...contentOf(proof.extra) });
       this.#kept.push({ what, note: text, index: proof.index, leaf });
       this.keepRoot(what, parseCheckpoint(parseNote(Buffer.from(proof.checkpoint)).text));
       this.keepLeaf(what, proof.index, (hashed) => sameHash(hashed, leaf));

@@ -55,6 +55,8 @@ export type Report = {
   readonly opened: number;
   readonly checkpoints: number;
   readonly receipts: number;
+  /** Leaves that answers had promised, held against the log. */
+  readonly promises: number;
   readonly newest: { readonly size: number; readonly root: string } | null;
   /** Leaves under the largest checkpoint that enough witnesses have cosigned; null where none was asked for. */
   readonly witnessed: number | null;
@@ -118,6 +120,8 @@ export class LogVerifier {
   #opened = 0;
   #witnessed = 0;
   #signatures = 0;
+  #promises = 0;
+  readonly #leftOut: string[] = [];
 
   constructor(options: VerifyOptions) {
     this.#options = options;
@@ -149,11 +153,17 @@ export class LogVerifier {
 
   /** The leaf that an answer promised: its index, its hash, its client's number. */
   keepPromise(what: string, { index, hash, number }: { index: number; hash: string; number: number }): void {
+    this.#promises += 1;
     this.#tree.keepLeaf(
       what,
       index,
       (hashed, leaf) => hex(hashed) === hash && (!("number" in leaf) || leaf.number === number),
     );
+  }
+
+  /** Says in the report what this check was not given whole. */
+  leaveOut(what: string): void {
+    this.#leftOut.push(what);
   }
 
   /** @throws {GatewayError} `malformed-export`: what cannot be read cannot be judged */
@@ -197,15 +207,21 @@ export class LogVerifier {
     const hashed = this.#tree.take(leaf);
     if ("commitment" in leaf) return this.#checkWithheld(leaf.index);
     this.#opened += 1;
-    let opening: Opening;
-    try {
-      opening = JSON.parse(leaf.opening) as Opening;
-    } catch {
-      return this.#findings.add("opening-invalid", `the opening of leaf ${leaf.index} is no JSON`, leaf.index);
-    }
+    const opening = objectIn(leaf.opening);
+    const invalid = (what: string) => this.#findings.add("opening-invalid", `the ${what}`, leaf.index);
+    if (!opening) return invalid(`opening of leaf ${leaf.index} is no JSON object`);
+    // JSON has one spelling here, the one that it was written in: of two members of one name, or of a number in another
+    // notation, somebody else's reader could show another one than is checked here.
+    if (JSON.stringify(opening) !== leaf.opening) invalid(`opening of leaf ${leaf.index} can be read in two ways`);
     this.#checkPlace(leaf, opening, hashed);
-    if (opening.type === "restored") this.#takeRestored(leaf, opening as unknown as RestoredOpening, before);
-    else this.#takeContent(leaf, opening, hashed);
+    try {
+      if (opening.type === "restored") this.#takeRestored(leaf, opening as unknown as RestoredOpening, before);
+      else this.#takeContent(leaf, opening, hashed);
+    } catch (error) {
+      // Whoever writes the log writes what it likes: what cannot be read is wrong, and not the end of the check.
+      const why = (error as Error).message;
+      invalid(`content of leaf ${leaf.index} cannot be read: ${why}`);
+    }
   }
 
   /** Where everything is said to be open, a leaf that is not would be the one that matters: its numbers show no gap at the end. */
@@ -500,6 +516,7 @@ export class LogVerifier {
       opened: this.#opened,
       checkpoints: this.#tree.checkpoints,
       receipts: this.#tree.receipts,
+      promises: this.#promises,
       newest: last ? { size: last.size, root: Buffer.from(last.root).toString("base64") } : null,
       witnessed: isAsked ? this.#witnessed : null,
       limitsHeld: this.#windows.checked,
@@ -529,6 +546,7 @@ export class LogVerifier {
     const { signaturesFrom = 0 } = this.#options;
     const earlier = `signatures of callers and keys in leaves 0 to ${signaturesFrom - 1}: by this run, an earlier one did`;
     return [
+      ...this.#leftOut,
       ...(signaturesFrom > 0 ? [earlier] : []),
       ...(this.#options.key ? [] : ["that this is the right log: name its key with `--key`"]),
       ...(this.#options.signatures ? [] : ["signatures of callers, officers and keys: left out on request"]),
@@ -545,6 +563,15 @@ export class LogVerifier {
 }
 
 const SIGNATURE_FINDINGS = ["evidence-invalid", "signature-invalid"];
+
+function objectIn(text: string): Opening | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Opening) : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** How the opening begins that such a leaf is made with. */
 const RESTORED = '{"type":"restored",';

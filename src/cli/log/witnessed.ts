@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
 import { GatewayError } from "../../domain/errors.ts";
 import { openCheckpoint } from "../../tlog/checkpoint.ts";
 import type { NoteKey } from "../../tlog/note.ts";
 import { parseWitnesses, type Witnesses } from "../../tlog/witnesses.ts";
+import { readText } from "../text-file.ts";
 
-export const readWitnesses = (path: string): Witnesses => parseWitnesses(readFileSync(path));
+export const readWitnesses = (path: string): Witnesses => parseWitnesses(Buffer.from(readText(path)));
 
 /** Whether a checkpoint carries the cosignatures that the file asks for. @throws {GatewayError} what `openCheckpoint` does */
 export function isWitnessed(note: Uint8Array, log: NoteKey, { witnesses, isQuorum }: Witnesses): boolean {

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import type { Opening } from "../../../src/custody/register.ts";
-import { contradictionIn, statementCsv, statementHtml, statementOf } from "../../../src/custody/statement.ts";
+import { readStatedAccount } from "../../../src/custody/stated-account.ts";
+import {
+  contradictionIn,
+  statementCsv,
+  statementHtml,
+  statementOf,
+  type StatedMovement,
+} from "../../../src/custody/statement.ts";
+import { readStatementText } from "../../../src/domain/statement.ts";
 
 // Goal: a statement says the opening position, everything that moved it, and the closing position, of its period alone.
 // Method: a small history by hand; Python's csv module reads what a spreadsheet would.
@@ -100,6 +108,48 @@ describe("a statement", () => {
       assert.match(contradictionIn({ ...whole, movements: changed })!, /ETH/, `with another ${at}`);
     });
     assert.match(contradictionIn({ ...whole, positions: [] })!, /no position/);
+  });
+
+  it("states each movement once, in its period, not behind the last leaf, with the sign of its kind", () => {
+    const whole = statement(0, 100);
+    const [first, second, ...others] = whole.movements as [StatedMovement, StatedMovement, ...StatedMovement[]];
+    const moved = (...movements: StatedMovement[]) => contradictionIn({ ...whole, movements });
+    assert.match(moved({ ...first, at: whole.to }, second, ...others)!, /not of the period/);
+    assert.match(moved({ ...first, leaf: 99 }, second, ...others)!, /behind the client's last leaf/);
+    assert.match(moved(second, first, ...others)!, /not in the order of the log/);
+    assert.match(moved({ ...first, kind: "fee" }, second, ...others)!, /is a fee of 5 ETH/);
+    assert.match(contradictionIn({ ...whole, last: null })!, /behind the client's last leaf/);
+    assert.match(contradictionIn({ ...whole, positions: [...whole.positions, ...whole.positions] })!, /ETH twice/);
+  });
+
+  it("is read only where it has the shape of one, whoever signed it", () => {
+    const {
+      liens: [lien],
+      ...rest
+    } = statement(0, 100);
+    const whole = {
+      gateway: "g",
+      ...rest,
+      liens: [{ ...lien!, securedParty: "bank" }],
+      checkpoint: null,
+      receipt: null,
+    };
+    assert.deepEqual(readStatedAccount(whole), whole);
+    const [position] = whole.positions;
+    for (const [change, where] of [
+      [{ client: "acme\nverified" }, /client/],
+      [{ client: "\u0430cme" }, /client/],
+      [{ from: "2026-01-01T00:00:00+02:00" }, /from/],
+      [{ positions: undefined }, /positions/],
+      ...["-0", "1e3", "+1", "01", "1.0", "Infinity"].map(
+        (closing) => [{ positions: [{ ...position!, closing }] }, /positions.0.closing/] as const,
+      ),
+      [{ positions: [{ ...position!, free: "-1" }] }, /positions.0.free/],
+      [{ last: { number: "<b>", index: 1 } }, /last.number/],
+      [{ more: 1 }, /more/],
+    ] as const)
+      assert.throws(() => readStatedAccount({ ...whole, ...change }), { code: "statement-invalid", message: where });
+    assert.equal(readStatementText('portcullis/statement/v1\naccount-statement\n{"a":1,"a":2}\n'), undefined);
   });
 
   it("as CSV it is read by others, and no field is a formula", () => {

@@ -507,12 +507,51 @@ describe("log verify", () => {
       ["a header of another version", (all: string[]) => all.with(0, all[0]!.replace("/v1", "/v2"))],
       ["a line that is no JSON", (all: string[]) => all.with(3, "{")],
       ["a line of another kind", (all: string[]) => all.with(3, "{}")],
+      ["a line of two kinds", (all: string[]) => all.with(3, all[3]!.replace("{", '{"checkpoint":"",'))],
       ["a second header", (all: string[]) => all.toSpliced(3, 0, all[0]!)],
       ["nothing", () => []],
     ] as const) {
       it(`${why} is refused`, () =>
         assert.throws(() => verified(change(lines), { key }), { code: "malformed-export" }));
     }
+
+    it("an opening that two readers could read in two ways, or that is none, is named with its leaf", () => {
+      const n = lineWith("authorized");
+      const { index } = leafOf(lines[n]!)!;
+      const lie = (change: (text: string) => string) =>
+        verified(
+          changed(n, (leaf) => ({ ...leaf, opening: change(leaf.opening) })),
+          { key },
+        ).findings.filter(({ code }) => code === "opening-invalid");
+      for (const [change, why] of [
+        [(text: string) => text.replace("{", '{"type":"denied",'), /two ways/],
+        [(text: string) => text.replace(/"at":([0-9]+)/, '"at":$1e0'), /two ways/],
+        [() => "null", /no JSON object/],
+        [(text: string) => text.replace(/"intent":\{/, '"intent":null,"was":{'), /cannot be read/],
+      ] as const) {
+        const found = lie(change);
+        assert.deepEqual(
+          found.map(({ leaf }) => leaf),
+          [index],
+        );
+        assert.match(found[0]!.message, why);
+      }
+    });
+
+    it("a receipt that names its commitment, and shows another opening, opens nothing", () => {
+      const extra = /^extra (.+)$/m.exec(receipt)![1]!;
+      const { at, salt, opening } = JSON.parse(Buffer.from(extra, "base64").toString()) as Leaf;
+      const commitment = createHash("sha256").update(Buffer.from(salt, "base64")).update(opening).digest("base64");
+      const lie = { at, salt, opening: opening.replace("signed", "denied"), commitment };
+      const forged = receipt.replace(extra, Buffer.from(JSON.stringify(lie)).toString("base64"));
+      const report = verified(lines, { key }, (verifier) => verifier.keepReceipt("forged", forged));
+      assert.deepEqual(codes(report), ["receipt-invalid"]);
+    });
+
+    it("answers that promise nothing are refused, for a log held against nothing would seem to hold", () => {
+      for (const text of ["{}", "null", "[]", "7", '{"leaves":{}}', '{"leaves":{"decision":null}}', ""])
+        assert.throws(() => promisesIn("answers", text), { code: "malformed-promise" }, text);
+    });
 
     it("a log without any checkpoint does not verify", () => {
       const bare = lines.filter((line) => !("checkpoint" in (JSON.parse(line) as object)));
