@@ -29,7 +29,7 @@ const SOAK = process.env["SOAK"] !== undefined;
 const KILLS_ON = { SQLite: SOAK ? 300 : 40, PostgreSQL: SOAK ? 300 : 20 };
 for (const on of ["SQLite", "PostgreSQL"] as const)
   describe(`crashes, on ${on}`, function () {
-    this.timeout(SOAK ? 3_600_000 : 600_000);
+    this.timeout(SOAK ? 3_600_000 : 1_200_000);
     const KILLS = KILLS_ON[on];
     let postgres: PostgresServer | undefined;
     let vault: KillableVault;
