@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { ControlBundle } from "../custody/control-proof.ts";
-import { controlText } from "../domain/control.ts";
+import { controlText, requireChallenge } from "../domain/control.ts";
 import { chainOf, type Account } from "../domain/chain.ts";
 import { GatewayError } from "../domain/errors.ts";
 import { RefusedError, type GatewayClient } from "../sdk/client.ts";
@@ -31,6 +31,7 @@ export async function draftControl(
   challenge: string,
   blocks: ReadonlyMap<string, Block>,
 ): Promise<ControlBundle> {
+  requireChallenge(challenge);
   const note = (await publicLog(gateways[0]!.caller.url).checkpoint()).toString();
   const { origin, size, root } = parseCheckpoint(parseNote(Buffer.from(note)).text);
   const checkpoint = { origin, size, root: Buffer.from(root).toString("base64") };

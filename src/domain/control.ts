@@ -23,6 +23,14 @@ export type ControlClaim = {
 const LINES =
   /^Portcullis proof of control v1\nchallenge: ([A-Za-z0-9._-]{16,64})\nclient: ([a-z0-9-]{1,24})\naccount: ([a-z0-9]{3,8}:[a-zA-Z0-9_-]{1,32}:[.%a-zA-Z0-9-]{1,128})\nblock: (0|[1-9][0-9]{0,15}) (0x[0-9a-f]{64})\ncheckpoint: ([a-z0-9][a-z0-9.-]{0,62}) (0|[1-9][0-9]{0,15}) ([A-Za-z0-9+/]{43}=)$/;
 
+/** @throws {GatewayError} `challenge-invalid` */
+export function requireChallenge(challenge: string): void {
+  if (/^[A-Za-z0-9._-]{16,64}$/.test(challenge)) return;
+  throw new GatewayError("challenge-invalid", "expected a challenge of 16 to 64 characters of `A-Z a-z 0-9 . _ -`", {
+    hint: "the auditor chooses it anew for each proof",
+  });
+}
+
 /** @throws {GatewayError} `challenge-invalid` for anything that the text has no place for */
 export function controlText({ challenge, client, account, block, checkpoint }: ControlClaim): string {
   const text = [
@@ -33,10 +41,9 @@ export function controlText({ challenge, client, account, block, checkpoint }: C
     `block: ${block.height} ${block.hash}`,
     `checkpoint: ${checkpoint.origin} ${checkpoint.size} ${checkpoint.root}`,
   ].join("\n");
+  requireChallenge(challenge);
   if (LINES.test(text)) return text;
-  throw new GatewayError("challenge-invalid", "expected a challenge of 16 to 64 characters of `A-Z a-z 0-9 . _ -`", {
-    hint: "the auditor chooses it anew for each proof",
-  });
+  throw new GatewayError("challenge-invalid", "expected client, account, block and checkpoint as the text writes them");
 }
 
 /** @returns undefined for a text of another shape */

@@ -176,6 +176,23 @@ describe("assurance for others", function () {
       );
     });
 
+    it("with nothing to prove, or a challenge that is none, the bundle that is there stays", async () => {
+      const before = readFileSync(at("control.json"), "utf8");
+      const prove = (challenge: string, ...more: string[]) =>
+        [
+          "prove-control",
+          "--challenge",
+          challenge,
+          "--as",
+          callerFile("acme-fund", "payouts"),
+          "--out",
+          at("control.json"),
+        ].concat(more);
+      await refused(prove(CHALLENGE), /expected an account to prove, found none \(acme-fund hot-1: no block of/);
+      await refused(prove("short", "--node", `${CHAIN}=${node.url}`), /challenge-invalid: expected a challenge of 16/);
+      assert.equal(readFileSync(at("control.json"), "utf8"), before);
+    });
+
     it("a key signs no proof for another client, and under this rule no other text", async () => {
       const block = { height: 1, hash: `0x${"00".repeat(32)}` };
       const checkpoint = { origin: "x", size: 1, root: `${"A".repeat(43)}=` };

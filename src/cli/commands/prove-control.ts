@@ -61,6 +61,7 @@ export function proveControlCommands(program: Command): void {
 async function proveControl(flags: ProveFlags): Promise<void> {
   const gateways = gatewaysOf(flags.as);
   const draft = flags.resume === undefined ? await newDraft(flags, gateways) : bundleIn(flags.resume);
+  if (draft.proofs.length === 0) throw nothingToProve(draft);
   const bundle = await signControl(draft, gateways);
   writeJson(flags.out, bundle);
   const waiting = bundle.proofs.filter(({ signature }) => signature === null).length;
@@ -71,7 +72,16 @@ async function proveControl(flags: ProveFlags): Promise<void> {
     ...(waiting > 0 ? [`next: portcullis prove-control --resume ${flags.out}, when they have approved`] : []),
   ];
   output(flags.json).result(bundle, lines.join("\n"));
-  if (waiting > 0 || signed === 0) process.exitCode = 1;
+  if (waiting > 0) process.exitCode = 1;
+}
+
+/** Nothing is written: it would take the place of a bundle that proves something. */
+function nothingToProve({ notCovered }: ControlBundle): GatewayError {
+  const why = notCovered.map(({ client, key, why }) => `${client} ${key}: ${why}`).join("; ");
+  return new GatewayError("control-invalid", `expected an account to prove, found none${why && ` (${why})`}`, {
+    facts: { notCovered },
+    hint: "`--node CHAIN=URL` or `--block CHAIN=HEIGHT:HASH` says the block of each chain",
+  });
 }
 
 function gatewaysOf(files: readonly string[]): GatewayClient[] {
