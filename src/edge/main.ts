@@ -69,8 +69,14 @@ export function startEdge(options: EdgeOptions): void {
     server.closeIdleConnections();
     link.dropPolls();
   };
-  process.once("SIGTERM", stop);
-  process.once("SIGINT", stop);
+  // A terminal and systemd tell every process of the group, and the supervisor tells this one again: once is enough.
+  let isTold = false;
+  const told = (): void => {
+    if (!isTold) stop();
+    isTold = true;
+  };
+  process.on("SIGTERM", told);
+  process.on("SIGINT", told);
   const parent = process.ppid;
   if (options.supervised) setInterval(() => process.ppid !== parent && stop(), 500).unref();
 }

@@ -150,7 +150,11 @@ export async function untilTold(supervised = false): Promise<void> {
   const orphaned = new Promise<void>((done) => {
     if (supervised) setInterval(() => process.ppid !== parent && done(), 500).unref();
   });
-  await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), orphaned]);
+  const told = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), orphaned]);
+  // A terminal and systemd tell every process of the group, the supervisor then tells its own again: the second word must
+  // not end what the first one has begun, or the store is left as after a crash.
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => undefined);
+  await told;
 }
 
 type InitOptions = {
