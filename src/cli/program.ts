@@ -25,13 +25,8 @@ import { storeCommands } from "./commands/store.ts";
 import type { Host } from "./host.ts";
 import { newProgram, runProgram } from "./run-program.ts";
 
-/** As package.json has it: a test compares. No file is read for it, so that bundles need none beside them. */
-const VERSION = "0.1.0";
-
 export async function runCli(argv: string[], host: Host): Promise<void> {
-  const program = newProgram("portcullis", "Signing gateway for those who hold crypto assets for others").version(
-    VERSION,
-  );
+  const program = newProgram("portcullis", "Signing gateway for those who hold crypto assets for others");
   processCommands(program, host);
   devCommand(program, host);
   storeCommands(program, host);

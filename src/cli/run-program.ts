@@ -1,10 +1,12 @@
 import { Command, CommanderError } from "commander";
 import { GatewayError } from "../domain/errors.ts";
 import { EXIT, printError } from "./output.ts";
+import { VERSION } from "./version.ts";
 
 export const newProgram = (name: string, description: string): Command =>
   new Command(name)
     .description(description)
+    .version(VERSION)
     .showHelpAfterError("(run with --help for the usage)")
     // An option behind a subcommand is that subcommand's own, also where its parent has one of the same name.
     .enablePositionalOptions()

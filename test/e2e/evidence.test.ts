@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import {
   copyFileSync,
   cpSync,
@@ -16,8 +16,9 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { seal } from "../../src/cli/evidence/make.ts";
-import { filesIn, MANIFEST, RECEIPT, type Manifest } from "../../src/cli/evidence/manifest.ts";
+import { fileHash, filesIn, MANIFEST, RECEIPT, type Manifest } from "../../src/cli/evidence/manifest.ts";
 import { verifyPack, type PackReport } from "../../src/cli/evidence/verify.ts";
+import { receiptFor, recordReport } from "../../src/cli/assurance/gateway-log.ts";
 import { LogFacts } from "../../src/cli/assurance/log-facts.ts";
 import { transfer } from "../../src/cli/tour.ts";
 import { parseVkey } from "../../src/tlog/note.ts";
@@ -318,6 +319,22 @@ describe("an evidence pack", function () {
     await seal(gateway.as("house", "auditor"), { folder: pack, period, venueTag: "exchange" }, { facts, verification });
     return codes(verify(pack));
   }
+
+  it("files of another version than the checker's are told apart from lies: the one that made them can say", async () => {
+    const pack = copied("older");
+    edited("events.json", (text) => `${text}\n`)(pack);
+    const { files, ...manifest } = json<Manifest>("pack/manifest.json");
+    const same = files.map((file) => ({ ...file, ...fileHash(join(pack, file.path)) }));
+    const text = JSON.stringify({ ...manifest, version: "0.0.9", files: same });
+    const sha256 = createHash("sha256").update(text).digest("hex");
+    const auditor = gateway.as("house", "auditor");
+    const { leaf } = await recordReport(auditor, { kind: "evidence", sha256, outcome: "ok", summary: {} });
+    writeFileSync(join(pack, MANIFEST), text);
+    writeFileSync(join(pack, RECEIPT), await receiptFor(auditor, leaf.index));
+    const [found, ...others] = verify(pack).findings;
+    assert.deepEqual([found?.code, found?.file, others], ["derived-differs", "events.json", []]);
+    assert.match(found!.message, /version 0\.0\.9 .* than 0\.1\.0: ask its checker/);
+  });
 
   const edited =
     (path: string, change: (text: string) => string) =>

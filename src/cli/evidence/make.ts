@@ -22,6 +22,7 @@ import {
   type Sources,
 } from "./derived.ts";
 import { fileHash, filesIn, MANIFEST, RECEIPT, sha256Of, type Manifest } from "./manifest.ts";
+import { VERSION } from "../version.ts";
 import { verifyLog } from "./verify.ts";
 
 export type PackOrder = {
@@ -146,6 +147,7 @@ export async function seal(
   const { size, root } = facts.checkpoint;
   const manifest: Manifest = {
     kind: "portcullis/evidence-pack/v1",
+    version: VERSION,
     gateway: facts.header.origin,
     ...period,
     venueTag,

@@ -21,6 +21,8 @@ export const isPackPath = (path: string): boolean => PATH.test(path);
 
 export const Manifest = z.strictObject({
   kind: z.literal("portcullis/evidence-pack/v1"),
+  /** Of the program that made it. */
+  version: z.string(),
   gateway: z.string(),
   /** The period: from ≤ at < to. */
   from: z.iso.datetime(),

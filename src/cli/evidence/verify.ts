@@ -8,6 +8,7 @@ import type { NoteKey } from "../../tlog/note.ts";
 import { LogFacts } from "../assurance/log-facts.ts";
 import { linesOf } from "../log/format.ts";
 import { LogVerifier, type Report } from "../log/verify.ts";
+import { VERSION } from "../version.ts";
 import {
   accountIn,
   accountsIn,
@@ -199,7 +200,7 @@ const reportFindings = (folder: string, { reports }: Sources): PackFinding[] =>
   );
 
 /** Everything else is made again, and nothing stands beside it. */
-function derivedFindings(folder: string, { files }: Manifest, sources: Sources): PackFinding[] {
+function derivedFindings(folder: string, { files, version }: Manifest, sources: Sources): PackFinding[] {
   const derived = derivedFiles(sources);
   const rests = new Set([
     LOG,
@@ -208,17 +209,23 @@ function derivedFindings(folder: string, { files }: Manifest, sources: Sources):
     ...[...sources.reports].map(reportPath),
   ]);
   const there = new Set(files.map(({ path }) => path));
+  const unless =
+    version === VERSION ? "" : `, unless version ${version} wrote it in another way than ${VERSION}: ask its checker`;
   return [
     ...[...derived]
       .filter(([path, text]) => !there.has(path) || readFileSync(join(folder, path), "utf8") !== text)
       .map(([path]) => ({
         code: "derived-differs",
         file: path,
-        message: "the log and the signed files say something else",
+        message: `the log and the signed files say something else${unless}`,
       })),
     ...[...there]
       .filter((path) => !derived.has(path) && !rests.has(path))
-      .map((path) => ({ code: "file-unexpected", file: path, message: "no pack of this log has such a file" })),
+      .map((path) => ({
+        code: "file-unexpected",
+        file: path,
+        message: `no pack of this log has such a file${unless}`,
+      })),
   ];
 }
 
