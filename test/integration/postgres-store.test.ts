@@ -166,15 +166,17 @@ describe("the store in PostgreSQL", function () {
     });
 
     it("one that hangs with the lock in its hands loses it", async () => {
+      const patient = await openPostgresStore({ ...options, patienceMs: 60_000 });
       const hanging = await server.as(options.database, async (client) => {
         await client.query("SET idle_in_transaction_session_timeout = '1s'");
         await client.query("BEGIN; SELECT FROM portcullis.head FOR UPDATE");
-        await claim(store, "after the one that hung");
+        await claim(patient, "after the one that hung");
         return client.query("COMMIT").then(
           () => "still there",
           () => "gone",
         );
       });
+      await patient.close();
       assert.deepEqual([hanging, await holder(store, "after the one that hung")], ["gone", "after the one that hung"]);
     });
   });
