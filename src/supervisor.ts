@@ -15,21 +15,13 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "./config.ts";
 import { GatewayError } from "./domain/errors.ts";
-import { readReadyLine, type ReadyLine } from "./ready-line.ts";
+import { keepRunning } from "./keep-running.ts";
 import { witnessesIn } from "./witness-file.ts";
 
 /*
  * One small process that starts vault and edge, and starts them again. It holds no PIN, opens no socket and reads
  * nothing that either of them says but the line by which they are ready.
  */
-
-const BACKOFF_MS = { first: 200, longest: 10_000 } as const;
-
-/** A process that ran this long was well: its next restart begins with the shortest wait again. */
-const WELL_AFTER_MS = 60_000;
-
-/** How long an orderly stop may take before it is ended by force. */
-const STOP_WITHIN_MS = 20_000;
 
 export type EdgeUser = { readonly name: string; readonly uid: number; readonly gid: number };
 
@@ -71,7 +63,8 @@ const here = dirname(fileURLToPath(import.meta.url));
 
 /**
  * Starts both and resolves when both are ready. From then on either is restarted with back-off when it ends; a new
- * vault is started only after the old process is reaped, so that there are never two.
+ * vault is started only after the old process is reaped and those that signed for it are ended, so that there are never
+ * two.
  * @param configPath of portcullis.yaml
  * @param program what runs `vault --config FILE`: by default this package's own
  */
@@ -100,6 +93,7 @@ export async function supervise(
       ],
       {
         stdio: ["ignore", "pipe", "inherit", ...passedOn(secret)],
+        detached: true, // with the processes that sign for it a group of its own: none of them outlives it
         // Where the pool's threads sign, one signature at a time each; must be set before Node starts.
         env: {
           ...process.env,
@@ -238,69 +232,6 @@ function requirePassage(folder: string): void {
       },
     );
   }
-}
-
-type Kept = {
-  readonly ready: Promise<ReadyLine>;
-  readonly pid: () => number | undefined;
-  readonly stop: () => Promise<void>;
-};
-
-function keepRunning(name: string, start: () => ChildProcess): Kept {
-  let stopping = false;
-  let child: ChildProcess | undefined;
-  let ended: Promise<void> = Promise.resolve();
-  let delayMs: number = BACKOFF_MS.first;
-  let onReady: (line: ReadyLine) => void;
-  let onFailure: (error: Error) => void;
-  const ready = new Promise<ReadyLine>((resolve, reject) => ([onReady, onFailure] = [resolve, reject]));
-  let everReady = false;
-
-  const run = (): void => {
-    const startedAt = Date.now();
-    child = start();
-    const running = child;
-    readReadyLine(running.stdout!, (line) => {
-      if (line?.ready !== name) {
-        process.stderr.write(`portcullis: expected the ${name} to say that it is ready, found something else\n`);
-        return void running.kill("SIGKILL");
-      }
-      everReady = true;
-      onReady(line);
-    });
-    ended = new Promise((resolve) => {
-      const onEnd = (code: number | string | null, signal: NodeJS.Signals | null = null): void => {
-        resolve();
-        if (stopping) return;
-        // What has never run is misconfigured: the reason stands on stderr, and trying again would only repeat it.
-        if (!everReady)
-          return onFailure(
-            new GatewayError("start-failed", `the ${name} ended before it was ready (${signal ?? code})`),
-          );
-        delayMs = Date.now() - startedAt > WELL_AFTER_MS ? BACKOFF_MS.first : Math.min(delayMs * 2, BACKOFF_MS.longest);
-        process.stderr.write(
-          `portcullis: the ${name} ended (${signal ?? code}); it is started again in ${delayMs} ms\n`,
-        );
-        setTimeout(() => !stopping && run(), delayMs);
-      };
-      // A program that cannot be started has no exit, and its signals no error of ours.
-      if (running.pid === undefined) running.once("error", ({ message }) => onEnd(message));
-      else running.once("exit", onEnd).on("error", () => undefined);
-    });
-  };
-  run();
-  return {
-    ready,
-    pid: () => child?.pid,
-    stop: async () => {
-      stopping = true;
-      if (child?.exitCode !== null || child.signalCode !== null) return;
-      child.kill("SIGTERM");
-      const force = setTimeout(() => child?.kill("SIGKILL"), STOP_WITHIN_MS);
-      await ended;
-      clearTimeout(force);
-    },
-  };
 }
 
 /** The gateway was built: the edge's bundle is there. */

@@ -9,7 +9,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { BUSY, faultsOf, KeptGateway, Load, withdraw } from "../support/faulty-gateway.ts";
 import { FaultyHsm } from "../support/faulty-hsm.ts";
 import type { DevGateway } from "../support/gateway.ts";
-import { eventually, findVault } from "../support/processes.ts";
+import { eventually, findVault, isRunning, signersOf } from "../support/processes.ts";
 
 const WORKERS = 4;
 
@@ -75,18 +75,47 @@ describe("a vault that dies", function () {
   const childrenOf = (pid: number): number[] =>
     readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
 
-  it("is reaped before another one is started, each time", async () => {
-    const supervisor = gateway.process.pid!;
-    for (let death = 0; death < 2; death++) {
-      const before = await eventually("a vault", vault);
-      const others = new Set(childrenOf(supervisor).filter((pid) => pid !== before));
-      process.kill(before, "SIGKILL");
-      for (let isNew = false; !isNew; await turn()) {
-        const children = childrenOf(supervisor);
-        isNew = children.some((pid) => pid !== before && !others.has(pid));
-        assert.ok(!(isNew && children.includes(before)), "the old one was still there");
-      }
-      assert.equal((await withdraw(gateway, BUSY)).state, "signed");
+  /** Watches until another one is started. @throws if one that was killed is still there in that moment */
+  async function nextIsAlone(before: number, others: Set<number>): Promise<void> {
+    for (let isNew = false; !isNew; await turn()) {
+      const children = childrenOf(gateway.process.pid!);
+      isNew = children.some((pid) => pid !== before && !others.has(pid));
+      assert.ok(!(isNew && children.includes(before)), "the old one was still there");
     }
+  }
+
+  /** Kills it, and watches. @returns the processes that signed for it */
+  async function killVault(): Promise<number[]> {
+    const before = await eventually("a vault", vault);
+    const others = new Set(childrenOf(gateway.process.pid!).filter((pid) => pid !== before));
+    const signers = signersOf(before);
+    process.kill(before, "SIGKILL");
+    await nextIsAlone(before, others);
+    return signers;
+  }
+
+  it("is reaped before another one is started", async () => {
+    await killVault();
+    assert.equal((await withdraw(gateway, BUSY)).state, "signed");
+  });
+
+  it("takes signers with it that hang in C_Sign: nothing is signed twice", async () => {
+    const load = new Load(gateway, WORKERS);
+    try {
+      await load.more(WORKERS);
+      faulty.inject({ at: "C_Sign", kind: "hang" });
+      const calls = faulty.calls("C_Sign");
+      await eventually("a call that hangs", () => faulty.calls("C_Sign") > calls);
+      const signers = await killVault();
+      assert.notEqual(signers.length, 0);
+      // As long as the fault lasts no call comes back, and none ends by itself.
+      await eventually("the end of those that signed for it", () => !signers.some(isRunning));
+      faulty.clear();
+      await load.more(WORKERS);
+    } finally {
+      faulty.clear();
+      await load.stop();
+    }
+    assert.deepEqual(faultsOf(gateway, load), []);
   });
 });
