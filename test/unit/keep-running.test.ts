@@ -32,7 +32,8 @@ describe("a child that is kept running", () => {
   }
 
   const started = (count: number) => eventually(`${count} starts`, () => children.length >= count);
-  const helperOf = async (child: ChildProcess): Promise<number> => Number(String((await once(child.stderr!, "data"))[0]));
+  const helperOf = async (child: ChildProcess): Promise<number> =>
+    Number(String((await once(child.stderr!, "data"))[0]));
 
   afterEach(() => kept.stop());
 
