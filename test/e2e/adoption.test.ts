@@ -16,7 +16,7 @@ describe("init on tokens that administrators made", () => {
   const folder = mkdtempSync(join(tmpdir(), "portcullis-adoption-"));
   const conf = join(folder, "softhsm2.conf");
   const pin = (name: string) => join(folder, `${name}.pin`);
-  const init = (dir: string, adopt: readonly string[]) =>
+  const init = (dir: string, adopt: readonly string[], module = findSoftHsm()) =>
     spawnSync(
       process.execPath,
       [
@@ -28,7 +28,7 @@ describe("init on tokens that administrators made", () => {
         "--dir",
         join(folder, dir),
         "--module",
-        findSoftHsm(),
+        module,
         "--module-env",
         `SOFTHSM2_CONF=${conf}`,
         "--adopt",
@@ -36,6 +36,10 @@ describe("init on tokens that administrators made", () => {
       ],
       { encoding: "utf8" },
     );
+
+  const withPinsOf = (texts: readonly string[]) => texts.map((text) => `${text}${pin(text.split("=")[0]!)}`);
+  const refusalOf = ({ stdout }: { readonly stdout: string }) =>
+    (JSON.parse(stdout) as { error: { code: string; message: string } }).error;
 
   before(() => {
     chmodSync(folder, 0o711); // as root the edge has a user of its own, who passes through to the socket
@@ -143,13 +147,30 @@ describe("init on tokens that administrators made", () => {
   ] as const) {
     it(`${what}: \`${code}\`, and nothing is left behind`, () => {
       const dir = `refused-${code}`;
-      const { stdout, status } = init(
-        dir,
-        adopt.map((text) => `${text}${pin(text.split("=")[0]!)}`),
-      );
-      assert.equal((JSON.parse(stdout) as { error: { code: string } }).error.code, code);
-      assert.notEqual(status, 0);
+      const refused = init(dir, withPinsOf(adopt));
+      assert.equal(refusalOf(refused).code, code);
+      assert.notEqual(refused.status, 0);
       assert.equal(existsSync(join(folder, dir, "vault")), false);
     });
   }
+
+  it("an empty PIN is tried on no token", () => {
+    writeFileSync(pin("empty"), "\n");
+    const others = withPinsOf(["log=admin-log:", "house=admin-house:"]);
+    const { code, message } = refusalOf(init("refused-empty", [`gateway=admin-gateway:${pin("empty")}`, ...others]));
+    assert.deepEqual([code, message], ["usage", `expected a PIN in \`${pin("empty")}\`, found nothing`]);
+  });
+
+  it("of a module that cannot be loaded it says what the loader says", () => {
+    const all = withPinsOf(["gateway=admin-gateway:", "log=admin-log:", "house=admin-house:"]);
+    for (const [module, reason] of [
+      [join(folder, "no-such.so"), /: cannot open shared object file/],
+      [pin("log"), /: (invalid ELF header|file too short)$/],
+      [folder, /: cannot read file data: Is a directory$/],
+    ] as const) {
+      const { code, message } = refusalOf(init("refused-module", all, module));
+      assert.equal(code, "hsm-unavailable");
+      assert.match(message, reason);
+    }
+  });
 });

@@ -30,7 +30,8 @@ export class Module {
     try {
       this.lib.load(path);
     } catch (cause) {
-      throw new GatewayError("hsm-unavailable", `expected a PKCS#11 module at \`${path}\`: it cannot be loaded`, {
+      const reason = (cause as Error).message.replace(`${path}: `, "");
+      throw new GatewayError("hsm-unavailable", `cannot load the PKCS#11 module \`${path}\`: ${reason}`, {
         facts: { path },
         hint: "give the path of the HSM vendor's PKCS#11 library",
         cause,

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { Option, type Command } from "commander";
 import { CURVES } from "../../domain/api.ts";
 import { GatewayError } from "../../domain/errors.ts";
 import { asOption, clientOf, clientOption, gatewayOf, jsonOption, type CommonOptions } from "../options.ts";
 import { output, table } from "../output.ts";
+import { readPinFile } from "../pin-file.ts";
 import { attestCommand } from "./statement.ts";
 
 type KeyView = {
@@ -85,7 +85,7 @@ export function clientCommands(program: Command): void {
     .addOption(asOption())
     .addOption(jsonOption())
     .action((id: string, options: CommonOptions & { pinFile: string }) =>
-      changePin(id, options, { pin: readPin(options.pinFile) }),
+      changePin(id, options, { pin: readPinFile(options.pinFile) }),
     );
 
   const key = program.command("key").description("keys: born in the client's token, never outside it");
@@ -170,16 +170,7 @@ function adoptionOf({ token, pinFile, chain }: AdoptOptions) {
   if (token === undefined && pinFile === undefined && chain.length === 0) return undefined;
   if (token === undefined || pinFile === undefined)
     throw new GatewayError("usage", "expected `--token LABEL` and `--pin-file FILE` together");
-  return { label: token, pin: readPin(pinFile), chains: chain };
-}
-
-/** From a file: what stands on a command line is seen by every process. @throws {GatewayError} `usage` */
-function readPin(path: string): string {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch (error) {
-    throw new GatewayError("usage", `cannot read the PIN: ${(error as Error).message}`);
-  }
+  return { label: token, pin: readPinFile(pinFile), chains: chain };
 }
 
 async function changePin(id: string, options: CommonOptions, body: { readonly pin?: string }): Promise<void> {

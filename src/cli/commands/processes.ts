@@ -11,6 +11,7 @@ import { FOUNDING_TOKENS, type Adoption, type Host } from "../host.ts";
 import { postgresOption } from "../postgres-option.ts";
 import { asOption, configOption, jsonOption, type CommonOptions } from "../options.ts";
 import { output } from "../output.ts";
+import { readPinFile } from "../pin-file.ts";
 import { readPolicyFiles } from "../policy-files.ts";
 import { startProxy } from "../proxy.ts";
 
@@ -245,7 +246,7 @@ function adoptionOf({ module, moduleEnv, adopt }: InitOptions): Adoption | undef
   const tokens = FOUNDING_TOKENS.map((name) => {
     const match = /^(.+):([^:]+)$/.exec(given.get(name) ?? "");
     if (!match) throw new GatewayError("usage", `expected \`--adopt ${name}=LABEL:PINFILE\`, found none`);
-    return [name, { label: match[1]!, pin: readFileSync(match[2]!, "utf8").trim() }] as const;
+    return [name, { label: match[1]!, pin: readPinFile(match[2]!) }] as const;
   });
   if (module === undefined) throw new GatewayError("usage", "expected `--module PATH` beside `--adopt`");
   return {
